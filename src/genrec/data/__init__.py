@@ -1,0 +1,1 @@
+"""Catalogue, event log, sources, splits."""

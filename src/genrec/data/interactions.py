@@ -1,0 +1,88 @@
+"""The event log as columns: what retrievers, the click scorer and the evaluation are fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """n events of U users over I items, sorted stably by (user, timestamp, order of arrival).
+
+    `user_ids` [U] and `item_ids` [I] are arrays of text; `item_ids` holds the WHOLE catalogue, in the order of the
+    store, touched or not. `user` [n] and `item` [n] are positions in them. `value` [n] is NaN where an event has none.
+    `indptr` [U + 1]: the events of user u are rows indptr[u] to indptr[u + 1].
+    """
+
+    user_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    user: IntArray
+    item: IntArray
+    timestamp: FloatArray
+    value: FloatArray
+    indptr: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_columns(
+        cls,
+        user_ids: npt.NDArray[np.object_],
+        item_ids: npt.NDArray[np.object_],
+        user: npt.NDArray[Any],
+        item: npt.NDArray[Any],
+        timestamp: npt.NDArray[Any],
+        value: npt.NDArray[Any] | None = None,
+    ) -> Interactions:
+        """Sorts rows that stand in order of arrival."""
+        order = np.lexsort((timestamp, user))
+        user = user[order].astype(np.int32)
+        values = np.full(len(user), np.nan) if value is None else value[order].astype(np.float64)
+        return cls(
+            user_ids,
+            item_ids,
+            user,
+            item[order].astype(np.int32),
+            timestamp[order].astype(np.float64),
+            values,
+            _row_pointers(user, len(user_ids)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, with or without events."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items in the catalogue."""
+        return len(self.item_ids)
+
+    def rows_of(self, user: int) -> slice:
+        """Rows of one user, oldest first."""
+        return slice(int(self.indptr[user]), int(self.indptr[user + 1]))
+
+    def select(self, keep: BoolArray) -> Interactions:
+        """The rows where `keep` [n] holds; users and items keep their positions."""
+        user = self.user[keep]
+        return replace(
+            self,
+            user=user,
+            item=self.item[keep],
+            timestamp=self.timestamp[keep],
+            value=self.value[keep],
+            indptr=_row_pointers(user, self.n_users),
+        )
+
+
+def _row_pointers(sorted_user: IntArray, n_users: int) -> npt.NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(np.bincount(sorted_user, minlength=n_users)))).astype(np.int64)

@@ -1,0 +1,83 @@
+"""The interface of catalogue and event log. `genrec.data.sqlite` implements it; a server database can later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from genrec.data.interactions import Interactions
+from genrec.domain import Event, History, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A list that was shown: who saw it, in which order, made by which template. Clicks join on `request_id`.
+
+    `propensities` has the probability with which each item was shown at its place, where the policy knows it.
+    """
+
+    request_id: str
+    user_id: str | None
+    item_ids: tuple[str, ...]
+    timestamp: float
+    template_id: str | None = None
+    template_version: int | None = None
+    template_hash: str | None = None
+    propensities: tuple[float, ...] | None = None
+
+
+class Store(Protocol):
+    """Catalogue, event log and exposures of one workspace. Safe to use from several threads and processes."""
+
+    def item(self, item_id: str) -> Item:
+        """The item; NotFoundError if the catalogue has none of that id."""
+
+    def items(self, item_ids: Sequence[str]) -> list[Item]:
+        """The items in the order asked for; NotFoundError names the first unknown id."""
+
+    def all_items(self) -> Iterator[Item]:
+        """The whole catalogue in its stable order (the order of `Interactions.item_ids`)."""
+
+    def n_items(self) -> int:
+        """Number of items in the catalogue."""
+
+    def put_items(self, items: Iterable[Item]) -> int:
+        """Inserts or replaces items; returns how many. All or none."""
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Stores events durably (they survive `kill -9` once this returns); all or none.
+
+        Returns how many were new: an event id that is known already is not stored twice, nor is it an error.
+        Unknown item ids raise NotFoundError. Unknown users are made.
+        """
+
+    def history(self, user_id: str, limit: int | None = None, before: float | None = None) -> History:
+        """Events of the user sorted by (timestamp, arrival), oldest first; the newest `limit` of them.
+
+        `before` keeps only events with a smaller timestamp. An unknown user has an empty history.
+        """
+
+    def interactions(self) -> Interactions:
+        """All events as columns."""
+
+    def log_exposure(self, exposure: Exposure) -> None:
+        """Stores what was shown, durably."""
+
+    def exposures(self) -> Iterator[Exposure]:
+        """All exposures, oldest first."""
+
+    def block(self, user_id: str, item_ids: Sequence[str]) -> None:
+        """Items that this user must not be shown again."""
+
+    def blocked(self, user_id: str) -> frozenset[str]:
+        """Items that `block` was called with for this user."""
+
+    def stats(self) -> Mapping[str, int]:
+        """Counts: users, items, events, exposures."""
+
+    def fingerprint(self) -> str:
+        """A hash that changes when items or events change; stands in every record of a run."""
+
+    def close(self) -> None:
+        """Closes the connections."""

@@ -1,0 +1,167 @@
+"""The nouns of genrec. Frozen and typed; every layer speaks in these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MetadataValue = str | float | tuple[str, ...]
+"""What a metadata field may hold: text, a number, or a list of texts (genres, tags)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that can be recommended."""
+
+    id: str
+    title: str
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    sponsored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a user did with an item.
+
+    `timestamp` is in seconds since the epoch (or any increasing number, where a source has only positions).
+    `value` is a rating, play time or completion where the source has one. `event_id` makes the event idempotent.
+    `request_id` names the recommendation on which the user acted.
+    """
+
+    user_id: str
+    item_id: str
+    timestamp: float
+    event_type: str = "interaction"
+    value: float | None = None
+    event_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One event of a history with the item it is about."""
+
+    item: Item
+    timestamp: float
+    event_type: str = "interaction"
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a user did, oldest first. `user_id` is None for an anonymous caller who sends a history along."""
+
+    user_id: str | None
+    entries: tuple[HistoryEntry, ...] = ()
+
+    def item_ids(self) -> tuple[str, ...]:
+        """Ids of the entries, oldest first; an item seen twice is there twice."""
+        return tuple(entry.item.id for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item that a retriever proposes. `sources` has the raw score of each retriever that proposed it."""
+
+    item: Item
+    score: float
+    sources: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedItem:
+    """An item that was left out of an answer, and why (for example 'seen', 'blocked', 'p_click below 0.02')."""
+
+    item_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The slate: distinct items in retrieval order, best first, and what the filters took out."""
+
+    items: tuple[Candidate, ...]
+    dropped: tuple[DroppedItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """An item with a ranker's score. Scores are comparable within one ranking only."""
+
+    item_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one ranking: `prompt` in all, `computed` as far as known without those read from a prefix cache."""
+
+    prompt: int = 0
+    computed: int = 0
+    generated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Items of a slate, best first, every one of them exactly once (or the first k, for rankers that stop at k)."""
+
+    items: tuple[RankedItem, ...]
+    ranker: str
+    usage: TokenUsage = TokenUsage()
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRef:
+    """Which template made a prompt: `hash` covers body, partials and behaviour."""
+
+    id: str
+    version: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedItem:
+    """One line of an answer.
+
+    `score` is the score by which the answer is ordered; `llm_score`, `retriever_score` and `p_click` are what it was
+    made of (None where a part did not take part).
+    """
+
+    item: Item
+    rank: int
+    score: float
+    p_click: float | None
+    llm_score: float | None
+    retriever_score: float
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How an answer came about."""
+
+    workspace_version: str
+    retriever: str
+    ranker: str
+    model: str | None
+    adapter: str | None
+    template: TemplateRef | None
+    policy: str
+    fallback: str | None
+    history_events: int
+    candidates: int
+    prompt_dropped: tuple[str, ...] = ()
+    usage: TokenUsage = TokenUsage()
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The answer. `agreement` is Kendall's tau-b between the language model's order and P(click); None without both."""
+
+    request_id: str
+    user_id: str | None
+    items: tuple[RecommendedItem, ...]
+    dropped: tuple[DroppedItem, ...]
+    agreement: float | None
+    provenance: Provenance

@@ -1,0 +1,1 @@
+"""Templates: format, library, budget, guard, rendering."""

@@ -1,0 +1,1 @@
+"""Rankers: one module for each reading of the model."""

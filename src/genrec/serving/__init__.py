@@ -1,0 +1,1 @@
+"""HTTP serving on vLLM's own server."""

@@ -1,0 +1,162 @@
+"""One typed tree of settings: file, then environment, then flags. Unknown keys are errors, all reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from genrec.errors import SettingsError
+
+Policy = Literal["annotate", "fuse", "veto"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """The language model."""
+
+    name: str = "smollm2-135m"
+    """A known name (see `genrec data fetch --list`), a local folder, or a hub name."""
+    adapter: str | None = None
+    """Name of an adapter of the workspace, or a folder."""
+    engine: Literal["vllm", "transformers", "openai"] = "vllm"
+    """`openai` talks to a server at `base_url`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is float32 on a CPU and the model's own on a GPU."""
+    context: int = Field(default=2048, ge=256)
+    """Longest prompt in tokens, the generated ones included."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Only for the engine `openai`. The key is read from the variable OPENAI_API_KEY."""
+
+
+class EncoderSettings(_Section):
+    """The text encoder behind `semantic` retrieval and the click scorer."""
+
+    name: str = "minilm-l6"
+    """A known name, a local sentence-transformers folder, or a hub name."""
+
+
+class RetrievalSettings(_Section):
+    """Candidates."""
+
+    retrievers: tuple[str, ...] = ("covisit", "semantic", "popular")
+    """Module names in `genrec.retrieval`, or dotted paths. `genrec fit` learns their weights on validation."""
+    pool: int = Field(default=200, ge=1)
+    """How many items retrieval yields before the click scorer prunes them to `candidates`."""
+    candidates: int = Field(default=20, ge=1, le=1000)
+    """How many items the language model reads."""
+    history: int = Field(default=50, ge=1)
+    """How many of the newest events retrieval looks at."""
+    popular_days: float = Field(default=30.0, gt=0)
+    """Length of the recent window of `popular`, counted back from the newest event."""
+
+
+class RankingSettings(_Section):
+    """How the language model is read."""
+
+    ranker: str = "pointwise"
+    """pointwise, single_pass, listwise, or a dotted path."""
+    template: str | None = None
+    """Template id; the ranker's own default if not given."""
+    orders: int = Field(default=1, ge=1, le=16)
+    """single_pass: over how many label orders the scores are averaged."""
+    seed: int = 0
+    """Seed of the label orders."""
+
+
+class ClickSettings(_Section):
+    """P(click)."""
+
+    liked: float = 4.0
+    """Ratings of at least this much count as a click where events carry ratings."""
+
+
+class CheckSettings(_Section):
+    """What the click check does with a ranking."""
+
+    policy: Policy = "fuse"
+    """annotate: keep the model's order. fuse: order by learned weights. veto: drop items below `threshold`."""
+    threshold: float = Field(default=0.02, ge=0, le=1)
+    """veto: smallest P(click) that passes."""
+    deadline_s: float = Field(default=30.0, gt=0)
+    """After this time without a ranking the fused order without the language model is the answer."""
+
+
+class ServingSettings(_Section):
+    """`genrec serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_key: str | None = Field(default=None, repr=False)
+    """Guards every route but /health. Better set by GENREC_SERVING__API_KEY than in a file."""
+    open_engine_routes: bool = False
+    """Opens the routes that vLLM adds by itself, such as /tokenize."""
+    max_queued: int = Field(default=64, ge=1)
+    """Requests that may wait in the engine before new ones get 503."""
+
+
+class PromptSettings(_Section):
+    """Templates."""
+
+    folder: Path | None = None
+    """A local folder of templates that go before the shipped ones of the same id."""
+
+
+class Settings(BaseSettings):
+    """The whole tree. Environment variables: GENREC_<SECTION>__<KEY>, for example GENREC_MODEL__NAME."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENREC_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    model: ModelSettings = ModelSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    ranking: RankingSettings = RankingSettings()
+    clicks: ClickSettings = ClickSettings()
+    checks: CheckSettings = CheckSettings()
+    serving: ServingSettings = ServingSettings()
+    prompts: PromptSettings = PromptSettings()
+
+    @classmethod
+    def load(cls, file: Path | None = None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+        """Reads `file` (skipped if missing), the environment, and `flags` ({section: {key: value}}).
+
+        Flags whose value is None count as not given. SettingsError lists every problem with its place.
+        """
+
+        class FromFile(cls):  # type: ignore[valid-type, misc]
+            model_config = SettingsConfigDict(toml_file=file)
+
+            @classmethod
+            def settings_customise_sources(
+                cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                return named["init_settings"], named["env_settings"], TomlConfigSettingsSource(settings_cls)
+
+        given = {
+            section: {key: value for key, value in values.items() if value is not None}
+            for section, values in (flags or {}).items()
+        }
+        try:
+            return FromFile(**{section: values for section, values in given.items() if values})
+        except ValidationError as error:
+            problems = "\n".join(
+                f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            )
+            raise SettingsError(
+                f"settings do not validate:\n{problems}",
+                f"look at {file or 'the environment (GENREC_...)'} and the flags",
+            ) from None
+        except ValueError as error:  # broken TOML
+            raise SettingsError(f"{file} is not valid TOML: {error}", "mend the file or remove it") from None
