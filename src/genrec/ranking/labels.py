@@ -1,0 +1,65 @@
+"""What the label-reading rankers share: seeded label orders, and the prompt under one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.domain import TokenUsage
+from genrec.errors import TemplateError
+from genrec.llm.base import LanguageModel
+from genrec.prompting.render import render
+from genrec.prompting.rendered import RenderedPrompt, Tokenizer
+from genrec.prompting.template import Template
+from genrec.ranking.base import RankingTask
+
+
+def label_orders(n: int, count: int, seed: int) -> list[npt.NDArray[np.intp]]:
+    """`count` random orders of n candidates; entry j of an order is the candidate that stands in line j.
+
+    Without shuffling, a model that prefers early lines would just repeat the retriever.
+    """
+    generator = np.random.default_rng(seed)
+    return [generator.permutation(n) for _ in range(count)]
+
+
+def render_task(
+    template: Template,
+    tokenizer: Tokenizer,
+    model: LanguageModel,
+    task: RankingTask,
+    order: npt.NDArray[np.intp] | None = None,
+) -> RenderedPrompt:
+    """The prompt of a task for this model; `order` only for templates whose candidates carry labels."""
+    return render(
+        template,
+        history=task.history,
+        candidates=task.candidates,
+        request=task.request,
+        context=task.context,
+        tokenizer=tokenizer,
+        block=model.block,
+        order=None if order is None else [int(candidate) for candidate in order],
+        context_tokens=model.context,
+    )
+
+
+def require_output(template: Template, kind: str, ranker: str) -> None:
+    """TemplateError if the template's output is not what the ranker reads."""
+    if template.output.kind != kind:
+        raise TemplateError(
+            f"template {template.id} has output kind {template.output.kind!r}, but the ranker {ranker} reads {kind!r}",
+            "set ranking.template to a template made for this ranker, or choose another ranker",
+        )
+
+
+def usage_of(prompts: list[RenderedPrompt], generated: int) -> TokenUsage:
+    """Tokens of the prompts; a prefix that several prompts share counts as computed once."""
+    total = computed = 0
+    seen: set[tuple[int, ...]] = set()
+    for prompt in prompts:
+        tails = [len(suffix) for suffix in prompt.suffixes] or [0]
+        total += len(prompt.prefix) * len(tails) + sum(tails)
+        computed += sum(tails) + (0 if prompt.prefix in seen else len(prompt.prefix))
+        seen.add(prompt.prefix)
+    return TokenUsage(prompt=total, computed=computed, generated=generated)

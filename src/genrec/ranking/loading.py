@@ -1,0 +1,38 @@
+"""From a name in the settings to a ranker: `pointwise` is `genrec.ranking.pointwise`, a dotted path is itself."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+from genrec.errors import NotFoundError
+from genrec.llm.base import LanguageModel
+from genrec.prompting.library import TemplateLibrary
+from genrec.prompting.rendered import Tokenizer
+from genrec.prompting.template import Template
+from genrec.ranking.base import Ranker
+from genrec.settings import RankingSettings
+
+RankerFactory = Callable[[LanguageModel, Template, Tokenizer, RankingSettings], Ranker]
+
+
+def load_ranker(
+    settings: RankingSettings, model: LanguageModel, tokenizer: Tokenizer, library: TemplateLibrary
+) -> Ranker:
+    """The ranker named in the settings, with its template. NotFoundError if either does not exist."""
+    module_name = settings.ranker if "." in settings.ranker else f"genrec.ranking.{settings.ranker}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and not module_name.startswith(error.name):
+            raise
+        raise NotFoundError(
+            f"there is no ranker {settings.ranker!r}",
+            "choose pointwise, single_pass or listwise, or give the dotted path of a module with a class Ranker",
+        ) from None
+    if not hasattr(module, "Ranker") or not hasattr(module.Ranker, "default_template"):
+        raise NotFoundError(f"{module_name} has no class Ranker", "choose pointwise, single_pass or listwise")
+    factory = cast(RankerFactory, module.Ranker)
+    template = library.get(settings.template or module.Ranker.default_template)
+    return factory(model, template, tokenizer, settings)
