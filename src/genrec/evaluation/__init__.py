@@ -1,1 +1,1 @@
-"""Offline evaluation."""
+"""Offline evaluation: what each part of the system is worth, measured on the path that is served."""

@@ -1,0 +1,16 @@
+"""Area under the ROC curve: the probability that a click gets a higher P(click) than a non-click, ties counting half.
+
+Source: Hanley and McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
+"""
+
+from __future__ import annotations
+
+from genrec.clicks.calibration import auc
+from genrec.evaluation.metrics import Values
+
+DEFINITION = "share of pairs of a click and a non-click that are ordered rightly, ties counting half"
+
+
+def over_rows(p_click: Values, clicked: Values) -> float:
+    """Value in [0, 1] over n rows; .5 is chance."""
+    return auc(p_click, clicked)

@@ -1,0 +1,18 @@
+"""Logarithmic loss: the mean of -log of the probability given to what happened, in nats.
+
+    -(y log p + (1 - y) log(1 - p)), averaged over rows
+
+Source: Good, Rational decisions, Journal of the Royal Statistical Society B 14, 1952.
+"""
+
+from __future__ import annotations
+
+from genrec.clicks.calibration import log_loss
+from genrec.evaluation.metrics import Values
+
+DEFINITION = "mean of -log of the probability given to what happened, in nats"
+
+
+def over_rows(p_click: Values, clicked: Values) -> float:
+    """Value of 0 or more over n rows; lower is better."""
+    return log_loss(p_click, clicked)
