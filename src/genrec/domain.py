@@ -108,6 +108,8 @@ class Ranking:
     items: tuple[RankedItem, ...]
     ranker: str
     usage: TokenUsage = TokenUsage()
+    prompt_dropped: tuple[str, ...] = ()
+    """What the token budget took out of the prompt, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -39,8 +39,10 @@ class Ranker(Protocol):
     def render(self, task: RankingTask) -> RenderedPrompt:
         """The prompt as the model will read it (for previews and provenance)."""
 
-    async def rank(self, task: RankingTask, k: int | None = None) -> Ranking:
-        """Orders the slate; yields all of it, or its first k. An empty slate is an empty ranking."""
+    async def rank(
+        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
+    ) -> Ranking:
+        """Orders the slate; yields all of it, or its first k. An empty slate is an empty ranking.
 
-    def stream(self, task: RankingTask, k: int | None = None) -> AsyncIterator[RankedItem]:
-        """The items of `rank` in the same order, each as soon as it is fixed."""
+        `on_item` is called with each item of the ranking in order, as soon as its place is fixed.
+        """

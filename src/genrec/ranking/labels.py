@@ -1,11 +1,14 @@
-"""What the label-reading rankers share: seeded label orders, and the prompt under one of them."""
+"""What rankers share: seeded label orders, the prompt of a task, and the ranking made of scores."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from genrec.domain import TokenUsage
+from genrec.domain import RankedItem, Ranking, TokenUsage
 from genrec.errors import TemplateError
 from genrec.llm.base import LanguageModel
 from genrec.prompting.render import render
@@ -63,3 +66,29 @@ def usage_of(prompts: list[RenderedPrompt], generated: int) -> TokenUsage:
         computed += sum(tails) + (0 if prompt.prefix in seen else len(prompt.prefix))
         seen.add(prompt.prefix)
     return TokenUsage(prompt=total, computed=computed, generated=generated)
+
+
+def by_score(
+    scores: npt.NDArray[np.floating[Any]],
+    task: RankingTask,
+    k: int | None,
+    on_item: Callable[[RankedItem], None] | None,
+    ranker: str,
+    prompts: list[RenderedPrompt],
+) -> Ranking:
+    """The slate by score, best first; equal scores by id, so that the order of the slate leaves no trace."""
+    scored = [
+        RankedItem(candidate.item.id, float(score))
+        for candidate, score in zip(task.candidates.items, scores, strict=True)
+    ]
+    scored = sorted(scored, key=lambda item: (-item.score, item.item_id))[:k]
+    if on_item is not None:
+        for item in scored:
+            on_item(item)
+    generated = sum(len(prompt.prompts()) for prompt in prompts)
+    return Ranking(tuple(scored), ranker, usage_of(prompts, generated), dropped_in_words(prompts[0]))
+
+
+def dropped_in_words(prompt: RenderedPrompt) -> tuple[str, ...]:
+    """What the budget took out of the prompt, one line for each input."""
+    return tuple(f"{entry.input}: {entry.count} dropped ({entry.reason})" for entry in prompt.dropped)

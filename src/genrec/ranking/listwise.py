@@ -8,7 +8,7 @@ at different steps are not comparable.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import ClassVar
 
 from genrec.domain import RankedItem, Ranking
@@ -16,7 +16,7 @@ from genrec.llm.base import LanguageModel
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template
 from genrec.ranking.base import RankingTask
-from genrec.ranking.labels import label_orders, render_task, require_output, usage_of
+from genrec.ranking.labels import dropped_in_words, label_orders, render_task, require_output, usage_of
 from genrec.settings import RankingSettings
 
 
@@ -38,25 +38,20 @@ class Ranker:
         order = label_orders(len(task.candidates.items), 1, task.seed)[0]
         return render_task(self._template, self._tokenizer, self._model, task, order)
 
-    async def rank(self, task: RankingTask, k: int | None = None) -> Ranking:
+    async def rank(
+        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
+    ) -> Ranking:
         """The generated order; with `k` only as far as asked for."""
         if not task.candidates.items:
             return Ranking((), self.name)
         prompt = self.render(task)
-        items = tuple([item async for item in self._generate(task, prompt, k)])
-        return Ranking(items, self.name, usage_of([prompt], len(items)))
-
-    async def stream(self, task: RankingTask, k: int | None = None) -> AsyncIterator[RankedItem]:
-        """Each item as soon as its label is generated."""
-        if task.candidates.items:
-            async for item in self._generate(task, self.render(task), k):
-                yield item
-
-    async def _generate(self, task: RankingTask, prompt: RenderedPrompt, k: int | None) -> AsyncIterator[RankedItem]:
         count = len(prompt.label_ids) if k is None else min(k, len(prompt.label_ids))
-        rank = 0
+        ranked: list[RankedItem] = []
         async for choice in self._model.generate(
             prompt.prefix, prompt.label_ids, count, seed=task.seed, cache_salt=task.cache_salt
         ):
-            rank += 1
-            yield RankedItem(task.candidates.items[choice.label].item.id, 1 / math.log2(rank + 1))
+            item = RankedItem(task.candidates.items[choice.label].item.id, 1 / math.log2(len(ranked) + 2))
+            ranked.append(item)
+            if on_item is not None:
+                on_item(item)
+        return Ranking(tuple(ranked), self.name, usage_of([prompt], len(ranked)), dropped_in_words(prompt))

@@ -1,12 +1,12 @@
 """Yes or no after each candidate, all of them behind one shared prefix: the default for small models.
 
-The score of a candidate is log P(yes) - log P(no) at the position after it. A candidate is read alone, so its score does
-not depend on the others nor on their order, there is no label to bind, and any number of candidates fits.
+The score of a candidate is log P(yes) - log P(no) at the position after it. A candidate is read alone, so its score
+does not depend on the others nor on their order, there is no label to bind, and any number of candidates fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import ClassVar
 
 from genrec.domain import RankedItem, Ranking
@@ -14,7 +14,7 @@ from genrec.llm.base import LanguageModel
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template
 from genrec.ranking.base import RankingTask
-from genrec.ranking.labels import render_task, require_output, usage_of
+from genrec.ranking.labels import by_score, render_task, require_output
 from genrec.settings import RankingSettings
 
 
@@ -35,21 +35,12 @@ class Ranker:
         """One prefix and one tail for each candidate."""
         return render_task(self._template, self._tokenizer, self._model, task)
 
-    async def rank(self, task: RankingTask, k: int | None = None) -> Ranking:
-        """Orders the slate by log-odds; equal ones by id, so that the order of the slate leaves no trace."""
+    async def rank(
+        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
+    ) -> Ranking:
+        """Orders the slate by log-odds of yes."""
         if not task.candidates.items:
             return Ranking((), self.name)
         prompt = self.render(task)
         log_probs = await self._model.read(prompt.prompts(), prompt.label_ids, cache_salt=task.cache_salt)
-        log_odds = log_probs[:, 0] - log_probs[:, 1]
-        scored = [
-            RankedItem(candidate.item.id, float(score))
-            for candidate, score in zip(task.candidates.items, log_odds, strict=True)
-        ]
-        scored.sort(key=lambda item: (-item.score, item.item_id))
-        return Ranking(tuple(scored[:k]), self.name, usage_of([prompt], len(scored)))
-
-    async def stream(self, task: RankingTask, k: int | None = None) -> AsyncIterator[RankedItem]:
-        """All scores come in one step, so all items are fixed at once."""
-        for item in (await self.rank(task, k)).items:
-            yield item
+        return by_score(log_probs[:, 0] - log_probs[:, 1], task, k, on_item, self.name, [prompt])

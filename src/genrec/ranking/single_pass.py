@@ -6,7 +6,7 @@ scores are averaged over `orders` such orders, which share their prefix up to th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from genrec.llm.base import LanguageModel
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template
 from genrec.ranking.base import RankingTask
-from genrec.ranking.labels import label_orders, render_task, require_output, usage_of
+from genrec.ranking.labels import by_score, label_orders, render_task, require_output
 from genrec.settings import RankingSettings
 
 
@@ -42,7 +42,9 @@ class Ranker:
         orders = label_orders(len(task.candidates.items), self._orders, task.seed)
         return [render_task(self._template, self._tokenizer, self._model, task, order) for order in orders]
 
-    async def rank(self, task: RankingTask, k: int | None = None) -> Ranking:
+    async def rank(
+        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
+    ) -> Ranking:
         """Orders the slate by the mean log-probability of each candidate's label."""
         if not task.candidates.items:
             return Ranking((), self.name)
@@ -52,17 +54,10 @@ class Ranker:
         column = {label: position for position, label in enumerate(labels)}
         log_probs = await self._model.read([prompt.prefix for prompt in prompts], labels, cache_salt=task.cache_salt)
         scores = np.mean(
-            [row[[column[label] for label in prompt.label_ids]] for prompt, row in zip(prompts, log_probs, strict=True)],
+            [
+                row[[column[label] for label in prompt.label_ids]]
+                for prompt, row in zip(prompts, log_probs, strict=True)
+            ],
             axis=0,
         )
-        scored = [
-            RankedItem(candidate.item.id, float(score))
-            for candidate, score in zip(task.candidates.items, scores, strict=True)
-        ]
-        scored.sort(key=lambda item: (-item.score, item.item_id))
-        return Ranking(tuple(scored[:k]), self.name, usage_of(prompts, len(prompts)))
-
-    async def stream(self, task: RankingTask, k: int | None = None) -> AsyncIterator[RankedItem]:
-        """All scores come in one step, so all items are fixed at once."""
-        for item in (await self.rank(task, k)).items:
-            yield item
+        return by_score(scores, task, k, on_item, self.name, prompts)

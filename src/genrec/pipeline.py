@@ -1,0 +1,384 @@
+"""The whole path, from a user to a checked recommendation. Serving, evaluation and the command line all walk it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from genrec.checks import Fusion, Outcome, apply_policy
+from genrec.clicks.scorer import ClickScorer
+from genrec.conditions import Condition, matches
+from genrec.data.sqlite import SqliteStore
+from genrec.data.store import Exposure, Store
+from genrec.domain import (
+    Candidate,
+    Candidates,
+    History,
+    Provenance,
+    RankedItem,
+    Ranking,
+    Recommendation,
+    RecommendedItem,
+    TokenUsage,
+)
+from genrec.errors import GuardError, ModelError, TemplateError
+from genrec.llm.base import LanguageModel
+from genrec.ranking.base import Ranker, RankingTask
+from genrec.retrieval.blend import Blend
+from genrec.settings import Policy, Settings
+from genrec.workspace import Workspace
+
+T = TypeVar("T")
+
+FALLBACKS: Mapping[type[Exception], str] = {
+    TimeoutError: "deadline",
+    ModelError: "engine",
+    GuardError: "guard",
+    TemplateError: "prompt",
+}
+"""Failures after which the answer is the order without the language model, and how they are named in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationRequest:
+    """What a caller asks for.
+
+    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. `candidate_ids` is
+    the caller's own slate in place of retrieval. `where` are conditions on metadata (see `genrec.conditions`).
+    `now` (the log's unit) defaults to the newest moment that the log knows. `policy` overrides the settings.
+    """
+
+    user_id: str | None = None
+    history: History | None = None
+    k: int = 10
+    request: str | None = None
+    context: Mapping[str, str] | None = None
+    candidate_ids: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    keep_seen: bool = False
+    allow_sponsored: bool = False
+    policy: Policy | None = None
+    now: float | None = None
+    cache_salt: str | None = None
+    log_exposure: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class _Slate:
+    """What the language model reads, and what is known about it without the model."""
+
+    history: History
+    candidates: Candidates
+    p_click: np.ndarray[Any, np.dtype[np.float64]] | None
+    retriever: str
+
+
+class Recommender:
+    """Recommends from one workspace. `ranker`, `clicks` and `fusion` may be None; what needs them is then left out."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        retriever: Blend,
+        ranker: Ranker | None,
+        clicks: ClickScorer | None,
+        fusion: Fusion | None,
+        settings: Settings,
+        version: str,
+        model: LanguageModel | None = None,
+    ) -> None:
+        self.store, self.retriever, self.ranker = store, retriever, ranker
+        self.clicks, self.fusion, self.settings = clicks, fusion or Fusion.default(), settings
+        self.version, self.model = version, model
+
+    @classmethod
+    def open(
+        cls,
+        workspace: Path | str,
+        settings: Settings | None = None,
+        *,
+        model: LanguageModel | None = None,
+        llm: bool = True,
+    ) -> Recommender:
+        """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
+
+        Raises WorkspaceError if there is no data or nothing fitted, ModelError if the model does not load.
+        """
+        place = Workspace.open(workspace)
+        chosen = settings or Settings.load(place.settings_file)
+        if llm and model is None:
+            from genrec.llm.loading import load
+
+            model = asyncio.run(load(chosen.model))
+        return cls(
+            store=SqliteStore(place.database),
+            retriever=Blend.load(place.part("retrieval")),
+            ranker=None if model is None else ranker_for(model, chosen),
+            clicks=ClickScorer.load(place.part("clicks")),
+            fusion=Fusion.load(place.part("fusion")),
+            settings=chosen,
+            version=place.version(),
+            model=model,
+        )
+
+    def with_ranker(self, ranker: Ranker, settings: Settings) -> Recommender:
+        """The same recommender with another ranker."""
+        return Recommender(
+            store=self.store,
+            retriever=self.retriever,
+            ranker=ranker,
+            clicks=self.clicks,
+            fusion=self.fusion,
+            settings=settings,
+            version=self.version,
+            model=self.model,
+        )
+
+    def recommend(self, user_id: str | None = None, k: int = 10, **options: Any) -> Recommendation:
+        """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest."""
+        return self._run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **options)))
+
+    def close(self) -> None:
+        """Frees the engine and closes the store."""
+        if self.model is not None:
+            self._run(self.model.close())
+        self.store.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        # One loop for the life of the object: engines keep locks and clients that belong to their loop.
+        if not hasattr(self, "_loop"):
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(work)
+
+    async def arecommend(self, request: RecommendationRequest) -> Recommendation:
+        """The answer. NotFoundError for candidate or history ids that the catalogue does not have."""
+        answer: Recommendation | None = None
+        async for part in self.stream(request):
+            answer = part if isinstance(part, Recommendation) else answer
+        if answer is None:
+            raise ModelError("the pipeline ended without an answer", "report this with the settings in use")
+        return answer
+
+    async def stream(self, request: RecommendationRequest) -> AsyncIterator[RecommendedItem | Recommendation]:
+        """Each item as soon as its place is fixed, and the whole answer last.
+
+        Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
+        are known only when the last score is.
+        """
+        clock = _Clock()
+        slate = await asyncio.to_thread(self._slate, request, clock)
+        policy = request.policy or self.settings.checks.policy
+        fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
+        reading = asyncio.create_task(self._read(request, policy, slate, fixed, clock))
+        sent: list[RankedItem] = []
+        try:
+            while (item := await fixed.get()) is not None:
+                sent.append(item)
+                so_far = Ranking(tuple(sent), "partial")
+                yield self._decide(request, policy, slate, so_far, None).items[len(sent) - 1]
+            ranking, fallback = await reading
+        finally:
+            reading.cancel()  # of no effect on a finished one; frees the engine when the caller went away
+        with clock("checks"):
+            outcome = self._decide(request, policy, slate, ranking, fallback)
+        answer = self._answer(request, policy, slate, outcome, ranking, fallback, clock)
+        if request.log_exposure and request.user_id is not None:
+            await asyncio.to_thread(self._log, answer)
+        for line in answer.items[len(sent) :]:
+            yield line
+        yield answer
+
+    async def _read(
+        self,
+        request: RecommendationRequest,
+        policy: Policy,
+        slate: _Slate,
+        fixed: asyncio.Queue[RankedItem | None],
+        clock: _Clock,
+    ) -> tuple[Ranking | None, str | None]:
+        """The model's ranking, and why there is none (or only a part of one). Ends `fixed` with None."""
+        partial: list[RankedItem] = []
+
+        def on_item(item: RankedItem) -> None:
+            partial.append(item)
+            if policy == "annotate" and len(partial) <= request.k:
+                fixed.put_nowait(item)
+
+        try:
+            if self.ranker is None:
+                return None, "no language model"
+            if not slate.candidates.items:
+                return None, None
+            task = RankingTask(
+                slate.history,
+                slate.candidates,
+                request.request,
+                request.context,
+                self.settings.ranking.seed,
+                request.cache_salt,
+            )
+            with clock("llm"):
+                async with asyncio.timeout(self.settings.checks.deadline_s):
+                    return await self.ranker.rank(task, request.k if policy == "annotate" else None, on_item), None
+        except (TimeoutError, ModelError, GuardError, TemplateError) as error:
+            reason = next(reason for kind, reason in FALLBACKS.items() if isinstance(error, kind))
+            usable = partial and policy == "annotate" and self.ranker is not None
+            return (Ranking(tuple(partial), self.ranker.name) if usable else None), reason
+        finally:
+            fixed.put_nowait(None)
+
+    def slate(self, request: RecommendationRequest) -> tuple[History, Candidates]:
+        """What the language model would read for this request: for previews, fitting and evaluation."""
+        slate = self._slate(request, _Clock())
+        return slate.history, slate.candidates
+
+    def _slate(self, request: RecommendationRequest, clock: _Clock) -> _Slate:
+        with clock("history"):
+            history = request.history or self._stored_history(request.user_id)
+            now = request.now if request.now is not None else self._now(history)
+        with clock("retrieval"):
+            pool, retriever = self._pool(request, history, now), self.retriever.name
+            if request.candidate_ids is not None:
+                retriever = "caller"
+        if not pool.items:
+            return _Slate(history, pool, None, retriever)
+        with clock("clicks"):
+            items = [candidate.item for candidate in pool.items]
+            p_click = None if self.clicks is None else self.clicks.score(history, items, now=now)
+        size = max(self.settings.retrieval.candidates, request.k)
+        if request.candidate_ids is not None or len(items) <= size:
+            return _Slate(history, pool, p_click, retriever)
+        fused = self.fusion.score(retriever=[candidate.score for candidate in pool.items], llm=None, p_click=p_click)
+        keep = np.sort(np.argsort(-fused, kind="stable")[:size])
+        candidates = replace(pool, items=tuple(pool.items[position] for position in keep))
+        return _Slate(history, candidates, None if p_click is None else p_click[keep], retriever)
+
+    def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
+        if request.candidate_ids is not None:
+            ids = tuple(dict.fromkeys(request.candidate_ids))
+            scores = self.retriever.scores_of(history, ids, now=now)
+            scored = zip(self.store.items(ids), scores, strict=True)
+            return Candidates(tuple(Candidate(item, float(score), {"caller": float(score)}) for item, score in scored))
+        return self.retriever.candidates(
+            history,
+            max(self.settings.retrieval.pool, request.k),
+            now=now,
+            exclude=request.exclude,
+            blocked=() if request.user_id is None else self.store.blocked(request.user_id),
+            keep_seen=request.keep_seen,
+            allow_sponsored=request.allow_sponsored,
+            where=(lambda item: matches(item, request.where)) if request.where else None,
+            items=self.store.items,
+        )
+
+    def _stored_history(self, user_id: str | None) -> History:
+        if user_id is None:
+            return History(None)
+        return self.store.history(user_id, limit=self.settings.retrieval.history)
+
+    def _now(self, history: History) -> float:
+        # The clock of the log, not of the wall: a log of 1998 is not 28 years of silence.
+        newest = history.entries[-1].timestamp if history.entries else self.retriever.newest
+        return max(newest, self.retriever.newest)
+
+    def _decide(
+        self,
+        request: RecommendationRequest,
+        policy: Policy,
+        slate: _Slate,
+        ranking: Ranking | None,
+        fallback: str | None,
+    ) -> Outcome:
+        return apply_policy(
+            policy,
+            slate.candidates,
+            ranking,
+            slate.p_click,
+            fusion=self.fusion,
+            threshold=self.settings.checks.threshold,
+            k=request.k,
+            fallback=fallback,
+        )
+
+    def _answer(
+        self,
+        request: RecommendationRequest,
+        policy: Policy,
+        slate: _Slate,
+        outcome: Outcome,
+        ranking: Ranking | None,
+        fallback: str | None,
+        clock: _Clock,
+    ) -> Recommendation:
+        return Recommendation(
+            request_id=f"rec-{uuid.uuid4().hex}",
+            user_id=request.user_id,
+            items=outcome.items,
+            dropped=slate.candidates.dropped + outcome.dropped,
+            agreement=outcome.agreement,
+            provenance=Provenance(
+                workspace_version=self.version,
+                retriever=slate.retriever,
+                ranker=self.ranker.name if self.ranker else "none",
+                model=self.model.name if self.model else None,
+                adapter=self.model.adapter if self.model else None,
+                template=self.ranker.template if self.ranker else None,
+                policy=policy,
+                fallback=fallback,
+                history_events=len(slate.history.entries),
+                candidates=len(slate.candidates.items),
+                prompt_dropped=ranking.prompt_dropped if ranking else (),
+                usage=ranking.usage if ranking else TokenUsage(),
+                stage_ms=clock.stages,
+            ),
+        )
+
+    def _log(self, answer: Recommendation) -> None:
+        template = answer.provenance.template
+        self.store.log_exposure(
+            Exposure(
+                request_id=answer.request_id,
+                user_id=answer.user_id,
+                item_ids=tuple(line.item.id for line in answer.items),
+                timestamp=time.time(),
+                template_id=template.id if template else None,
+                template_version=template.version if template else None,
+                template_hash=template.hash if template else None,
+            )
+        )
+
+
+def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
+    """The ranker of the settings on this model, with the model's own tokenizer and the library's template."""
+    from genrec.models import resolve
+    from genrec.prompting.library import TemplateLibrary
+    from genrec.prompting.tokenizer import load_tokenizer
+    from genrec.ranking.loading import load_ranker
+
+    tokenizer = load_tokenizer(resolve(settings.model.name))
+    return load_ranker(settings.ranking, model, tokenizer, TemplateLibrary(settings.prompts.folder))
+
+
+class _Clock:
+    """Wall time of each stage, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Any:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[stage] = round((time.perf_counter() - start) * 1000, 2)

@@ -1,0 +1,76 @@
+"""Errors in the form that OpenAI clients know: {"error": {"message", "type", "param", "code"}}. Never with user data."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+
+from genrec.errors import DataError, GenrecError, ModelError, NotFoundError, SettingsError
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+STATUS: dict[type[GenrecError], int] = {NotFoundError: 404, DataError: 400, SettingsError: 400, ModelError: 503}
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class BadRequestError(GenrecError):
+    """A request that cannot be answered as it is. `param` names the field, `status` is the HTTP status."""
+
+    def __init__(self, message: str, hint: str = "", *, param: str | None = None, status: int = 400) -> None:
+        super().__init__(message, hint)
+        self.param, self.status = param, status
+
+
+def error_response(message: str, status: int, param: str | None = None) -> JSONResponse:
+    """An error answer."""
+    kind = {401: "authentication_error", 404: "not_found_error"}.get(
+        status, "invalid_request_error" if status < 500 else "server_error"
+    )
+    return JSONResponse(
+        {"error": {"message": message, "type": kind, "param": param, "code": status}}, status_code=status
+    )
+
+
+async def on_genrec_error(_: Request, error: Exception) -> JSONResponse:
+    """Handler for every expected error."""
+    if isinstance(error, BadRequestError):
+        return error_response(_text(error), error.status, error.param)
+    assert isinstance(error, GenrecError)  # noqa: S101  (registered for this class only)
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+    return error_response(_text(error), status)
+
+
+async def read_body(request: Request, model: type[Body]) -> Body:
+    """The validated body. BadRequestError says which field is wrong and how, without its value."""
+    try:
+        return model.model_validate_json(await read_bytes(request))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+async def read_bytes(request: Request) -> bytes:
+    """The raw body; BadRequestError (413) as soon as it is too long."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise BadRequestError(f"the body is longer than {MAX_BODY_BYTES} bytes", "send less at once", status=413)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def invalid(error: ValidationError) -> BadRequestError:
+    """What pydantic found, without the values it found it in."""
+    problems = [
+        (".".join(str(part) for part in problem["loc"]), problem["msg"])
+        for problem in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    text = "; ".join(f"{place}: {message}" if place else message for place, message in problems)
+    return BadRequestError(text, param=problems[0][0] or None)
+
+
+def _text(error: GenrecError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message

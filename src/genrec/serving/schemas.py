@@ -1,0 +1,142 @@
+"""Bodies of requests and answers. Unknown fields are errors; limits keep one request from holding the server."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from genrec.conditions import Condition
+from genrec.data.store import Store
+from genrec.domain import Event, History, HistoryEntry, Item, Recommendation
+from genrec.pipeline import RecommendationRequest
+from genrec.settings import Policy
+
+Id = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class HistoryBody(_Body):
+    """One event of a history that comes with the request, oldest first."""
+
+    item_id: Id
+    timestamp: float | None = None
+    event_type: Annotated[str, Field(max_length=64)] = "interaction"
+    value: float | None = None
+
+
+class RecommendationBody(_Body):
+    """`POST /v1/recommendations`, and the field `genrec` of a chat request."""
+
+    user_id: Id | None = None
+    history: Annotated[list[HistoryBody], Field(max_length=1000)] | None = None
+    k: int = Field(default=10, ge=1, le=100)
+    request: Annotated[str, Field(max_length=4000)] | None = None
+    context: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=400)]] | None = None
+    candidate_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = None
+    exclude: Annotated[list[Id], Field(max_length=10000)] = []
+    where: dict[str, Condition] = {}
+    keep_seen: bool = False
+    allow_sponsored: bool = False
+    policy: Policy | None = None
+
+    def to_request(self, store: Store, cache_salt: str | None = None) -> RecommendationRequest:
+        """In the pipeline's terms. NotFoundError for items of the history that the catalogue does not have."""
+        return RecommendationRequest(
+            user_id=self.user_id,
+            history=None if self.history is None else _history(self.user_id, self.history, store),
+            k=self.k,
+            request=self.request or None,
+            context=self.context,
+            candidate_ids=None if self.candidate_ids is None else tuple(self.candidate_ids),
+            exclude=tuple(self.exclude),
+            where=self.where,
+            keep_seen=self.keep_seen,
+            allow_sponsored=self.allow_sponsored,
+            policy=self.policy,
+            cache_salt=cache_salt,
+        )
+
+
+class EventBody(_Body):
+    """One event. Without `event_id` a repeated call stores a second event; without `timestamp` it is now."""
+
+    user_id: Id
+    item_id: Id
+    timestamp: float | None = None
+    event_type: Annotated[str, Field(min_length=1, max_length=64)] = "click"
+    value: float | None = None
+    event_id: Id | None = None
+    request_id: Id | None = None
+
+    def to_event(self) -> Event:
+        """In the domain's terms."""
+        return Event(**{**self.model_dump(), "timestamp": time.time() if self.timestamp is None else self.timestamp})
+
+
+class EventsBody(_Body):
+    """`POST /v1/events` with several events: all are stored, or none."""
+
+    events: Annotated[list[EventBody], Field(min_length=1, max_length=10000)]
+
+
+def item_answer(item: Item) -> dict[str, Any]:
+    """`GET /v1/items/{id}`."""
+    return {"item_id": item.id, "title": item.title, "metadata": dict(item.metadata), "sponsored": item.sponsored}
+
+
+def history_answer(history: History) -> dict[str, Any]:
+    """`GET /v1/users/{id}/history`, oldest first."""
+    return {
+        "user_id": history.user_id,
+        "events": [
+            {
+                "item_id": entry.item.id,
+                "title": entry.item.title,
+                "timestamp": entry.timestamp,
+                "event_type": entry.event_type,
+                "value": entry.value,
+            }
+            for entry in history.entries
+        ],
+    }
+
+
+def recommendation_answer(answer: Recommendation) -> dict[str, Any]:
+    """`POST /v1/recommendations`."""
+    return {
+        "request_id": answer.request_id,
+        "user_id": answer.user_id,
+        "items": [
+            {
+                **item_answer(line.item),
+                "rank": line.rank,
+                "score": line.score,
+                "p_click": line.p_click,
+                "llm_score": line.llm_score,
+                "retriever_score": line.retriever_score,
+                "sources": list(line.sources),
+            }
+            for line in answer.items
+        ],
+        "agreement": answer.agreement,
+        "dropped": [asdict(item) for item in answer.dropped],
+        "provenance": {**asdict(answer.provenance), "stage_ms": dict(answer.provenance.stage_ms)},
+    }
+
+
+def _history(user_id: str | None, events: list[HistoryBody], store: Store) -> History:
+    items = store.items([event.item_id for event in events])
+    # Without times the order of the list is the time.
+    return History(
+        user_id,
+        tuple(
+            HistoryEntry(item, float(position) if event.timestamp is None else event.timestamp, event.event_type, event.value)
+            for position, (item, event) in enumerate(zip(items, events, strict=True))
+        ),
+    )
