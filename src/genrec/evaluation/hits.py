@@ -16,7 +16,8 @@ def hits(ranked: IntArray, targets: Sequence[IntArray], k: int) -> BoolArray:
     if not len(targets):
         return np.zeros(top.shape, dtype=np.bool_)
     if all(len(target) == 1 for target in targets):
-        return (top == np.concatenate(targets)[:, None]) & (top >= 0)
+        single: BoolArray = (top == np.concatenate(targets)[:, None]) & (top >= 0)
+        return single
     relevant = np.concatenate(targets).astype(np.int64)
     width = int(max(relevant.max(initial=0), top.max(initial=0))) + 1
     owners = np.repeat(np.arange(len(targets)), relevant_counts(targets))

@@ -4,7 +4,7 @@ A ranking metric has `per_user(ranked, targets, k) -> float64 [m]`, so that syst
 `ranked` [m, K] holds item positions, best first, distinct within a row, padded at the end with -1. `targets` has the
 positions of the relevant items of each of the m users. A user without relevant items counts 0.
 
-A click metric has `over_rows(p_click, clicked) -> float` over n predictions and outcomes.
+A click metric has `over_rows(clicked, p_click) -> float` over n outcomes and predictions; NaN where it is undefined.
 
 Every module has a `DEFINITION` in a line, which is printed with the results, and the source in its docstring.
 """
@@ -39,8 +39,8 @@ class ClickMetric(Protocol):
 
     DEFINITION: str
 
-    def over_rows(self, p_click: Values, clicked: Values) -> float:
-        """One value over n predictions in [0, 1] and outcomes (0 or 1)."""
+    def over_rows(self, clicked: Values, p_click: Values) -> float:
+        """One value over n outcomes (0 or 1) and predictions in [0, 1]."""
 
 
 def names() -> list[str]:

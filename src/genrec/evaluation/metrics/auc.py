@@ -11,6 +11,6 @@ from genrec.evaluation.metrics import Values
 DEFINITION = "share of pairs of a click and a non-click that are ordered rightly, ties counting half"
 
 
-def over_rows(p_click: Values, clicked: Values) -> float:
+def over_rows(clicked: Values, p_click: Values) -> float:
     """Value in [0, 1] over n rows; .5 is chance."""
-    return auc(p_click, clicked)
+    return auc(clicked, p_click)

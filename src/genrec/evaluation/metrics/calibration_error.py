@@ -1,8 +1,9 @@
-"""Expected calibration error: how far P(click) is from the click rate, averaged over bins of P(click).
+"""Expected calibration error: how far P(click) is from the click rate, averaged over 15 bins of equal size.
 
     sum over bins of (rows in the bin / n) * |mean of p - share of clicks|
 
-Source: Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
+Source: Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015; bins
+of equal size after Nguyen and O'Connor, Posterior calibration and exploratory analysis, EMNLP 2015.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from genrec.clicks.calibration import expected_calibration_error
 from genrec.evaluation.metrics import Values
 
-DEFINITION = "mean over bins of |mean P(click) - click rate|, weighted by the rows of the bin"
+DEFINITION = "|mean P(click) - click rate|, averaged over 15 bins of P(click) with equally many rows"
 
 
-def over_rows(p_click: Values, clicked: Values) -> float:
+def over_rows(clicked: Values, p_click: Values) -> float:
     """Value in [0, 1] over n rows; lower is better."""
-    return expected_calibration_error(p_click, clicked)
+    return expected_calibration_error(clicked, p_click)

@@ -13,6 +13,6 @@ from genrec.evaluation.metrics import Values
 DEFINITION = "mean of -log of the probability given to what happened, in nats"
 
 
-def over_rows(p_click: Values, clicked: Values) -> float:
+def over_rows(clicked: Values, p_click: Values) -> float:
     """Value of 0 or more over n rows; lower is better."""
-    return log_loss(p_click, clicked)
+    return log_loss(clicked, p_click)

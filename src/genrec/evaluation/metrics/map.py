@@ -23,4 +23,5 @@ def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:
     """Value in [0, 1] for each user [m]."""
     found = hits(ranked, targets, k)
     precision = found.cumsum(axis=1) / np.arange(1, found.shape[1] + 1)
-    return (found * precision).sum(axis=1) / np.maximum(relevant_counts(targets), 1)
+    averages: Values = (found * precision).sum(axis=1) / np.maximum(relevant_counts(targets), 1)
+    return averages

@@ -24,4 +24,5 @@ def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:
     discounts = 1 / np.log2(np.arange(2, k + 2))
     found = hits(ranked, targets, k)
     ideal = np.concatenate(([0.0], np.cumsum(discounts)))[np.minimum(relevant_counts(targets), k)]
-    return found @ discounts[: found.shape[1]] / np.maximum(ideal, discounts[0])
+    normalised: Values = found @ discounts[: found.shape[1]] / np.maximum(ideal, discounts[0])
+    return normalised

@@ -21,4 +21,5 @@ DEFINITION = "relevant items among the first k / all relevant items of the user"
 
 def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:
     """Share in [0, 1] for each user [m]."""
-    return hits(ranked, targets, k).sum(axis=1) / np.maximum(relevant_counts(targets), 1)
+    shares: Values = hits(ranked, targets, k).sum(axis=1) / np.maximum(relevant_counts(targets), 1)
+    return shares
