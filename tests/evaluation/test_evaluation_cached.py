@@ -1,0 +1,128 @@
+"""The cache of reads: same answers, fewer questions, nothing mixed up."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.errors import ModelError, WorkspaceError
+from genrec.evaluation.cached import CachedModel
+from genrec.llm.base import LabelChoice
+
+
+class CountingModel:
+    """Log-probabilities that are a function of prompt and token; counts what it is asked."""
+
+    name, adapter, context, block, exact = "counting", None, 512, 32, True
+
+    def __init__(self):
+        self.asked = []
+        self.generated = 0
+        self.closed = False
+
+    async def read(self, prompts, token_ids, *, cache_salt=None):
+        self.asked += [tuple(prompt) for prompt in prompts]
+        return np.array([[-(sum(prompt) + token) / 7 for token in token_ids] for prompt in prompts], dtype=np.float32)
+
+    async def generate(self, prompt, labels, k, *, temperature=0.0, seed=0, cache_salt=None):
+        self.generated += 1
+        for label in range(k):
+            yield LabelChoice(label, -0.1 * label - seed)
+
+    async def close(self):
+        self.closed = True
+
+
+def read(model, prompts, token_ids=(1, 2)):
+    return asyncio.run(model.read(prompts, token_ids))
+
+
+def generate(model, *arguments, **named):
+    async def collect():
+        return [choice async for choice in model.generate(*arguments, **named)]
+
+    return asyncio.run(collect())
+
+
+def test_a_second_run_asks_nothing_and_gives_the_same_bits(tmp_path):
+    first, second = CountingModel(), CountingModel()
+    prompts = [(1, 2, 3), (1, 2, 4)]
+    values = read(CachedModel(first, tmp_path / "deep" / "reads.sqlite", "m"), prompts)
+    cached = CachedModel(second, tmp_path / "deep" / "reads.sqlite", "m")
+    assert (read(cached, prompts) == values).all()
+    assert (values == read(first, prompts)).all()
+    assert second.asked == []
+    assert (cached.hits, cached.misses) == (2, 0)
+
+
+def test_only_unknown_prompts_are_asked_and_the_order_is_kept(tmp_path):
+    inner = CountingModel()
+    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
+    read(cached, [(5,), (6,)])
+    inner.asked.clear()
+    values = read(cached, [(7,), (6,), (8,), (5,)])
+    assert inner.asked == [(7,), (8,)]
+    assert (values == read(CountingModel(), [(7,), (6,), (8,), (5,)])).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 3), max_size=3).map(tuple)), max_size=8),
+)
+def test_never_mixes_up_prompts_tokens_and_models(tmp_path_factory, calls):
+    path = tmp_path_factory.mktemp("cache") / "reads.sqlite"
+    models = {name: CachedModel(CountingModel(), path, name) for name in "ab"}
+    for token, prompt in calls:
+        for model in models.values():
+            assert (read(model, [prompt], [token, 9]) == read(CountingModel(), [prompt], [token, 9])).all()
+    assert models["a"].misses == models["b"].misses
+
+
+def test_generations_are_kept_when_complete_only(tmp_path):
+    inner = CountingModel()
+    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
+
+    async def stop_early():
+        generation = cached.generate((1,), (4, 5, 6), 3)
+        async for _ in generation:
+            break
+        await generation.aclose()
+
+    asyncio.run(stop_early())
+    whole = generate(cached, (1,), (4, 5, 6), 3)
+    assert inner.generated == 2
+    assert generate(cached, (1,), (4, 5, 6), 3) == whole == generate(CountingModel(), (1,), (4, 5, 6), 3)
+    assert inner.generated == 2
+    assert generate(cached, (1,), (4, 5, 6), 2) == whole[:2]
+    assert generate(cached, (1,), (4, 5, 6), 3, seed=1) != whole
+    assert inner.generated == 4
+
+
+def test_a_failure_of_the_engine_is_not_kept(tmp_path):
+    inner = CountingModel()
+    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
+    working, inner.read = inner.read, failing
+    with pytest.raises(ModelError):
+        read(cached, [(1,)])
+    inner.read = working
+    assert read(cached, [(1,)]).shape == (1, 2)
+
+
+async def failing(*arguments, **named):
+    raise ModelError("down")
+
+
+def test_no_prompts_give_no_rows_and_closing_closes_the_engine(tmp_path):
+    inner = CountingModel()
+    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
+    assert read(cached, []).shape == (0, 2)
+    asyncio.run(cached.close())
+    assert inner.closed
+
+
+def test_a_broken_file_is_an_error_with_a_hint(tmp_path):
+    (tmp_path / "reads.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(WorkspaceError, match="delete the file"):
+        CachedModel(CountingModel(), tmp_path / "reads.sqlite", "m")
