@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 import genrec.cli
 from genrec.errors import GenrecError
 
-HELPERS = {"main", "console", "options"}
+HELPERS = {"main", "console", "options", "tables"}
 """Modules of `genrec.cli` that are no commands."""
 
 

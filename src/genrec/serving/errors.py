@@ -1,4 +1,4 @@
-"""Errors in the form that OpenAI clients know: {"error": {"message", "type", "param", "code"}}. Never with user data."""
+"""Errors as OpenAI clients know them: {"error": {"message", "type", "param", "code"}}. Never with user data."""
 
 from __future__ import annotations
 

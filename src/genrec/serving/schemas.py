@@ -136,7 +136,9 @@ def _history(user_id: str | None, events: list[HistoryBody], store: Store) -> Hi
     return History(
         user_id,
         tuple(
-            HistoryEntry(item, float(position) if event.timestamp is None else event.timestamp, event.event_type, event.value)
+            HistoryEntry(
+                item, float(position) if event.timestamp is None else event.timestamp, event.event_type, event.value
+            )
             for position, (item, event) in enumerate(zip(items, events, strict=True))
         ),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from genrec.errors import NotFoundError, WorkspaceError
 from genrec.llm.base import LanguageModel
 from genrec.pipeline import Recommender, ranker_for
+from genrec.prompting.library import TemplateLibrary
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -49,6 +50,11 @@ class Live:
             if name not in self._recommenders:
                 self._recommenders[name] = await asyncio.to_thread(self._open, template)
             return self._recommenders[name]
+
+    def template_ids(self) -> list[str]:
+        """Templates that a caller may choose by the model name `genrec/<template>`."""
+        library = TemplateLibrary(self._settings.prompts.folder)
+        return [template.id for template in library.list() if template.task == "rank"]
 
     def _open(self, template: str | None) -> Recommender:
         if template is None:

@@ -1,0 +1,67 @@
+"""`genrec recommend`: one answer on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genrec.cli import options
+from genrec.cli.console import console, out, write_json
+from genrec.errors import DataError
+
+app = typer.Typer()
+
+
+@app.command()
+def recommend(
+    workspace: options.WorkspaceOption = Path("workspace"),
+    user: Annotated[
+        str | None, typer.Option(help="User id; without one, say --history or get what is popular.")
+    ] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids in place of a stored history: 12,7,90")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="How many items.")] = 10,
+    request: Annotated[str | None, typer.Option(help="What the user asks for, in words.")] = None,
+    context: Annotated[list[str] | None, typer.Option(help="A fact, as name=value; may be repeated.")] = None,
+    llm: Annotated[bool, typer.Option(help="Read the candidates with the language model.")] = True,
+    model: options.ModelOption = None,
+    engine: options.EngineOption = None,
+    ranker: options.RankerOption = None,
+    template: options.TemplateOption = None,
+    policy: options.PolicyOption = None,
+    json: options.JsonOption = None,
+) -> None:
+    """Recommends items to a user, with P(click) beside each."""
+    place, settings = options.open_workspace(
+        workspace, model=model, engine=engine, ranker=ranker, template=template, policy=policy
+    )
+    facts = dict(_fact(entry) for entry in context or [])
+
+    from genrec.domain import History, HistoryEntry
+    from genrec.pipeline import Recommender
+    from genrec.serving.schemas import recommendation_answer
+
+    with console.status("loading the language model" if llm else "opening the workspace"):
+        recommender = Recommender.open(place.root, settings, llm=llm)
+    try:
+        given = None
+        if history is not None:
+            items = recommender.store.items([part.strip() for part in history.split(",") if part.strip()])
+            given = History(user, tuple(HistoryEntry(item, float(place)) for place, item in enumerate(items)))
+        answer = recommender.recommend(user, k, history=given, request=request, context=facts or None)
+    finally:
+        recommender.close()
+    if json is not None:
+        write_json(recommendation_answer(answer), json)
+        return
+    from genrec.cli.tables import recommendation_table
+
+    out.print(recommendation_table(answer))
+
+
+def _fact(entry: str) -> tuple[str, str]:
+    name, separator, value = entry.partition("=")
+    if not separator or not name.strip():
+        raise DataError(f"--context {name!r} is not name=value", 'write it like: --context "time=Friday evening"')
+    return name.strip(), value.strip()

@@ -1,0 +1,197 @@
+"""The recommender as a chat model: `genrec` and `genrec/<template>` answer `POST /v1/chat/completions`.
+
+The last user message is the request in words; `user` names the user; everything else that `/v1/recommendations` takes
+may stand in the field `genrec` (`extra_body` of the official client). The answer's text is for people, its field
+`genrec` is the full answer. Calls for other models go to the engine's own route untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from genrec.domain import Recommendation, RecommendedItem
+from genrec.errors import GenrecError
+from genrec.pipeline import RecommendationRequest, Recommender
+from genrec.serving import metrics
+from genrec.serving.errors import BadRequestError, error_response, invalid, read_bytes
+from genrec.serving.routes import live, until_disconnect
+from genrec.serving.schemas import RecommendationBody, recommendation_answer
+
+PATH = "/v1/chat/completions"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    type: str
+    text: str = ""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    role: str
+    content: str | list[_Part] | None = None
+
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content if part.type == "text")
+        return self.content or ""
+
+
+class _StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    include_usage: bool = False
+
+
+class ChatBody(BaseModel):
+    """What is read of a chat request. Sampling parameters are of no use here and ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    model: str
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=1000)]
+    user: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+    n: int = Field(default=1, ge=1, le=1)
+    genrec: RecommendationBody = RecommendationBody()
+
+    def recommendation_body(self) -> RecommendationBody:
+        """As for `/v1/recommendations`."""
+        words = next((message.text() for message in reversed(self.messages) if message.role == "user"), "")
+        update = {"request": self.genrec.request or words[:4000] or None, "user_id": self.genrec.user_id or self.user}
+        return self.genrec.model_copy(update=update)
+
+
+def attach(app: FastAPI) -> None:
+    """Puts genrec's chat route in front of the engine's."""
+    engine_route = next(route for route in app.routes if isinstance(route, APIRoute) and route.path == PATH)
+    router = APIRouter()
+
+    @router.post(PATH)
+    async def chat(request: Request) -> Response:
+        raw = await read_bytes(request)
+        data = _parse(raw)
+        if not _is_genrec(data.get("model")):
+            refuse_dangerous(data)
+            return _Forward(engine_route, raw)
+        try:
+            body = ChatBody.model_validate(data)
+        except ValidationError as error:
+            raise invalid(error) from None
+        recommender = await live(request).recommender(body.model.partition("/")[2] or None)
+        asked = body.recommendation_body().to_request(recommender.store)
+        if body.stream:
+            return StreamingResponse(_stream(recommender, asked, body), media_type="text/event-stream")
+        with metrics.in_flight():
+            answer = await until_disconnect(request, recommender.arecommend(asked))
+        metrics.observe(answer)
+        return JSONResponse(_completion(answer, body.model))
+
+    app.include_router(router)
+
+
+def refuse_dangerous(data: dict[str, Any]) -> None:
+    """BadRequestError for what would let a caller hold the engine: compiling a grammar has no time limit in it."""
+    outputs = data.get("structured_outputs")
+    if (isinstance(outputs, dict) and outputs.get("grammar") is not None) or data.get("guided_grammar") is not None:
+        raise BadRequestError("grammars are not accepted", "use a JSON schema or a choice", param="structured_outputs")
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(raw)
+    except ValueError:
+        raise BadRequestError("the body is not valid JSON") from None
+    if not isinstance(data, dict):
+        raise BadRequestError("the body must be a JSON object")
+    return data
+
+
+def _is_genrec(model: object) -> bool:
+    return isinstance(model, str) and (model == "genrec" or model.startswith("genrec/"))
+
+
+class _Forward(Response):
+    """Hands a request whose body is read already to another route."""
+
+    def __init__(self, route: APIRoute, body: bytes) -> None:
+        super().__init__()
+        self._route, self._body = route, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        replayed = False
+
+        async def replay() -> Any:
+            nonlocal replayed
+            if not replayed:
+                replayed = True
+                return {"type": "http.request", "body": self._body, "more_body": False}
+            return await receive()
+
+        await self._route.handle(scope, replay, send)
+
+
+def _line(item: RecommendedItem) -> str:
+    click = "" if item.p_click is None else f" (chance of a click {item.p_click:.0%})"
+    return f"{item.rank}. {item.item.title}{click}\n"
+
+
+def _usage(answer: Recommendation) -> dict[str, int]:
+    usage = answer.provenance.usage
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.generated,
+        "total_tokens": usage.prompt + usage.generated,
+    }
+
+
+def _completion(answer: Recommendation, model: str) -> dict[str, Any]:
+    text = "".join(_line(item) for item in answer.items) or "There is nothing to recommend under these conditions."
+    return {
+        "id": answer.request_id,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", "logprobs": None}
+        ],
+        "usage": _usage(answer),
+        "genrec": recommendation_answer(answer),
+    }
+
+
+async def _stream(recommender: Recommender, asked: RecommendationRequest, body: ChatBody) -> AsyncIterator[str]:
+    """Server-sent events: one chunk for each item as soon as it is fixed; the last chunk carries the full answer."""
+    head = {"id": "rec-stream", "object": "chat.completion.chunk", "created": int(time.time()), "model": body.model}
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return _event({**head, "choices": [choice], **more})
+
+    yield chunk({"role": "assistant", "content": ""})
+    try:
+        with metrics.in_flight():
+            async for part in recommender.stream(asked):
+                if isinstance(part, RecommendedItem):
+                    yield chunk({"content": _line(part)})
+                else:
+                    metrics.observe(part)
+                    yield chunk({}, "stop", genrec=recommendation_answer(part))
+                    if body.stream_options and body.stream_options.include_usage:
+                        yield _event({**head, "choices": [], "usage": _usage(part)})
+    except GenrecError as error:
+        # The status line is gone; the error stands in the stream, where OpenAI clients look for it.
+        yield f"data: {bytes(error_response(error.message, 500).body).decode()}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,69 @@
+"""Starts vLLM's own server with genrec's routes, gate and constraint on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from genrec.errors import MissingExtraError
+from genrec.serving.state import WORKSPACE_VARIABLE
+from genrec.settings import Settings
+from genrec.workspace import Workspace
+
+
+def serve(workspace: Workspace, settings: Settings) -> None:
+    """Serves until it is interrupted. Raises WorkspaceError, ModelError, MissingExtraError before anything starts."""
+    from genrec.models import resolve
+
+    workspace.part("retrieval"), workspace.part("clicks"), workspace.part("fusion")
+    model_folder = resolve(settings.model.name)
+    _export(workspace, settings)
+    try:
+        import uvloop
+        from vllm.entrypoints.launchers.api_server.entry import run_server
+        from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+        from vllm.utils.argparse_utils import FlexibleArgumentParser
+    except ImportError as error:
+        raise MissingExtraError(
+            "vLLM is not installed", "install genrec[cpu] or genrec[gpu]; genrec doctor says more"
+        ) from error
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args(server_arguments(model_folder, settings))
+    validate_parsed_serve_args(args)
+    uvloop.run(run_server(args))
+
+
+def server_arguments(model_folder: Path, settings: Settings) -> list[str]:
+    """The command line of vLLM's server."""
+    from genrec.llm.vllm import engine_arguments
+
+    arguments = [
+        *("--served-model-name", settings.model.name),
+        *("--host", settings.serving.host),
+        *("--port", str(settings.serving.port)),
+        *("--middleware", "genrec.serving.gate.Gate"),
+        *("--max-num-queued-reqs", str(settings.serving.max_queued * settings.retrieval.candidates)),
+        "--disable-fastapi-docs",
+        "--disable-uvicorn-access-log",
+    ]
+    for name, value in {**engine_arguments(settings.model), "model": str(model_folder)}.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            arguments.append(flag)
+        elif value is False:
+            arguments.append(f"--no-{name.replace('_', '-')}")
+        elif isinstance(value, list | tuple):
+            arguments += [flag, *(str(entry) for entry in value)]
+        elif value is not None:
+            arguments += [flag, str(value)]
+    return arguments
+
+
+def _export(workspace: Workspace, settings: Settings) -> None:
+    """Puts what the server's processes need into the environment, so that flags reach every one of them."""
+    os.environ[WORKSPACE_VARIABLE] = str(workspace.root.resolve())
+    os.environ["VLLM_PLUGINS"] = "genrec"
+    for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+        for key, value in values.items():
+            if value is not None:
+                os.environ[f"GENREC_{section}__{key}".upper()] = value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,36 @@
+"""The endpoint plugin that vLLM's server loads: genrec's routes, and the recommender behind them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.datastructures import State
+
+from genrec.errors import GenrecError
+from genrec.serving import chat, routes
+from genrec.serving.errors import on_genrec_error
+from genrec.serving.state import Live, served_workspace, serving_settings
+
+
+class GenrecEndpoints:
+    """Satisfies vLLM's `EndpointPlugin`."""
+
+    name = "genrec"
+    required_tasks = ("generate",)
+
+    def attach_router(self, app: FastAPI) -> None:
+        """Adds the routes; those that vLLM has too are replaced."""
+        chat.attach(app)
+        app.include_router(routes.router)
+        app.add_exception_handler(GenrecError, on_genrec_error)
+
+    async def init_state(self, engine_client: Any, state: State, args: Namespace) -> None:
+        """Opens the workspace around the running engine."""
+        from genrec.llm.vllm import VllmServed
+
+        settings = serving_settings()
+        model = VllmServed(engine_client, settings.model)
+        state.genrec = Live(served_workspace(), settings, model)
+        await state.genrec.recommender()

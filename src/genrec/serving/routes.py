@@ -1,0 +1,121 @@
+"""genrec's own routes: recommendations, events, histories, items, health."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from genrec.errors import GenrecError
+from genrec.serving import metrics
+from genrec.serving.errors import BadRequestError, error_response, invalid, read_body, read_bytes
+from genrec.serving.schemas import (
+    EventBody,
+    EventsBody,
+    RecommendationBody,
+    history_answer,
+    item_answer,
+    recommendation_answer,
+)
+from genrec.serving.state import Live
+
+T = TypeVar("T")
+
+router = APIRouter()
+
+
+def live(request: Request) -> Live:
+    """The recommender of this server process."""
+    return request.app.state.genrec  # type: ignore[no-any-return]
+
+
+@router.post("/v1/recommendations")
+async def recommendations(request: Request) -> JSONResponse:
+    """Items for a user, best first, with scores, P(click), agreement, what was dropped and why, and provenance."""
+    body = await read_body(request, RecommendationBody)
+    recommender = await live(request).recommender()
+    work = recommender.arecommend(await asyncio.to_thread(body.to_request, recommender.store))
+    with metrics.in_flight():
+        answer = await until_disconnect(request, work)
+    metrics.observe(answer)
+    return JSONResponse(recommendation_answer(answer))
+
+
+@router.post("/v1/events")
+async def events(request: Request) -> JSONResponse:
+    """Stores one event, or {"events": [...]} all or none, durably before it answers."""
+    raw = await read_bytes(request)
+    try:
+        bodies = (
+            EventsBody.model_validate_json(raw).events if b'"events"' in raw else [EventBody.model_validate_json(raw)]
+        )
+    except ValidationError as error:
+        raise invalid(error) from None
+    recommender = await live(request).recommender()
+    new = await asyncio.to_thread(recommender.store.append, [body.to_event() for body in bodies])
+    metrics.events(new)
+    return JSONResponse({"accepted": len(bodies), "new": new})
+
+
+@router.get("/v1/users/{user_id}/history")
+async def history(request: Request, user_id: str, limit: str = Query(default="50")) -> JSONResponse:
+    """The newest events of a user, oldest first. An unknown user has an empty history."""
+    if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        raise BadRequestError("limit must be a whole number from 1 to 1000", param="limit")
+    recommender = await live(request).recommender()
+    return JSONResponse(history_answer(await asyncio.to_thread(recommender.store.history, user_id, int(limit))))
+
+
+@router.get("/v1/items/{item_id}")
+async def item(request: Request, item_id: str) -> JSONResponse:
+    """An item of the catalogue."""
+    recommender = await live(request).recommender()
+    return JSONResponse(item_answer(await asyncio.to_thread(recommender.store.item, item_id)))
+
+
+@router.get("/health")
+async def health(request: Request) -> JSONResponse:
+    """200 while the engine lives and the workspace can be read; 503 otherwise."""
+    try:
+        await request.app.state.engine_client.check_health()
+        recommender = await live(request).recommender()
+    except GenrecError as error:
+        return error_response(error.message, 503)
+    except Exception:
+        # Whatever the engine raises when it is dead: the caller needs to know only that it is.
+        return error_response("the engine is down", 503)
+    return JSONResponse({"status": "ok", "workspace_version": recommender.version, "time": time.time()})
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> JSONResponse:
+    """`genrec`, `genrec/<template>` for every ranking template, the base model, and each adapter."""
+    listed = (await request.app.state.openai_serving_models.show_available_models()).model_dump()
+    names = ["genrec", *(f"genrec/{name}" for name in live(request).template_ids())]
+    created = int(time.time())
+    own = [{"id": name, "object": "model", "created": created, "owned_by": "genrec"} for name in names]
+    return JSONResponse({**listed, "data": own + listed["data"]})
+
+
+async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Awaits `work`, and cancels it when the caller goes away, so that the engine is free for others."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise BadRequestError("the caller closed the connection", status=499)
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
