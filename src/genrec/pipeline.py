@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from genrec.checks import Fusion, Outcome, apply_policy
+from genrec.checks import Outcome, apply_policy
 from genrec.clicks.scorer import ClickScorer
 from genrec.conditions import Condition, matches
 from genrec.data.sqlite import SqliteStore
@@ -30,6 +30,7 @@ from genrec.domain import (
     TokenUsage,
 )
 from genrec.errors import GuardError, ModelError, TemplateError
+from genrec.fusion import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.retrieval.blend import Blend
@@ -131,6 +132,11 @@ class Recommender:
             model=model,
         )
 
+    @property
+    def ranker_name(self) -> str:
+        """For provenance."""
+        return "none" if self.ranker is None else self.ranker.name
+
     def with_ranker(self, ranker: Ranker, settings: Settings) -> Recommender:
         """The same recommender with another ranker."""
         return Recommender(
@@ -191,7 +197,7 @@ class Recommender:
             reading.cancel()  # of no effect on a finished one; frees the engine when the caller went away
         with clock("checks"):
             outcome = self._decide(request, policy, slate, ranking, fallback)
-        answer = self._answer(request, policy, slate, outcome, ranking, fallback, clock)
+        answer = self._answer(request, policy, slate, outcome, ranking, clock)
         if request.log_exposure and request.user_id is not None:
             await asyncio.to_thread(self._log, answer)
         for line in answer.items[len(sent) :]:
@@ -232,8 +238,9 @@ class Recommender:
                     return await self.ranker.rank(task, request.k if policy == "annotate" else None, on_item), None
         except (TimeoutError, ModelError, GuardError, TemplateError) as error:
             reason = next(reason for kind, reason in FALLBACKS.items() if isinstance(error, kind))
-            usable = partial and policy == "annotate" and self.ranker is not None
-            return (Ranking(tuple(partial), self.ranker.name) if usable else None), reason
+            # A part of a list is of use only where the list itself is the answer.
+            keep = partial and policy == "annotate"
+            return (Ranking(tuple(partial), self.ranker_name) if keep else None), reason
         finally:
             fixed.put_nowait(None)
 
@@ -258,7 +265,7 @@ class Recommender:
         size = max(self.settings.retrieval.candidates, request.k)
         if request.candidate_ids is not None or len(items) <= size:
             return _Slate(history, pool, p_click, retriever)
-        fused = self.fusion.score(retriever=[candidate.score for candidate in pool.items], llm=None, p_click=p_click)
+        fused = self.fusion.score([candidate.score for candidate in pool.items], None, p_click)
         keep = np.sort(np.argsort(-fused, kind="stable")[:size])
         candidates = replace(pool, items=tuple(pool.items[position] for position in keep))
         return _Slate(history, candidates, None if p_click is None else p_click[keep], retriever)
@@ -284,7 +291,8 @@ class Recommender:
     def _stored_history(self, user_id: str | None) -> History:
         if user_id is None:
             return History(None)
-        return self.store.history(user_id, limit=self.settings.retrieval.history)
+        # All of it: what was seen long ago is not to be proposed again either.
+        return self.store.history(user_id)
 
     def _now(self, history: History) -> float:
         # The clock of the log, not of the wall: a log of 1998 is not 28 years of silence.
@@ -317,7 +325,6 @@ class Recommender:
         slate: _Slate,
         outcome: Outcome,
         ranking: Ranking | None,
-        fallback: str | None,
         clock: _Clock,
     ) -> Recommendation:
         return Recommendation(
@@ -329,12 +336,12 @@ class Recommender:
             provenance=Provenance(
                 workspace_version=self.version,
                 retriever=slate.retriever,
-                ranker=self.ranker.name if self.ranker else "none",
+                ranker=self.ranker_name,
                 model=self.model.name if self.model else None,
                 adapter=self.model.adapter if self.model else None,
                 template=self.ranker.template if self.ranker else None,
                 policy=policy,
-                fallback=fallback,
+                fallback=outcome.fallback,
                 history_events=len(slate.history.entries),
                 candidates=len(slate.candidates.items),
                 prompt_dropped=ranking.prompt_dropped if ranking else (),

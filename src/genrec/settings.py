@@ -52,7 +52,7 @@ class RetrievalSettings(_Section):
     candidates: int = Field(default=20, ge=1, le=1000)
     """How many items the language model reads."""
     history: int = Field(default=50, ge=1)
-    """How many of the newest events retrieval looks at."""
+    """How many of the newest events the retrievers look at."""
     popular_days: float = Field(default=30.0, gt=0)
     """Length of the recent window of `popular`, counted back from the newest event."""
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from genrec.errors import MissingExtraError
 from genrec.serving.state import WORKSPACE_VARIABLE
 from genrec.settings import Settings
-from genrec.workspace import Workspace
+from genrec.workspace import PARTS, Workspace
 
 
 def serve(workspace: Workspace, settings: Settings) -> None:
     """Serves until it is interrupted. Raises WorkspaceError, ModelError, MissingExtraError before anything starts."""
-    from genrec.models import resolve
-
-    workspace.part("retrieval"), workspace.part("clicks"), workspace.part("fusion")
-    model_folder = resolve(settings.model.name)
+    for part in PARTS:
+        workspace.part(part)
     _export(workspace, settings)
     try:
         import uvloop
+
+        from genrec.llm import hardware
+        from genrec.llm.vllm import set_environment
+
+        set_environment(hardware.device(), offline=False)
         from vllm.entrypoints.launchers.api_server.entry import run_server
         from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
         from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -28,15 +30,17 @@ def serve(workspace: Workspace, settings: Settings) -> None:
         raise MissingExtraError(
             "vLLM is not installed", "install genrec[cpu] or genrec[gpu]; genrec doctor says more"
         ) from error
-    args = make_arg_parser(FlexibleArgumentParser()).parse_args(server_arguments(model_folder, settings))
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args(server_arguments(settings))
     validate_parsed_serve_args(args)
     uvloop.run(run_server(args))
 
 
-def server_arguments(model_folder: Path, settings: Settings) -> list[str]:
+def server_arguments(settings: Settings) -> list[str]:
     """The command line of vLLM's server."""
+    from genrec.llm import hardware
     from genrec.llm.vllm import engine_arguments
 
+    engine = engine_arguments(settings.model, hardware.device())
     arguments = [
         *("--served-model-name", settings.model.name),
         *("--host", settings.serving.host),
@@ -46,7 +50,7 @@ def server_arguments(model_folder: Path, settings: Settings) -> list[str]:
         "--disable-fastapi-docs",
         "--disable-uvicorn-access-log",
     ]
-    for name, value in {**engine_arguments(settings.model), "model": str(model_folder)}.items():
+    for name, value in engine.items():
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             arguments.append(flag)
