@@ -1,0 +1,63 @@
+"""What all evaluations share: the test users of a split, and the warnings that belong to the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Split, by_name
+from genrec.errors import DataError
+
+LEAK = (
+    "leave-one-out leaks across users: the training part has events of other users that are later than the event to be "
+    "found. Use it to compare with papers, and the temporal split to predict what will happen."
+)
+FEW_USERS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Protocol:
+    """A split, restricted to the users asked for, and what a reader of its figures must know."""
+
+    split: Split
+    warnings: tuple[str, ...]
+
+
+def prepare(interactions: Interactions, split: str, users: Sequence[str] | None = None) -> Protocol:
+    """Splits the log. DataError if there is no such split, or no test user."""
+    whole = by_name(split, interactions)
+    chosen = whole if users is None else whole.restrict(users)
+    if not len(chosen.users):
+        if users is not None and len(whole.users):
+            raise DataError(
+                f"none of the {len(set(users))} given users is one of the {len(whole.users)} test users of this split",
+                "a test user has events to be found and earlier ones; look at the ids with: genrec data describe",
+            )
+        raise DataError(
+            f"the {split} split of this log has no test users",
+            "a test user needs events on both sides of the split; import more data or choose another --split",
+        )
+    warnings = [LEAK] if whole.leaks else []
+    if users is not None and (others := len(set(users)) - len(chosen.users)):
+        warnings.append(f"{others} of the {len(set(users))} given users are no test users of this split; left out")
+    if len(chosen.users) < FEW_USERS:
+        warnings.append(f"only {len(chosen.users)} test users: look at the intervals before you believe a difference")
+    return Protocol(chosen, tuple(warnings))
+
+
+def read_users(file: Path) -> list[str]:
+    """Ids of a file with one user id a line; empty lines are skipped. DataError if it cannot be read or has none."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {error.strerror}", "give a text file with one user id a line"
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{file} is not UTF-8 text", "give a text file with one user id a line, in UTF-8") from None
+    users = [line.strip() for line in text.split("\n") if line.strip()]
+    if not users:
+        raise DataError(f"{file} has no user ids", "write one user id a line")
+    return users
