@@ -1,0 +1,197 @@
+"""Several retrievers as one: weighted scores, filters with reasons, and always as many items as there are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
+from genrec.errors import SettingsError, WorkspaceError
+from genrec.retrieval.base import Query, Retriever, Scores
+from genrec.retrieval.files import read_tensors, write_tensors
+from genrec.retrieval.scoring import Positions, query_of, scaled, score_batch, top_k
+
+_TIE_BREAK = 1e-6
+Condition = Callable[[Item], bool]
+ItemLookup = Callable[[Sequence[str]], list[Item]]
+"""Gives items in the order asked for: the method `items` of a store."""
+
+
+class Blend:
+    """score(i) = sum of weight * score of each part, scaled to 0..1 within the query, plus a millionth of popularity.
+
+    The popularity (scaled to 0..1 too) breaks ties and orders what no part knows, so that a list is never short.
+    `weights` are non-negative and need not sum to 1. `newest` is the timestamp of the newest event that was fitted on.
+    `record` says how weights and parts were chosen.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Retriever],
+        weights: Mapping[str, float],
+        item_ids: Sequence[str],
+        popularity: Scores,
+        newest: float = 0.0,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.parts = dict(parts)
+        self.weights = {name: float(weights.get(name, 0.0)) for name in self.parts}
+        self.item_ids = tuple(item_ids)
+        self.index = {item_id: position for position, item_id in enumerate(self.item_ids)}
+        self.popularity = popularity
+        self.newest = newest
+        self.record = dict(record or {})
+        self._tie_break = _TIE_BREAK * scaled(popularity[None, :])[0]
+
+    @property
+    def name(self) -> str:
+        """The parts that have a weight, for provenance."""
+        return "+".join(name for name, weight in self.weights.items() if weight) or "popularity"
+
+    def scores(self, query: Query) -> Scores:
+        """Blended scores [I]."""
+        scores: Scores = self.batch_scores([query])[0]
+        return scores
+
+    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+        """Blended scores [q, I] of several queries."""
+        raw = {name: score_batch(part, queries) for name, part in self.parts.items() if self.weights[name]}
+        return self._mix(raw, len(queries))
+
+    def scores_of(self, history: History, item_ids: Sequence[str], *, now: float) -> Scores:
+        """Blended scores [n] of the given items; 0 for those that the index does not know."""
+        scores = self.scores(query_of(history, self.index, now))
+        positions = [self.index.get(item_id) for item_id in item_ids]
+        return np.array([0 if position is None else scores[position] for position in positions], dtype=np.float32)
+
+    def candidates(
+        self,
+        history: History,
+        k: int,
+        *,
+        now: float,
+        items: ItemLookup,
+        exclude: Collection[str] = (),
+        blocked: Collection[str] = (),
+        keep_seen: bool = False,
+        allow_sponsored: bool = False,
+        where: Condition | None = None,
+    ) -> Candidates:
+        """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
+
+        `history` should be complete: what it has is not proposed again, unless `keep_seen`. `exclude` are items that
+        the caller does not want this time, `blocked` those that the user never wants. `where` is any other condition
+        on items. `dropped` has the items that would have been in the list but for a filter, best first, with the
+        reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
+        that has the item among its own best k.
+        """
+        query = query_of(history, self.index, now)
+        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
+        scores = self._mix(raw, 1)[0]
+        reasons = self._reasons(
+            {"seen": () if keep_seen else history.item_ids(), "excluded": exclude, "blocked": blocked}
+        )
+
+        chosen: list[tuple[int, Item]] = []
+        passed_over: list[DroppedItem] = []
+        for position, item in self._best(scores, k, reasons, items):
+            if len(chosen) == k:
+                break
+            reason = reasons.get(position) or _refusal(item, allow_sponsored, where)
+            if reason:
+                passed_over.append(DroppedItem(self.item_ids[position], reason))
+            elif item:
+                chosen.append((position, item))
+        proposals = {name: (part[0], set(_positive(part[0], k).tolist())) for name, part in raw.items()}
+        return Candidates(
+            tuple(
+                Candidate(
+                    item,
+                    float(scores[position]),
+                    {name: float(part[position]) for name, (part, own) in proposals.items() if position in own},
+                )
+                for position, item in chosen
+            ),
+            tuple(passed_over),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes the parts into folders of their own, weights and record as JSON, item ids as Arrow."""
+        for name, part in self.parts.items():
+            part.save(folder / name)
+        settings = {"weights": self.weights, "newest": self.newest, "record": self.record}
+        write_tensors(folder, {"popularity": self.popularity}, settings)
+        table = pa.table({"item_id": pa.array(self.item_ids, pa.string())})
+        with pa.OSFile(str(folder / "items.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+
+    @classmethod
+    def load(cls, folder: Path) -> Blend:
+        """Reads what `save` wrote; WorkspaceError if something is missing or broken."""
+        arrays, settings = read_tensors(folder)
+        try:
+            with pa.memory_map(str(folder / "items.arrow")) as file:
+                item_ids = pa.ipc.open_file(file).read_all()["item_id"].to_pylist()
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            raise WorkspaceError(f"{folder / 'items.arrow'} cannot be read", "build it again: genrec fit") from error
+        parts = {name: retriever_class(name).load(folder / name) for name in settings["weights"]}
+        return cls(parts, settings["weights"], item_ids, arrays["popularity"], settings["newest"], settings["record"])
+
+    def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:
+        mixed = np.repeat(self._tie_break[None, :], n_queries, axis=0)
+        for name, scores in raw.items():
+            if self.weights[name]:
+                mixed += np.float32(self.weights[name]) * scaled(scores)
+        return mixed
+
+    def _reasons(self, filtered: Mapping[str, Collection[str]]) -> dict[int, str]:
+        """Position of each filtered item that the index knows, with the reason named last."""
+        return {
+            self.index[item_id]: reason
+            for reason, item_ids in filtered.items()
+            for item_id in item_ids
+            if item_id in self.index
+        }
+
+    def _best(
+        self, scores: Scores, k: int, reasons: Mapping[int, str], items: ItemLookup
+    ) -> Iterator[tuple[int, Item | None]]:
+        """All positions, best first, found in growing pieces; with the item where it has no reason to be dropped."""
+        done, size = 0, k + len(reasons)
+        while k and done < len(scores):
+            positions = top_k(scores, size)[done:]
+            free = [int(position) for position in positions if int(position) not in reasons]
+            found = dict(zip(free, items([self.item_ids[position] for position in free]), strict=True))
+            yield from ((int(position), found.get(int(position))) for position in positions)
+            done, size = size, 2 * size
+
+
+def retriever_class(name: str) -> type[Retriever]:
+    """The class `Fitted` of a module of `genrec.retrieval`, or of a dotted path. SettingsError if there is none."""
+    path = name if "." in name else f"genrec.retrieval.{name}"
+    try:
+        fitted: type[Retriever] = importlib.import_module(path).Fitted
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise SettingsError(
+            f"there is no retriever {name!r}",
+            "name a module of genrec.retrieval with a class Fitted (covisit, semantic, popular), or a dotted path",
+        ) from error
+    return fitted
+
+
+def _refusal(item: Item | None, allow_sponsored: bool, where: Condition | None) -> str | None:
+    if item is None:
+        return None
+    if item.sponsored and not allow_sponsored:
+        return "sponsored"
+    return None if where is None or where(item) else "condition"
+
+
+def _positive(scores: Scores, k: int) -> Positions:
+    best = top_k(scores, k)
+    return best[scores[best] > 0]

@@ -1,0 +1,208 @@
+"""Fitting: hyper-parameters and blend weights chosen on validation, then everything fitted on the whole log."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Split, by_name
+from genrec.domain import Item
+from genrec.encoder import CachedEncoder, Encoder, Progress, load_encoder
+from genrec.errors import DataError
+from genrec.retrieval.base import Query, Retriever
+from genrec.retrieval.blend import Blend, retriever_class
+from genrec.retrieval.pools import Pools
+from genrec.retrieval.scoring import ndcg_at
+from genrec.settings import Settings
+
+MAX_USERS = 4_000
+"""Validation users, drawn with a fixed seed."""
+_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+_GAIN = 1e-5
+_K = 10
+_SEED = 0
+_NOBODY = Query(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), 0.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose for one retriever: NDCG@10 of each entry of its grid, and the entry taken."""
+
+    hyper_parameters: Mapping[str, Any]
+    validation: Sequence[float]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "hyper_parameters": dict(self.hyper_parameters),
+            "ndcg@10": [round(value, 6) for value in self.validation],
+        }
+
+
+def fit_retriever(
+    name: str,
+    interactions: Interactions,
+    items: Sequence[Item],
+    *,
+    settings: Settings,
+    encoder: Encoder | None = None,
+    cache_folder: Path | None = None,
+    split: str = "leave-one-out",
+    tune: bool = True,
+    max_users: int = MAX_USERS,
+    progress: Progress | None = None,
+) -> Retriever:
+    """Chooses from the retriever's grid on a validation split of the log, then fits on all of it.
+
+    Without `tune`, or in a log too small to split, the first entry of the grid is taken. `encoder` is loaded from the
+    settings if a retriever needs one and none is given; `cache_folder` keeps vectors of texts between runs.
+    """
+    fitter = _Fitter(items, settings, encoder, cache_folder, progress)
+    validation = _validation(interactions, split, max_users) if tune else None
+    choice = fitter.choose(name, validation)
+    return fitter.fit(name, interactions, choice.hyper_parameters)
+
+
+def fit_blend(
+    interactions: Interactions,
+    items: Sequence[Item],
+    *,
+    settings: Settings,
+    encoder: Encoder | None = None,
+    cache_folder: Path | None = None,
+    split: str = "leave-one-out",
+    tune: bool = True,
+    max_users: int = MAX_USERS,
+    progress: Progress | None = None,
+) -> Blend:
+    """All retrievers of the settings, each with its own choice, and their weights, chosen on the same validation split.
+
+    On validation the blend is never worse than its best part. Without `tune` all parts weigh the same, except that
+    `popular` weighs a twentieth.
+    """
+    fitter = _Fitter(items, settings, encoder, cache_folder, progress)
+    names = settings.retrieval.retrievers
+    validation = _validation(interactions, split, max_users) if tune else None
+    choices = {name: fitter.choose(name, validation) for name in names}
+    weights = {name: 0.05 if name == "popular" else 1.0 for name in names}
+    record: dict[str, Any] = {"parts": {name: choice.record() for name, choice in choices.items()}}
+    if validation is not None:
+        fitted = {name: fitter.fit(name, validation.train, choices[name].hyper_parameters) for name in names}
+        weights, reached = _choose_weights(fitted, validation, progress)
+        record |= {"split": split, "users": len(validation.users), "ndcg@10": round(reached, 6)}
+    parts = {name: fitter.fit(name, interactions, choices[name].hyper_parameters) for name in names}
+    popularity = fitter.fit("popular", interactions, {}).scores(_NOBODY)
+    newest = float(interactions.timestamp.max(initial=0.0))
+    return Blend(parts, weights, interactions.item_ids.tolist(), popularity, newest, {**record, "weights": weights})
+
+
+class _Fitter:
+    """Fits any retriever: hands it those of the shared resources that its `fit` names as parameters."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        settings: Settings,
+        encoder: Encoder | None,
+        cache_folder: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        self._items = items
+        self._settings = settings
+        self._given = encoder
+        self._cache_folder = cache_folder
+        self._progress = progress
+        self._encoder: CachedEncoder | None = None
+
+    def fit(self, name: str, interactions: Interactions, hyper_parameters: Mapping[str, Any]) -> Retriever:
+        """Fits one retriever with the given hyper-parameters."""
+        fitted = retriever_class(name)
+        wanted = inspect.signature(fitted.fit).parameters
+        shared: dict[str, Any] = {
+            "history": self._settings.retrieval.history,
+            "popular_days": self._settings.retrieval.popular_days,
+            "progress": self._progress,
+        }
+        if "encoder" in wanted:
+            shared["encoder"] = self._cached_encoder()
+        named = {key: value for key, value in shared.items() if key in wanted}
+        return fitted.fit(interactions, self._items, **{**named, **hyper_parameters})
+
+    def choose(self, name: str, validation: Split | None) -> Choice:
+        """The entry of the grid with the highest NDCG@10 on validation; of equal ones the first."""
+        grid = retriever_class(name).grid
+        if validation is None or len(grid) == 1:
+            return Choice(grid[0], ())
+        reached = []
+        for number, entry in enumerate(grid):
+            fitted = self.fit(name, validation.train, entry)
+            reached.append(float(ndcg_at(fitted, validation, _K).mean()))
+            if self._progress:
+                self._progress(f"choosing {name}", number + 1, len(grid))
+        return Choice(grid[int(np.argmax(reached))], reached)
+
+    def _cached_encoder(self) -> CachedEncoder:
+        if self._encoder is None:
+            encoder = self._given or load_encoder(self._settings.encoder)
+            self._encoder = (
+                encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder, self._cache_folder)
+            )
+        return self._encoder
+
+
+def _validation(interactions: Interactions, split: str, max_users: int) -> Split | None:
+    """Validation users, at most `max_users`; None where the log is too small to split."""
+    try:
+        whole = by_name(split, interactions)
+    except DataError:
+        if split in ("temporal", "leave-one-out"):
+            return None
+        raise
+    if not len(whole.users):
+        return None
+    rows = np.arange(len(whole.users))
+    if len(rows) > max_users:
+        rows = np.sort(np.random.default_rng(_SEED).choice(rows, max_users, replace=False))
+    targets = tuple(whole.targets[row] for row in rows)
+    return replace(whole, users=whole.users[rows], targets=targets, now=whole.now[rows])
+
+
+def _choose_weights(
+    parts: Mapping[str, Retriever], validation: Split, progress: Progress | None
+) -> tuple[dict[str, float], float]:
+    """Coordinate search from the best part alone; a change must gain. Returns weights and NDCG@10 over all items."""
+    pools = Pools.collect(list(parts.values()), validation, _K, progress)
+    single = [pools.ndcg(one) for one in np.eye(len(parts))]
+    best = int(np.argmax(single))
+    weights, reached = np.eye(len(parts))[best], single[best]
+    improved = True
+    while improved:
+        improved = False
+        for part in range(len(parts)):
+            for weight in _WEIGHTS:
+                tried = weights.copy()
+                tried[part] = weight
+                if tried.any() and (value := pools.ndcg(tried)) > reached + _GAIN:
+                    weights, reached, improved = tried, value, True
+    named = {name: float(weight) for name, weight in zip(parts, weights, strict=True)}
+    return _checked(parts, named, list(parts)[best], validation)
+
+
+def _checked(
+    parts: Mapping[str, Retriever], weights: dict[str, float], best: str, validation: Split
+) -> tuple[dict[str, float], float]:
+    """The weights if they hold over the whole catalogue, else those of the best part alone."""
+
+    def reached(chosen: dict[str, float]) -> float:
+        ids = validation.train.item_ids.tolist()
+        return float(ndcg_at(Blend(parts, chosen, ids, np.zeros(len(ids), np.float32)), validation, _K).mean())
+
+    alone = {name: float(name == best) for name in parts}
+    with_weights, without = reached(weights), reached(alone)
+    return (weights, with_weights) if with_weights >= without else (alone, without)

@@ -1,0 +1,119 @@
+"""From scores to lists: queries out of histories and logs, the stable top k, and NDCG over the whole catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.data.interactions import IntArray
+from genrec.data.splits import Split
+from genrec.domain import History
+from genrec.retrieval.base import Query, Scores
+
+Positions = npt.NDArray[np.int64]
+Ndcg = npt.NDArray[np.float64]
+
+_BATCH_CELLS = 4_000_000
+
+
+class Scorer(Protocol):
+    """Whatever scores the whole catalogue: a retriever, or a blend of them."""
+
+    def scores(self, query: Query) -> Scores:
+        """Scores of all items [I]."""
+
+
+def query_of(history: History, index: Mapping[str, int], now: float) -> Query:
+    """The history as columns; items that `index` (item id to position) does not know are left out."""
+    known = [(index[entry.item.id], entry) for entry in history.entries if entry.item.id in index]
+    return Query(
+        np.array([position for position, _ in known], dtype=np.int32),
+        np.array([entry.timestamp for _, entry in known], dtype=np.float64),
+        np.array([np.nan if entry.value is None else entry.value for _, entry in known], dtype=np.float64),
+        now,
+    )
+
+
+def queries_of(split: Split, rows: Sequence[int] | None = None) -> list[Query]:
+    """Queries of the test users of a split: what they did in `train`, asked at the time of the request."""
+    train = split.train
+    chosen = range(len(split.users)) if rows is None else rows
+    spans = [(train.rows_of(int(split.users[row])), float(split.now[row])) for row in chosen]
+    return [Query(train.item[span], train.timestamp[span], train.value[span], now) for span, now in spans]
+
+
+def score_batch(scorer: Scorer, queries: Sequence[Query]) -> Scores:
+    """Scores [q, I] of several queries; uses `scorer.batch_scores(queries)` where a scorer has it."""
+    batch: Callable[[Sequence[Query]], Scores] | None = getattr(scorer, "batch_scores", None)
+    return batch(queries) if batch else np.stack([scorer.scores(query) for query in queries])
+
+
+def top_k(scores: Scores, k: int, excluded: npt.ArrayLike = ()) -> Positions:
+    """Positions of the k best items, best first; of equal scores the smaller position first.
+
+    `excluded` (positions) never appear. Fewer than k if the catalogue has no more.
+    """
+    left = scores.astype(np.float32, copy=True)
+    left[np.asarray(excluded, dtype=np.int64)] = -np.inf
+    if 0 < k < len(left):
+        kth = np.partition(left, len(left) - k)[len(left) - k]
+        better = np.flatnonzero(left > kth)
+        chosen = np.concatenate([better, np.flatnonzero(left == kth)[: k - len(better)]])
+    else:
+        chosen = np.arange(len(left) if k > 0 else 0)
+    chosen = chosen[left[chosen] > -np.inf]
+    ordered: Positions = chosen[np.lexsort((chosen, -left[chosen]))]
+    return ordered
+
+
+def scaled(scores: Scores) -> Scores:
+    """Each row [q, I] shifted and stretched to 0..1; rows that are equal everywhere become 0."""
+    low = scores.min(axis=1, keepdims=True, initial=np.inf)
+    span = scores.max(axis=1, keepdims=True, initial=-np.inf) - low
+    unit: Scores = np.divide(scores - low, span, out=np.zeros(scores.shape, dtype=np.float32), where=span > 0)
+    return unit
+
+
+def batches(split: Split, rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Rows of a split in pieces whose score matrices stay small (16 MB)."""
+    size = max(1, _BATCH_CELLS // max(1, split.train.n_items))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def ndcg_at(scorer: Scorer, split: Split, k: int = 10, rows: Sequence[int] | None = None) -> Ndcg:
+    """NDCG@k of each test user (or of those in `rows`), over the whole catalogue without what the user has seen.
+
+    Binary gains, discount 1 / log2(rank + 1), ideal over min(targets, k).
+    """
+    chosen = list(range(len(split.users))) if rows is None else list(rows)
+    values = [
+        ndcg_of(scores, seen.item, split.targets[row], k)
+        for part in batches(split, chosen)
+        for row, seen, scores in _scored(scorer, split, part)
+    ]
+    return np.array(values, dtype=np.float64)
+
+
+def ndcg_of(scores: Scores, seen: IntArray, targets: IntArray, k: int = 10) -> float:
+    """NDCG@k of one list: `scores` [I], items seen and items to be found as positions."""
+    ranks = ranks_of(scores, seen, targets)
+    ideal = np.sum(1 / np.log2(np.arange(min(len(targets), k)) + 2))
+    return float(np.sum(1 / np.log2(ranks[ranks < k] + 2)) / ideal)
+
+
+def ranks_of(scores: Scores, seen: IntArray, targets: IntArray) -> Positions:
+    """Ranks of the targets, from 0, in the order that `top_k` gives with `seen` excluded."""
+    left = scores.copy()
+    left[seen] = -np.inf
+    ranks = [
+        np.count_nonzero(left > left[target]) + np.count_nonzero(left[:target] == left[target]) for target in targets
+    ]
+    return np.array(ranks, dtype=np.int64)
+
+
+def _scored(scorer: Scorer, split: Split, rows: Sequence[int]) -> Iterator[tuple[int, Query, Scores]]:
+    queries = queries_of(split, rows)
+    yield from zip(rows, queries, score_batch(scorer, queries), strict=True)
