@@ -1,1 +1,5 @@
 """Language models: one module for each engine."""
+
+from genrec.llm.loading import load
+
+__all__ = ["load"]
