@@ -10,28 +10,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genrec.cli import options
+
 if TYPE_CHECKING:
     from genrec.data.sqlite import SqliteStore
     from genrec.settings import Settings
     from genrec.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Measure retrieval, click probabilities and ranking offline.")
+app = typer.Typer(no_args_is_help=True, help="Measure retrieval, P(click) and ranking on the log.")
 
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 SplitOption = Annotated[
     str,
     typer.Option(help="temporal: the latest tenth of the log is to be found. leave-one-out: each user's last event."),
 ]
 UsersOption = Annotated[Path | None, typer.Option(help="Judge only these users: a file with one user id a line.")]
-JsonOption = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to a file, or - for stdout.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Measure retrieval, P(click) and ranking on the log."""
 
 
 @app.command()
 def retrieval(
-    workspace: WorkspaceOption = Path("workspace"),
+    workspace: options.WorkspaceOption = Path("workspace"),
     split: SplitOption = "temporal",
     users: UsersOption = None,
-    json: JsonOption = None,
+    json: options.JsonOption = None,
 ) -> None:
     """Judge each retriever and their blend: full ranking over the catalogue, seen items removed."""
     from genrec.evaluation.retrieval import evaluate_retrieval
@@ -55,19 +60,14 @@ class _Run:
 
 
 @contextmanager
-def _run(
-    kind: str, folder: Path, users: Path | None, json: str | None, flags: dict[str, dict[str, Any]] | None = None
-) -> Iterator[_Run]:
+def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
     """Opens what an evaluation needs; afterwards writes the record and shows the result."""
     from genrec.cli.console import progress, write_json
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation import runs
     from genrec.evaluation.protocol import read_users
-    from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
-    workspace = Workspace.open(folder)
-    settings = Settings.load(workspace.settings_file, flags)
+    workspace, settings = options.open_workspace(folder, **flags)
     chosen = None if users is None else read_users(users)
     with SqliteStore(workspace.database) as store:
         with progress() as bars:
@@ -119,7 +119,7 @@ def _cell(row: dict[str, Any], column: str, best: float | None) -> str:
         return "–"
     text = f"{value:.4f}"
     styled = f"[bold]{text}[/]" if value == best else text
-    return styled if interval is None else f"{styled} [dim]{interval[0]:.4f} to {interval[1]:.4f}[/]"
+    return styled if interval is None else f"{styled}\n[dim]{interval[0]:.4f} to {interval[1]:.4f}[/]"
 
 
 def _say(warnings: list[str], place: Path) -> None:
