@@ -1,0 +1,129 @@
+"""Tables of the workspace database, and how a connection to it is opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from genrec.errors import WorkspaceError
+
+APPLICATION_ID = 0x67656E72  # "genr": tells a genrec database from any other SQLite file
+VERSION = 1
+BUSY_SECONDS = 60.0
+DEFAULT_TYPE = "interaction"
+
+TABLES = """
+CREATE TABLE users (id INTEGER PRIMARY KEY, external TEXT NOT NULL UNIQUE);
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY, external TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}', sponsored INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE event_types (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+INSERT INTO event_types (id, name) VALUES (1, 'interaction');
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, user INTEGER NOT NULL REFERENCES users, item INTEGER NOT NULL REFERENCES items,
+    timestamp REAL NOT NULL, value REAL, type INTEGER NOT NULL DEFAULT 1 REFERENCES event_types,
+    event_id TEXT, request_id TEXT
+);
+CREATE TABLE exposures (
+    id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, user TEXT, items TEXT NOT NULL, timestamp REAL NOT NULL,
+    template_id TEXT, template_version INTEGER, template_hash TEXT, propensities TEXT
+);
+CREATE TABLE blocked (user TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (user, item)) WITHOUT ROWID;
+"""
+"""`events.id` is the order of arrival: rows are only ever added."""
+
+INDEXES = """
+CREATE INDEX events_by_user ON events (user, timestamp);
+CREATE UNIQUE INDEX events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
+"""
+"""Apart from the tables, because a load of many events is fastest into a table without them."""
+
+
+class Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly, so that it closes with the thread it belongs to."""
+
+
+def connect(path: Path) -> Connection:
+    """Opens a durable connection to an existing database.
+
+    WorkspaceError if the file is no genrec database or was written by a newer version.
+    """
+    connection = _open(path)
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if "not a database" not in str(error):
+            raise
+        application, version = None, 0
+    if application != APPLICATION_ID:
+        connection.close()
+        raise WorkspaceError(f"{path} is no genrec database", "point --workspace at a folder that genrec has made")
+    if version > VERSION:
+        connection.close()
+        raise WorkspaceError(
+            f"{path} has data format {version}; this genrec reads up to {VERSION}", "install the newer genrec"
+        )
+    return connection
+
+
+def create(path: Path) -> Connection:
+    """Makes the tables in a new file that nobody else sees yet: no indexes, no journal, no syncing.
+
+    `publish` makes up for it.
+    """
+    connection = _open(path)
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    _run(connection, TABLES)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    return connection
+
+
+def publish(connection: Connection, building: Path, path: Path) -> bool:
+    """Completes the file that `create` made, and gives it its name at once and durably.
+
+    False, and nothing changed, if there is a file of that name by now. The file `building` is gone in either case.
+    """
+    _run(connection, INDEXES)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    try:
+        _sync(building)
+        os.link(building, path)  # unlike a rename it never replaces what came in between
+        _sync(path.parent)
+    except FileExistsError:
+        return False
+    finally:
+        building.unlink()
+    return True
+
+
+def _run(connection: Connection, script: str) -> None:
+    for statement in script.split(";"):
+        connection.execute(statement)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> Connection:
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=Connection
+        )
+    except sqlite3.OperationalError as error:
+        raise WorkspaceError(f"cannot open {path}: {error}", "check that the folder exists and is writable") from error
+    # FULL makes a commit wait for the disk: an acknowledged event survives a crash of process and machine.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")
+    return connection
