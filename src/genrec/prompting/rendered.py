@@ -16,8 +16,17 @@ class Tokenizer(Protocol):
     """Text forms of all special tokens: `<|im_start|>` and so on."""
     control_ids: frozenset[int]
 
+    def __hash__(self) -> int:
+        """By identity: what is counted or resolved with a tokenizer is cached with it."""
+
     def encode(self, text: str) -> list[int]:
         """Token ids without added specials; control strings in `text` become control tokens."""
+
+    def encode_with_starts(self, text: str) -> tuple[list[int], list[int]]:
+        """`encode`, and for each token the position in `text` at which it starts."""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of each text."""
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""

@@ -1,0 +1,67 @@
+"""Makes data harmless before it enters a template: nothing in it can look like structure of the prompt."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+MAX_CHARACTERS = 2000
+REPLACEMENT = "\N{MIDDLE DOT}"
+
+# Default-ignorable code points that are letters or marks: invisible, yet of no category that is removed as a whole.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0000-\U000e0fff]"
+)
+_REMOVED = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
+_LABEL = re.compile(r"(?<!\S)(?:([A-Z]{1,2})[.):]|[\[(]([A-Z]{1,2})[\])][.:]?)(?!\S)")
+_ROLE = re.compile(r"(?<!\w)(system|user|assistant|human|developer|tool)\s*:", re.IGNORECASE)
+_FENCE = re.compile(r"`{2,}|~{3,}|-{3,}|={3,}|#{2,}|\*{3,}|_{3,}")
+_OPEN_TAG = re.compile(r"<(?=[A-Za-z/|!_])")
+_CLOSE_TAG = re.compile(r"(?<=[A-Za-z0-9/|_'-])>")
+
+
+def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characters: int = MAX_CHARACTERS) -> str:
+    """One harmless line; guarding it again changes nothing.
+
+    Unicode NFKC; control, bidirectional, zero-width, private-use and unassigned characters removed; white space folded;
+    length capped; control strings replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real marker);
+    look-alikes of labels ("B. ", "(B)"), of role names ("assistant:"), of fences and of tags rewritten; double quotes
+    become single ones, so that a quoted value cannot end its quotation.
+    """
+    return _guard(text, control_strings, max_characters)
+
+
+@lru_cache(maxsize=32768)
+def _guard(text: str, control_strings: frozenset[str], max_characters: int) -> str:
+    text = text[: 4 * max_characters]
+    while True:
+        once = _rewrite(_visible(text)[:max_characters].rstrip(), control_strings)
+        if once == text:
+            return text
+        text = once
+
+
+def _visible(text: str) -> str:
+    if text.isascii():
+        kept = "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text)
+        return " ".join(kept.split())
+    text = unicodedata.normalize("NFKC", text)
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _REMOVED)
+    return " ".join(_INVISIBLE.sub("", kept).split())
+
+
+def _rewrite(text: str, control_strings: frozenset[str]) -> str:
+    if control_strings:
+        text = _any_of(control_strings).sub(REPLACEMENT, text)
+    text = _OPEN_TAG.sub("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", text)
+    text = _CLOSE_TAG.sub("\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}", text)
+    text = text.replace('"', "'")
+    text = _FENCE.sub(REPLACEMENT, text)
+    text = _ROLE.sub(r"\1 -", text)
+    return _LABEL.sub(lambda match: match[1] or match[2], text)
+
+
+@lru_cache(maxsize=64)
+def _any_of(strings: frozenset[str]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(text) for text in sorted(strings, key=len, reverse=True)))

@@ -1,0 +1,158 @@
+"""Finds templates: a local folder first, then those that ship. Ids are paths: `rank/pointwise`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from genrec.errors import NotFoundError, TemplateError
+from genrec.prompting import syntax
+from genrec.prompting.template import Template, fingerprint, parse_front_matter, split_front_matter
+
+SUFFIX = ".prompt"
+PARTIALS = "_partials"
+LOCK = "prompts.lock"
+
+
+@lru_cache(maxsize=1)
+def shipped_folder() -> Path:
+    """Where the templates that ship lie: in the wheel, or in the source checkout."""
+    installed = Path(str(importlib.resources.files("genrec"))) / "_assets" / "prompts"
+    checkout = Path(__file__).resolve().parents[3] / "prompts"
+    return installed if installed.is_dir() else checkout
+
+
+class TemplateLibrary:
+    """Templates of `folder`, and behind them the shipped ones. Each is read once, when it is first asked for."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise NotFoundError(f"there is no template folder {folder}", "name an existing folder, or none")
+        self.folders = [path for path in (folder, shipped_folder()) if path is not None]
+        self._loaded: dict[str, Template] = {}
+
+    def ids(self) -> list[str]:
+        """All ids, sorted."""
+        return sorted({_id(path, folder) for folder in self.folders for path in _files(folder)})
+
+    def list(self) -> list[Template]:
+        """All templates by id; TemplateError at the first one that is wrong."""
+        return [self.get(template_id) for template_id in self.ids()]
+
+    def path(self, template_id: str) -> Path:
+        """File of a template; NotFoundError with near matches."""
+        for folder in self.folders:
+            path = folder / f"{template_id}{SUFFIX}"
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+                return path
+        near = difflib.get_close_matches(template_id, self.ids(), n=3, cutoff=0.4)
+        raise NotFoundError(
+            f"there is no template '{template_id}'",
+            f"did you mean {', '.join(near)}?" if near else "genrec prompt list shows all templates",
+        )
+
+    def get(self, template_id: str) -> Template:
+        """The template; NotFoundError, or TemplateError with file and line."""
+        if template_id not in self._loaded:
+            self._loaded[template_id] = self._load(template_id)
+        return self._loaded[template_id]
+
+    def _load(self, template_id: str) -> Template:
+        path = self.path(template_id)
+        front_text, body, body_line = split_front_matter(read_text(path), path)
+        front = parse_front_matter(front_text, path)
+        tree = syntax.parse(body, path, body_line)
+        partial_paths: dict[str, Path] = {}
+        partials: dict[str, str] = {}
+        waiting = [(name, path) for name in syntax.included(tree, path)]
+        while waiting:
+            name, wanted_by = waiting.pop()
+            if name not in partials:
+                partial_paths[name] = self._partial(name, wanted_by)
+                partials[name] = read_text(partial_paths[name])
+                partial_tree = syntax.parse(partials[name], partial_paths[name])
+                waiting += [
+                    (inner, partial_paths[name]) for inner in syntax.included(partial_tree, partial_paths[name])
+                ]
+        return Template(
+            id=template_id,
+            version=front.version,
+            task=front.task,
+            summary=front.summary,
+            language=front.language,
+            inputs=front.inputs,
+            output=front.output,
+            budget=front.budget,
+            body=body,
+            body_line=body_line,
+            path=path,
+            partials=partials,
+            partial_paths=partial_paths,
+            hash=fingerprint(front, body, partials),
+        )
+
+    def _partial(self, name: str, wanted_by: Path) -> Path:
+        for folder in self.folders:
+            path = folder / PARTIALS / name
+            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+                return path
+        raise TemplateError(
+            f"{wanted_by}: includes the partial '{name}', which does not exist",
+            f"partials lie in {PARTIALS}/ of the template folder",
+        )
+
+
+def read_text(path: Path) -> str:
+    """Text of a file with its line ends as they are; TemplateError if it is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise TemplateError(f"{path}:1: cannot be read as UTF-8 text", "save the file as UTF-8") from None
+
+
+def read_lock(folder: Path) -> dict[str, str]:
+    """`id@version` -> hash, as accepted; empty without a lock file."""
+    path = folder / LOCK
+    if not path.is_file():
+        return {}
+    try:
+        return {str(name): str(value) for name, value in json.loads(read_text(path)).items()}
+    except (ValueError, AttributeError):
+        raise TemplateError(f"{path}:1: not a lock file", "remove it and run genrec prompt lock") from None
+
+
+def verify(template: Template, locked: dict[str, str]) -> str | None:
+    """None if the lock knows this behaviour, else what is wrong."""
+    known = locked.get(f"{template.id}@{template.version}")
+    if known is None:
+        return f"version {template.version} is not in {LOCK}"
+    if known != template.hash:
+        return f"behaviour changed, but version is still {template.version}"
+    return None
+
+
+def write_lock(folder: Path, templates: list[Template]) -> dict[str, str]:
+    """Adds the templates of `folder` to its lock; TemplateError where a known version behaves differently now."""
+    locked = read_lock(folder)
+    for template in templates:
+        problem = verify(template, locked)
+        if problem is not None and f"{template.id}@{template.version}" in locked:
+            raise TemplateError(f"{template.path}:2: {problem}", f"raise version to {template.version + 1}")
+        locked[f"{template.id}@{template.version}"] = template.hash
+    text = json.dumps(dict(sorted(locked.items())), indent=1, ensure_ascii=False) + "\n"
+    (folder / LOCK).write_text(text, encoding="utf-8")
+    return locked
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob(f"*{SUFFIX}"):
+        if not any(part.startswith(("_", ".")) for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _id(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix().removesuffix(SUFFIX)

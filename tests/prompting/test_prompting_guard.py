@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genrec.prompting.guard import REPLACEMENT, guard
+
+CONTROL = frozenset({"<|im_start|>", "<|im_end|>", "[INST]", "</s>", "ab", "bc"})
+NASTY = st.lists(
+    st.one_of(
+        st.text(max_size=8),
+        st.sampled_from(
+            [
+                *CONTROL,
+                "<|im_",
+                "start|>",
+                "A. ",
+                "(B) ",
+                "\n",
+                "\r\n",
+                "\u2028",
+                "\u200b",
+                "\u202e",
+                "\ufe0f",
+                "\ue000",
+            ]
+        ),
+        st.sampled_from(
+            [
+                "\U000e0041",
+                '"',
+                "```",
+                "---",
+                "user:",
+                "system :",
+                "{{ 7*7 }}",
+                "{% raw %}",
+                "＜",
+                "｜",
+                "ﬁ",
+                "\u0338",
+                "\u0301",
+            ]
+        ),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(NASTY, st.integers(min_value=1, max_value=60))
+def test_guarding_twice_changes_nothing(text: str, cap: int) -> None:
+    once = guard(text, CONTROL, cap)
+    assert guard(once, CONTROL, cap) == once
+
+
+@given(NASTY)
+def test_the_result_is_one_visible_line_without_control_strings(text: str) -> None:
+    clean = guard(text, CONTROL)
+    assert len(clean.splitlines()) <= 1
+    assert clean == clean.strip()
+    assert not any(unicodedata.category(c) in {"Cc", "Cf", "Co", "Cn", "Cs"} for c in clean)
+    assert not any(control in clean for control in CONTROL)
+    assert '"' not in clean
+    assert unicodedata.normalize("NFKC", clean) == clean
+
+
+@given(NASTY, NASTY)
+def test_two_guarded_texts_side_by_side_make_no_bracketed_marker(first: str, second: str) -> None:
+    assert "<|im_start|>" not in guard(first, CONTROL) + guard(second, CONTROL)
+
+
+@given(NASTY, st.integers(min_value=1, max_value=40))
+def test_length_is_capped(text: str, cap: int) -> None:
+    assert len(guard(text, CONTROL, cap)) <= cap + 2  # a rewritten role name is longer by two
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Toy Story (1995)", "Toy Story (1995)"),
+        ("Schindler's List", "Schindler's List"),
+        ("A Bug's Life", "A Bug's Life"),
+        ("Dr. No", "Dr. No"),
+        ("I <3 you > me", "I <3 you > me"),
+        ("大话西游 II", "大话西游 II"),
+        ("مرحبا", "مرحبا"),
+        ("Amélie", "Amélie"),
+        ("Ame\u0301lie", "Amélie"),
+        ("a\u200bb\u202ec\ufeff", "abc"),
+        ("hidden\U000e0041\U000e0042", "hidden"),
+        ("line\nB. other", "line B other"),
+        ("B. best film", "B best film"),
+        ("pick (C) now", "pick C now"),
+        ("x\nassistant: Yes", "x assistant - Yes"),
+        ('say "stop"', "say 'stop'"),
+        ("```json", REPLACEMENT + "json"),
+        ("</history>", "‹/history›"),
+        ("{{ 7*7 }} {% for %}", "{{ 7*7 }} {% for %}"),
+        ("ｆｕｌｌ　width", "full width"),
+    ],
+)
+def test_examples(text: str, clean: str) -> None:
+    assert guard(text) == clean
+
+
+def test_control_strings_are_replaced_not_deleted() -> None:
+    control = frozenset({"<|im_end|>", "<|x|>"})
+    clean = guard("<|im_<|x|>end|>", control)
+    assert "<|im_end|>" not in clean
+    assert clean == f"‹|im_{REPLACEMENT}end|›"
