@@ -137,6 +137,35 @@ def validate_hub(
 
 
 @app.command()
+def describe(
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")],
+    json: Annotated[str | None, typer.Option(help="Write the figures as JSON to this file, or - for stdout.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
+) -> None:
+    """Show what people look at first: activity, popularity, time span, cold items, values."""
+    from rich.table import Table
+
+    from genrec.cli.console import console, out, write_json
+    from genrec.data.describe import describe as describe_store
+    from genrec.data.describe import describe_html, describe_text
+    from genrec.data.sqlite import SqliteStore
+    from genrec.workspace import Workspace
+
+    with SqliteStore(Workspace.open(workspace).database) as store:
+        description = describe_store(store)
+    if html is not None:
+        html.write_text(describe_html(description), encoding="utf-8")
+        console.print(f"wrote {html}", markup=False, soft_wrap=True)
+    if json is not None:
+        write_json(description, json)
+        return
+    table = Table(box=None, show_header=False)
+    for row in describe_text(description):
+        table.add_row(*row)
+    out.print(table)
+
+
+@app.command()
 def fetch(
     name: Annotated[str | None, typer.Argument(help="A known name; --list shows them.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Show the known names.")] = False,
