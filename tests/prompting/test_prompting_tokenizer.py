@@ -12,10 +12,10 @@ from genrec.errors import ModelError
 from genrec.prompting.rendered import Message
 from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
 
-TALK = [Message("system", "Be brief."), Message("user", " Hello,\n\n world \n"), Message("assistant", "好 <b>&amp;")]
+TALK = [
     Message("system", "Be brief."),
     Message("user", " Hello,\n\n world \n"),
-    Message("assistant", "好 <b>&amp;"),
+    Message("assistant", "好 <b>&amp;</b>"),
 ]
 
 
