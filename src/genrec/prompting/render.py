@@ -116,7 +116,7 @@ class _Data:
 class _Layout:
     messages: tuple[Message, ...]
     prefix: list[int]
-    suffixes: list[list[int]]
+    suffixes: list[tuple[int, ...]]
     tokens: dict[str, int]
 
     @property
@@ -133,31 +133,39 @@ def _lay_out(template: Template, values: Mapping[str, Any], tokenizer: Tokenizer
         prefix, starts = tokenizer.encode_with_starts(text)
         _check_structure(tokenizer, messages, [prefix])
         return _Layout(messages, prefix, [], _account(template, text, starts, messages, spans))
-    head, tails = _split(tokenizer, messages, [MARKS.sub("", tail) for tail in collected.tails])
+    tails = [MARKS.sub("", tail) for tail in collected.tails]
+    head = _head_text(tokenizer, messages)
     prefix, starts = tokenizer.encode_with_starts(head)
-    suffixes = tokenizer.encode_batch(tails)
-    _check_structure(tokenizer, messages, [prefix + suffix for suffix in suffixes])
+    suffixes = [_tail_ids(tokenizer, messages[:-1], messages[-1].role, tail) for tail in tails]
+    _check_structure(tokenizer, messages, [(*prefix, *suffix) for suffix in suffixes])
     tokens = _account(template, head, starts, messages, spans)
     padding = -len(prefix) % block
     tokens |= {"candidates": sum(map(len, suffixes)), "padding": padding}
     return _Layout(messages, prefix + _newline(tokenizer) * padding, suffixes, tokens)
 
 
-def _split(tokenizer: Tokenizer, messages: tuple[Message, ...], tails: list[str]) -> tuple[str, list[str]]:
-    """Text up to the end of the shared prefix, and the rest for each candidate, as the chat template writes them."""
+def _head_text(tokenizer: Tokenizer, messages: tuple[Message, ...]) -> str:
+    """The shared prefix as the chat template writes it."""
     *before, last = messages
-    texts = [
-        tokenizer.apply_chat_template([*before, Message(last.role, last.content + _END_OF_PREFIX + tail)], True)
-        for tail in tails or [""]
-    ]
-    parts = [text.split(_END_OF_PREFIX) for text in texts]
-    head = parts[0][0]
-    if any(len(part) != 2 or part[0] != head for part in parts):
+    text = tokenizer.apply_chat_template([*before, Message(last.role, last.content + _END_OF_PREFIX + "x")], True)
+    return _halves(text)[0]
+
+
+@lru_cache(maxsize=32768)
+def _tail_ids(tokenizer: Tokenizer, before: tuple[Message, ...], role: str, tail: str) -> tuple[int, ...]:
+    """Tokens from the end of the shared prefix on; the same for every user, so they are kept."""
+    text = tokenizer.apply_chat_template([*before, Message(role, _END_OF_PREFIX + tail)], True)
+    return tuple(tokenizer.encode(_halves(text)[1]))
+
+
+def _halves(text: str) -> tuple[str, str]:
+    parts = text.split(_END_OF_PREFIX)
+    if len(parts) != 2:
         raise GuardError(
-            "the start of the prompt is not the same for all candidates",
-            "the chat template of this model depends on the last message: use a ranking template with it",
+            "the end of the shared prefix is not where it should be",
+            "a private-use character stands in the template, or the chat template of this model rewrites messages",
         )
-    return head, [tail for _, tail in parts][: len(tails)]
+    return parts[0], parts[1]
 
 
 def _finish(
@@ -187,7 +195,7 @@ def _finish(
         template=template.ref,
         messages=layout.messages,
         prefix=tuple(layout.prefix),
-        suffixes=tuple(map(tuple, suffixes)),
+        suffixes=tuple(suffixes),
         label_ids=ids,
         labels=names,
         dropped=dropped,

@@ -120,6 +120,12 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.globals.pop("lipsum", None)
         self._marker = _InputMarker({name: chr(0xE000 + position) for position, name in enumerate(inputs)})
 
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As in the sandbox; plain values under public names take a short cut, as a prompt reads hundreds of them."""
+        if type(value) in (str, tuple):
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
+
     def _generate(self, source: nodes.Template, *arguments: Any, **named: Any) -> str:
         return super()._generate(self._marker.visit(source), *arguments, **named)
 
