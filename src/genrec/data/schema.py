@@ -12,6 +12,7 @@ APPLICATION_ID = 0x67656E72  # "genr": tells a genrec database from any other SQ
 VERSION = 1
 BUSY_SECONDS = 60.0
 DEFAULT_TYPE = "interaction"
+_CACHE = "PRAGMA cache_size = -65536"  # 64 MiB
 
 TABLES = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, external TEXT NOT NULL UNIQUE);
@@ -67,6 +68,9 @@ def connect(path: Path) -> Connection:
         raise WorkspaceError(
             f"{path} has data format {version}; this genrec reads up to {VERSION}", "install the newer genrec"
         )
+    # FULL makes a commit wait for the disk: an acknowledged event survives a crash of process and machine.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(_CACHE)
     return connection
 
 
@@ -78,6 +82,7 @@ def create(path: Path) -> Connection:
     connection = _open(path)
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
+    connection.execute(_CACHE)
     _run(connection, TABLES)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -123,7 +128,4 @@ def _open(path: Path) -> Connection:
         )
     except sqlite3.OperationalError as error:
         raise WorkspaceError(f"cannot open {path}: {error}", "check that the folder exists and is writable") from error
-    # FULL makes a commit wait for the disk: an acknowledged event survives a crash of process and machine.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -65536")
     return connection
