@@ -21,7 +21,7 @@ def write_tensors(folder: Path, arrays: Mapping[str, npt.NDArray[Any]], settings
     """Writes `arrays.safetensors` and `settings.json` into the folder, which is made if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
-    (folder / "settings.json").write_text(json.dumps(settings, indent=1, sort_keys=True), "utf-8")
+    (folder / "settings.json").write_text(json.dumps(settings, indent=1), "utf-8")
 
 
 def read_tensors(folder: Path) -> tuple[Arrays, dict[str, Any]]:

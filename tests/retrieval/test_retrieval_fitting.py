@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrec.data.interactions import Interactions
+from genrec.data.splits import leave_one_out
+from genrec.domain import Item
+from genrec.encoder import HashingEncoder, Progress, Vectors
+from genrec.errors import DataError
+from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.blend import Blend
+from genrec.retrieval.covisit import Fitted as Covisit
+from genrec.retrieval.fitting import fit_blend, fit_retriever
+from genrec.retrieval.pools import Pools
+from genrec.retrieval.scoring import ndcg_at
+from genrec.settings import Settings
+
+N_ITEMS = 50
+
+
+class Counting(HashingEncoder):
+    """Counts the texts it encodes."""
+
+    encoded = 0
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        self.encoded += len(texts)
+        return super().encode(texts, progress)
+
+
+class Fixed:
+    name = "fixed"
+    grid = ({},)
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+
+    def scores(self, query: Query) -> Scores:
+        return self._scores
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> list[Item]:
+    return [Item(f"i{n}", f"series {n // 5} volume {n % 5}") for n in range(N_ITEMS)]
+
+
+@pytest.fixture(scope="module")
+def log(catalogue: list[Item]) -> Interactions:
+    """Users walk upwards through the catalogue, mostly by one or two."""
+    random = np.random.default_rng(1)
+    steps = random.integers(1, 3, (80, 8)).cumsum(axis=1) + random.integers(0, N_ITEMS, (80, 1))
+    ids = np.array([item.id for item in catalogue], dtype=object)
+    names = np.arange(80).astype(str).astype(object)
+    times = 1e9 + random.permutation(80)[:, None] * 1e5 + np.arange(8)
+    return Interactions.from_columns(names, ids, np.repeat(np.arange(80), 8), steps.ravel() % N_ITEMS, times.ravel())
+
+
+@pytest.fixture(scope="module")
+def blend(log: Interactions, catalogue: list[Item]) -> Blend:
+    return fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
+
+
+def test_the_record_says_what_was_chosen_and_how_well_it_did(blend: Blend) -> None:
+    assert blend.record["split"] == "leave-one-out"
+    assert blend.record["users"] == 80
+    assert blend.record["weights"] == blend.weights
+    tried = blend.record["parts"]["covisit"]
+    assert tried["hyper_parameters"] == Covisit.grid[int(np.argmax(tried["ndcg@10"]))]
+
+
+def test_on_validation_the_blend_is_at_least_as_good_as_its_best_part(blend: Blend) -> None:
+    best = max(max(part["ndcg@10"]) for part in blend.record["parts"].values())
+    assert blend.record["ndcg@10"] >= best > 0.3
+
+
+def test_fitting_twice_gives_the_same(blend: Blend, log: Interactions, catalogue: list[Item]) -> None:
+    again = fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
+    assert again.record == blend.record
+
+
+def test_a_single_retriever_is_chosen_on_validation_and_fitted_on_everything(
+    log: Interactions, catalogue: list[Item], blend: Blend
+) -> None:
+    chosen = fit_retriever("covisit", log, catalogue, settings=Settings())
+    query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
+    np.testing.assert_array_equal(chosen.scores(query), blend.parts["covisit"].scores(query))
+
+
+def test_every_text_is_encoded_once_and_not_again_in_the_next_run(
+    log: Interactions, catalogue: list[Item], tmp_path: Path
+) -> None:
+    encoder = Counting(64)
+    for _ in range(2):
+        fit_blend(log, catalogue, settings=Settings(), encoder=encoder, cache_folder=tmp_path)
+    assert encoder.encoded == N_ITEMS
+
+
+def test_settings_reach_the_retrievers(log: Interactions, catalogue: list[Item]) -> None:
+    settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit",), "history": 1}})
+    blend = fit_blend(log, catalogue, settings=settings, tune=False)
+    long, short = (Query(log.item[:n][-m:], np.zeros(m), np.zeros(m), 0.0) for n, m in ((5, 5), (5, 1)))
+    np.testing.assert_array_equal(blend.scores(long), blend.scores(short))
+
+
+def test_progress_is_reported(log: Interactions, catalogue: list[Item]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit",)}})
+    fit_blend(log, catalogue, settings=settings, progress=lambda *step: seen.append(step))
+    assert {what for what, _, _ in seen} >= {"choosing covisit", "pooling candidates"}
+    assert all(0 < done <= total for _, done, total in seen)
+
+
+def test_a_log_too_small_to_split_is_fitted_with_defaults(catalogue: list[Item]) -> None:
+    ids = np.array([item.id for item in catalogue], dtype=object)
+    one = Interactions.from_columns(np.array(["u"], dtype=object), ids, np.zeros(1), np.zeros(1), np.zeros(1))
+    for split in ("leave-one-out", "temporal"):
+        blend = fit_blend(one, catalogue, settings=Settings(), encoder=HashingEncoder(64), split=split)
+        assert blend.record["parts"]["covisit"]["hyper_parameters"] == Covisit.grid[0]
+
+
+def test_an_unknown_split_is_an_error(log: Interactions, catalogue: list[Item]) -> None:
+    with pytest.raises(DataError, match="sideways"):
+        fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64), split="sideways")
+
+
+def test_a_part_that_knows_little_weighs_little(log: Interactions, catalogue: list[Item]) -> None:
+    settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit", "popular")}})
+    blend = fit_blend(log, catalogue, settings=settings)
+    assert blend.weights["covisit"] > 10 * blend.weights["popular"]
+
+
+def test_pools_give_the_ndcg_of_the_blend(log: Interactions) -> None:
+    split = leave_one_out(log)
+    random = np.random.default_rng(5)
+    parts = {name: Fixed(random.normal(size=N_ITEMS).astype(np.float32)) for name in ("one", "two")}
+    pools = Pools.collect(list(parts.values()), split)
+    for weights in ([1.0, 0.0], [0.3, 0.8]):
+        blend = Blend(
+            parts, dict(zip(parts, weights, strict=True)), log.item_ids.tolist(), np.zeros(N_ITEMS, np.float32)
+        )
+        assert pools.ndcg(np.array(weights)) == pytest.approx(ndcg_at(blend, split).mean())
