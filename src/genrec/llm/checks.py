@@ -38,6 +38,11 @@ def _check_length(tokens: int, context: int) -> None:
         )
 
 
+def generator(seed: int) -> np.random.Generator:
+    """A source of draws that depends on the seed alone; any integer will do."""
+    return np.random.default_rng(seed & 0xFFFFFFFFFFFFFFFF)
+
+
 def draw(logprobs: LogProbs, emitted: Sequence[int], temperature: float, random: np.random.Generator) -> int:
     """Position of the next label: the most likely (temperature 0) or a draw, among those not emitted yet.
 

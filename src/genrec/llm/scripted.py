@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from genrec.errors import ModelError
 from genrec.llm.base import LabelChoice, LogProbs
-from genrec.llm.checks import check_generate, check_read, draw
+from genrec.llm.checks import check_generate, check_read, draw, generator
 from genrec.settings import ModelSettings
 
 VOCABULARY = 50_000
@@ -75,7 +75,7 @@ class ScriptedModel:
         """See `LanguageModel.generate`."""
         check_generate(prompt, labels, k, self.context)
         await self._start()
-        random = np.random.default_rng(seed)
+        random = generator(seed)
         emitted: list[int] = []
         for _ in range(k):
             if self._fail_after_labels is not None and len(emitted) >= self._fail_after_labels:
