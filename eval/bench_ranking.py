@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 
 SLATE = 20
-LISTED = 10
-"""How many items the generating baselines are asked for: the length of an answer."""
+LISTED = SLATE
+"""How many items the generating systems list: all of the slate, as the reading ones order all of it."""
 
 
 @dataclass

@@ -1,0 +1,112 @@
+"""Fixtures that several folders share: a tiny tokenizer, a small catalogue, and the real parts, each made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE with ChatML control tokens and single-token labels, as a model folder has it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    pairs = [first + second for first in capitals for second in capitals[:5]]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(
+        [*(pairs * 5), *(["Yes", "No", "是", "否", "watched", "user", "system"] * 20)], trainer
+    )
+    folder = tmp_path_factory.mktemp("tiny-tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": CHATML}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `genrec serve`."""
+
+    base: str
+    key: str
+    workspace: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fitted workspace of MovieLens-100k, by the commands a user would type. Tests must not change it."""
+    folder = tmp_path_factory.mktemp("movielens")
+    genrec(["data", "import", "recbole", "--path", "ml-100k", "--workspace", str(folder)])
+    genrec(["fit", "--workspace", str(folder), "--no-tune"])
+    return folder
+
+
+def genrec(arguments: list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own."""
+    command = [sys.executable, "-m", "genrec.cli.main", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def served(movielens: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`genrec serve` on a copy of the workspace, with an API key, on a free port."""
+    import shutil
+
+    import httpx
+
+    folder = tmp_path_factory.mktemp("served") / "workspace"
+    shutil.copytree(movielens, folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    key, log = "test-key", folder / "serve.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "genrec.cli.main", "serve", "--workspace", str(folder), "--port", str(port)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "GENREC_SERVING__API_KEY": key},
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            assert process.poll() is None, log.read_text("utf-8")[-4000:]
+            try:
+                if httpx.get(f"{base}/health", timeout=5).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.5)
+        yield Served(base, key, folder, process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
