@@ -217,7 +217,7 @@ def _remove_built(workspace: Workspace) -> None:
 def _expected_errors() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if "interrupted" in str(error):  # by the signal handler that the progress handler lets run
             raise KeyboardInterrupt from None
         raise WorkspaceError(

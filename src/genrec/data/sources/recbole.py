@@ -40,6 +40,8 @@ class RecBole:
     def items(self, bad: BadRows) -> Iterator[Item]:
         """See `Source.items`."""
         path = self._item_file()
+        if not path.is_file():
+            return iter(())
         chunks = read_delimited(path, bad, delimiter="\t", quoted=False)
         return columns.items(path.name, (_with_title(_typed(chunk)) for chunk in chunks), bad)
 
