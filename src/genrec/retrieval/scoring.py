@@ -56,16 +56,16 @@ def top_k(scores: Scores, k: int, excluded: npt.ArrayLike = ()) -> Positions:
 
     `excluded` (positions) never appear. Fewer than k if the catalogue has no more.
     """
-    left = scores.astype(np.float32, copy=True)
-    left[np.asarray(excluded, dtype=np.int64)] = -np.inf
-    if 0 < k < len(left):
-        kth = np.partition(left, len(left) - k)[len(left) - k]
-        better = np.flatnonzero(left > kth)
-        chosen = np.concatenate([better, np.flatnonzero(left == kth)[: k - len(better)]])
+    costs = -scores.astype(np.float32)  # numpy partitions slowly where many values tie below the place asked for
+    costs[np.asarray(excluded, dtype=np.int64)] = np.inf
+    if 0 < k < len(costs):
+        kth = np.partition(costs, k - 1)[k - 1]
+        better = np.flatnonzero(costs < kth)
+        chosen = np.concatenate([better, np.flatnonzero(costs == kth)[: k - len(better)]])
     else:
-        chosen = np.arange(len(left) if k > 0 else 0)
-    chosen = chosen[left[chosen] > -np.inf]
-    ordered: Positions = chosen[np.lexsort((chosen, -left[chosen]))]
+        chosen = np.arange(len(costs) if k > 0 else 0)
+    chosen = chosen[costs[chosen] < np.inf]
+    ordered: Positions = chosen[np.lexsort((chosen, costs[chosen]))]
     return ordered
 
 
