@@ -2,6 +2,7 @@
 
 import asyncio
 import pkgutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ class TestEveryRanker:
         whole = asyncio.run(ranker(name, tokenizer).rank(wanted)).items
         head = asyncio.run(ranker(name, tokenizer).rank(wanted, 5)).items
         assert head == whole[:5]
-        assert all(a.score >= b.score for a, b in zip(whole, whole[1:], strict=False))
+        assert all(a.score >= b.score for a, b in pairwise(whole))
 
     def test_on_item_sees_the_items_in_order(self, name: str, tokenizer: Tokenizer) -> None:
         told: list[RankedItem] = []
