@@ -59,7 +59,12 @@ class Fitted:
         for row, query in enumerate(queries):
             newest = query.item[::-1][: self._history]
             users[row] = np.power(self._decay, np.arange(len(newest))).astype(np.float32) @ self._vectors[newest]
-        return unit_length(users) @ self._vectors.T
+        users = unit_length(users)
+        if len(users) == 1:
+            # Threads of the matrix library cost tens of milliseconds here when a language model has all cores busy.
+            cosines: Scores = np.einsum("id,d->i", self._vectors, users[0])[None, :]
+            return cosines
+        return users @ self._vectors.T
 
     def save(self, folder: Path) -> None:
         """Writes the vectors."""
