@@ -55,6 +55,10 @@ class TemplateLibrary:
             f"did you mean {', '.join(near)}?" if near else "genrec prompt list shows all templates",
         )
 
+    def root(self, template: Template) -> Path:
+        """The folder of this library from which a template came; its lock file and partials lie there."""
+        return next(folder for folder in self.folders if template.path.is_relative_to(folder))
+
     def get(self, template_id: str) -> Template:
         """The template; NotFoundError, or TemplateError with file and line."""
         if template_id not in self._loaded:

@@ -1,0 +1,219 @@
+"""Cases of a template: inputs that it must stand, what its rendering must show, and the reviewed text of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item, MetadataValue
+from genrec.errors import NotFoundError, TemplateError
+from genrec.prompting.library import SUFFIX, TemplateLibrary, read_text
+from genrec.prompting.render import render
+from genrec.prompting.rendered import RenderedPrompt, Tokenizer
+from genrec.prompting.template import Template, line_of, load_yaml, validation_message
+
+INPUTS = "_inputs"
+OBLIGATORY = (
+    "empty-history",
+    "one-candidate",
+    "hundred-candidates",
+    "longest-titles",
+    "chinese-titles",
+    "right-to-left-titles",
+    "hostile-titles",
+    "no-metadata",
+    "contradicting-request",
+)
+"""Cases that every template must have."""
+PREFIX_END = "═" * 8 + " shared prefix ends " + "═" * 8
+TAIL_END = "─" * 8
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class CaseItem(BaseModel):
+    """An item of a case. Keys that are not listed here are its metadata (year, genres, ...)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    title: str
+    event: str = "interaction"
+    value: float | None = None
+    count: int = Field(default=1, ge=1)
+    """So many copies; `{n}` in the title becomes their number."""
+
+    def items(self) -> list[Item]:
+        """The copies, without ids of their own."""
+        extra = self.model_extra or {}
+        metadata = {name: _metadata(value) for name, value in extra.items()}
+        return [Item("", self.title.replace("{n}", str(number + 1)), metadata) for number in range(self.count)]
+
+
+class CaseInputs(_Part):
+    """What goes into the rendering."""
+
+    history: tuple[CaseItem, ...] = ()
+    candidates: tuple[CaseItem, ...] = ()
+    request: str | None = None
+    context: dict[str, str] | None = None
+
+
+class Expectation(_Part):
+    """What the rendered text must show. Regular expressions are searched; `.` does not cross lines."""
+
+    contains: tuple[str, ...] = ()
+    not_contains: tuple[str, ...] = Field(default=(), alias="not-contains")
+    regex: tuple[str, ...] = ()
+    max_tokens: int | None = Field(default=None, alias="max-tokens", ge=1)
+    """Of the longest prompt."""
+    max_tail_tokens: int | None = Field(default=None, alias="max-tail-tokens", ge=1)
+    """Of the longest tail behind the shared prefix."""
+
+
+class _CaseEntry(CaseInputs):
+    inputs: str | None = None
+    expect: Expectation = Expectation()
+
+
+class _CaseFile(_Part):
+    cases: dict[str, _CaseEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a template, at `path`:`line`."""
+
+    name: str
+    inputs: CaseInputs
+    expect: Expectation
+    path: Path
+    line: int
+
+
+def cases_path(template: Template) -> Path:
+    """Where the cases of a template stand."""
+    return template.path.with_name(template.path.name.removesuffix(SUFFIX) + ".cases.yaml")
+
+
+def snapshot_path(template: Template, case: Case) -> Path:
+    """Where the reviewed text of a case stands."""
+    name = template.path.name.removesuffix(SUFFIX)
+    return template.path.parent / "snapshots" / f"{name}.{case.name}.txt"
+
+
+def load_cases(template: Template, library: TemplateLibrary) -> list[Case]:
+    """The cases, in the order of the file; none if there is no file. TemplateError names file and line."""
+    path = cases_path(template)
+    if not path.is_file():
+        return []
+    entries, node = _read(path, _CaseFile)
+    cases = []
+    for name, entry in entries.cases.items():
+        line = line_of(node, ("cases", name))
+        inputs: CaseInputs = entry
+        if entry.inputs is not None:
+            shared, _ = _read(_shared(entry.inputs, library, path, line), CaseInputs)
+            inputs = shared.model_copy(
+                update={key: getattr(entry, key) for key in entry.model_fields_set & _INPUT_KEYS}
+            )
+        cases.append(Case(name, inputs, entry.expect, path, line))
+    return cases
+
+
+_INPUT_KEYS = set(CaseInputs.model_fields)
+
+
+def find_case(template: Template, library: TemplateLibrary, name: str | None) -> Case:
+    """The case of that name, or the first one."""
+    cases = load_cases(template, library)
+    for case in cases:
+        if name is None or case.name == name:
+            return case
+    known = ", ".join(case.name for case in cases)
+    raise NotFoundError(
+        f"template {template.id} has no case{'' if name is None else f' {name!r}'}",
+        f"its cases are {known}" if known else f"write some into {cases_path(template)}",
+    )
+
+
+def render_case(template: Template, case: Case, tokenizer: Tokenizer, block: int = 1) -> RenderedPrompt:
+    """The case as `genrec.prompting.render.render` renders it."""
+    entries: list[HistoryEntry] = []
+    for past in case.inputs.history:
+        for item in past.items():
+            entries.append(HistoryEntry(item, float(len(entries)), past.event, past.value))
+    slate = [Candidate(item, 0.0) for entry in case.inputs.candidates for item in entry.items()]
+    return render(
+        template,
+        history=History(None, tuple(entries)),
+        candidates=Candidates(tuple(slate)),
+        request=case.inputs.request,
+        context=case.inputs.context,
+        tokenizer=tokenizer,
+        block=block,
+    )
+
+
+def text_of(prompt: RenderedPrompt, tokenizer: Tokenizer) -> str:
+    """What the model reads, control strings included; tails of candidates stand behind the shared prefix."""
+    text = tokenizer.decode(prompt.prefix)
+    if not prompt.suffixes:
+        return text
+    tails = f"\n{TAIL_END}\n".join(tokenizer.decode(suffix) for suffix in prompt.suffixes)
+    return f"{text}\n{PREFIX_END}\n{tails}"
+
+
+def problems(case: Case, prompt: RenderedPrompt, text: str) -> list[str]:
+    """Expectations that the rendering does not meet."""
+    expect = case.expect
+    found = [f"does not contain {wanted!r}" for wanted in expect.contains if wanted not in text]
+    found += [f"contains {unwanted!r}" for unwanted in expect.not_contains if unwanted in text]
+    found += [f"does not match {pattern!r}" for pattern in expect.regex if not _search(pattern, text, case)]
+    longest = max(map(len, prompt.prompts()))
+    if expect.max_tokens is not None and longest > expect.max_tokens:
+        found.append(f"takes {longest} tokens, more than {expect.max_tokens}")
+    tail = max(map(len, prompt.suffixes), default=0)
+    if expect.max_tail_tokens is not None and tail > expect.max_tail_tokens:
+        found.append(f"has a tail of {tail} tokens, more than {expect.max_tail_tokens}")
+    return found
+
+
+def _search(pattern: str, text: str, case: Case) -> bool:
+    try:
+        return re.search(pattern, text, re.MULTILINE) is not None
+    except re.error as error:
+        raise TemplateError(
+            f"{case.path}:{case.line}: {pattern!r} is no regular expression: {error}", "mend the pattern"
+        ) from None
+
+
+def _shared(name: str, library: TemplateLibrary, path: Path, line: int) -> Path:
+    for folder in library.folders:
+        found = folder / INPUTS / f"{name}.yaml"
+        if found.is_file() and found.resolve().is_relative_to(folder.resolve()):
+            return found
+    raise TemplateError(f"{path}:{line}: there are no inputs {name!r}", f"shared inputs lie in {INPUTS}/NAME.yaml")
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _read(path: Path, model: type[M]) -> tuple[M, yaml.Node | None]:
+    data, node = load_yaml(read_text(path), path)
+    try:
+        return model.model_validate(data if data is not None else {}), node
+    except ValidationError as error:
+        raise TemplateError(validation_message(error, node, path), "prompts/README.md shows how cases look") from None
+
+
+def _metadata(value: Any) -> MetadataValue:
+    if isinstance(value, list):
+        return tuple(str(part) for part in value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
