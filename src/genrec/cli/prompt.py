@@ -95,7 +95,7 @@ def lint(
         typer.echo(str(finding))
     if findings:
         raise typer.Exit(1)
-    console.print(f"{len(checked)} templates, nothing found")
+    console.print(f"nothing found in {len(checked)} of {len(library.ids())} templates")
 
 
 @app.command()
@@ -108,7 +108,7 @@ def lock(folder: Folder = None) -> None:
     root = library.folders[0]
     templates = [template for template in library.list() if library.root(template) == root]
     write_lock(root, templates)
-    console.print(f"{len(templates)} templates locked in {root / LOCK}")
+    console.print(f"locked {len(templates)} in {root / LOCK}", soft_wrap=True)
 
 
 def _library(folder: Path | None) -> TemplateLibrary:
