@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pkgutil
 from pathlib import Path
@@ -58,6 +59,11 @@ class TestContract:
         assert found.name == name
         assert len(found.grid) > 0
         assert len({json.dumps(entry, sort_keys=True) for entry in found.grid}) == len(found.grid)
+
+    def test_the_defaults_of_fit_are_the_first_entry_of_the_grid(self, name: str) -> None:
+        found = retriever_class(name)
+        parameters = inspect.signature(found.fit).parameters
+        assert {key: parameters[key].default for key in found.grid[0]} == dict(found.grid[0])
 
     def test_scores_the_whole_catalogue_with_finite_numbers(
         self, name: str, log: Interactions, catalogue: list[Item]

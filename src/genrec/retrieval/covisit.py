@@ -29,8 +29,12 @@ class Fitted:
 
     name: ClassVar[str] = "covisit"
     grid: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"window": 10, "source_power": 0.3, "target_power": 0.3, "symmetric": 0.0, "decay": 0.8},
+        {"window": 20, "source_power": 0.4, "target_power": 0.2, "symmetric": 1.0, "decay": 0.8},
+        {"window": 20, "source_power": 0.3, "target_power": 0.1, "symmetric": 1.0, "decay": 0.7},
+        {"window": 50, "source_power": 0.6, "target_power": 0.4, "symmetric": 0.5, "decay": 0.8},
+        {"window": 100, "source_power": 0.5, "target_power": 0.3, "symmetric": 0.25, "decay": 0.8},
         {"window": 50, "source_power": 0.5, "target_power": 0.2, "symmetric": 0.5, "decay": 0.9},
+        {"window": 5, "source_power": 0.4, "target_power": 0.4, "symmetric": 1.0, "decay": 0.9},
     )
 
     def __init__(self, table: sparse.csr_matrix, decay: float, history: int) -> None:
@@ -44,10 +48,10 @@ class Fitted:
         interactions: Interactions,
         items: Sequence[Item],
         *,
-        window: int = 10,
-        source_power: float = 0.3,
-        target_power: float = 0.3,
-        symmetric: float = 0.0,
+        window: int = 20,
+        source_power: float = 0.4,
+        target_power: float = 0.2,
+        symmetric: float = 1.0,
         decay: float = 0.8,
         history: int = 50,
         neighbours: int = 500,

@@ -23,7 +23,7 @@ from genrec.settings import Settings
 
 MAX_USERS = 4_000
 """Validation users, drawn with a fixed seed."""
-_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _GAIN = 1e-5
 _K = 10
 _SEED = 0
@@ -135,17 +135,23 @@ class _Fitter:
         return fitted.fit(interactions, self._items, **{**named, **hyper_parameters})
 
     def choose(self, name: str, validation: Split | None) -> Choice:
-        """The entry of the grid with the highest NDCG@10 on validation; of equal ones the first."""
+        """The entry of the grid with the highest NDCG@10 on validation.
+
+        The default stays if the best is not better by a standard error of the difference between users.
+        """
         grid = retriever_class(name).grid
         if validation is None or len(grid) == 1:
             return Choice(grid[0], ())
         reached = []
         for number, entry in enumerate(grid):
-            fitted = self.fit(name, validation.train, entry)
-            reached.append(float(ndcg_at(fitted, validation, _K).mean()))
+            reached.append(ndcg_at(self.fit(name, validation.train, entry), validation, _K))
             if self._progress:
                 self._progress(f"choosing {name}", number + 1, len(grid))
-        return Choice(grid[int(np.argmax(reached))], reached)
+        means = [float(values.mean()) for values in reached]
+        best = int(np.argmax(means))
+        gain = reached[best] - reached[0]
+        clear = gain.mean() > gain.std() / np.sqrt(len(gain))
+        return Choice(grid[best if clear else 0], means)
 
     def _cached_encoder(self) -> CachedEncoder:
         if self._encoder is None:
