@@ -76,7 +76,9 @@ class Statistics:
     covisit: Covisit
 
     @classmethod
-    def fit(cls, interactions: Interactions, items: Sequence[Item], rows: Rows, liked: float, until: float) -> Statistics:
+    def fit(
+        cls, interactions: Interactions, items: Sequence[Item], rows: Rows, liked: float, until: float
+    ) -> Statistics:
         """From the events and labelled rows before `until`."""
         log = interactions.select(interactions.timestamp < until)
         known = rows.now < until
@@ -91,13 +93,24 @@ class Statistics:
         deviation = np.bincount(log.item, np.nan_to_num(value), n_items) / (count + _PRIOR)
         oldest, newest = (float(log.timestamp.min()), float(log.timestamp.max())) if len(log) else (0.0, 0.0)
         span = (newest - oldest) or 1.0
-        recent = np.bincount(log.item, np.exp2((log.timestamp - newest) / (0.1 * span)), n_items)
+        recent = np.bincount(log.item, np.exp2((log.timestamp - newest) / (0.1 * span)), n_items).astype(np.float64)
         first = np.full(n_items, newest)
         np.minimum.at(first, log.item, log.timestamp)
         residual = np.where(np.isnan(value), 1.0, value - deviation[log.item])
         return cls(
-            liked, mean, scale, prior, newest, span, rate, deviation, count, recent, first,
-            _factors(log, residual), Covisit.fit(log, items),
+            liked,
+            mean,
+            scale,
+            prior,
+            newest,
+            span,
+            rate,
+            deviation,
+            count,
+            recent,
+            first,
+            _factors(log, residual),
+            Covisit.fit(log, items),
         )
 
     def residual(self, item: IntArray, value: FloatArray) -> FloatArray:
@@ -111,16 +124,16 @@ def _signal(value: FloatArray, mean: float, scale: float) -> FloatArray:
 
 
 def _factors(log: Interactions, residual: FloatArray) -> Vectors:
-    """Item factors [I + 1, r]: right singular vectors of the residuals without the user's mean, times singular values.
+    """Item factors [I + 1, r]: right singular vectors times singular values of the residuals.
 
-    Scaled so that an event's item has mean square length 1.
+    From those of rated events the user's mean is taken. Scaled so that an event's item has mean square length 1.
     """
     rank = min(_FACTORS, log.n_users - 1, log.n_items - 1)
     if len(log) < 10 * _FACTORS or rank < 1:
         return np.zeros((log.n_items + 1, _FACTORS), dtype=np.float32)
     events = np.maximum(np.diff(log.indptr), 1)
     mean = np.bincount(log.user, residual, log.n_users) / (events + _PRIOR)
-    centred = residual - mean[log.user]
+    centred = np.where(np.isnan(log.value), residual, residual - mean[log.user])
     matrix = sparse.csr_matrix((centred, (log.user, log.item)), shape=(log.n_users, log.n_items))
     start = np.random.default_rng(0).standard_normal(min(matrix.shape))
     _, values, vectors = svds(matrix, k=rank, v0=start)
@@ -141,7 +154,6 @@ class ItemSide:
     vectors: Vectors
     values: Vectors
 
-
     @classmethod
     def of(cls, items: Sequence[Item], vectors: Vectors) -> ItemSide:
         """From encoder vectors [I, d] of the items."""
@@ -154,7 +166,8 @@ def _principal(vectors: Vectors) -> Vectors:
     _, basis = np.linalg.eigh(centred.T @ centred)
     components = centred @ basis[:, ::-1][:, :_WIDTH]
     length = np.sqrt(np.mean(np.sum(components**2, axis=1))) or 1.0
-    return np.concatenate([components / length, np.zeros((1, components.shape[1]))]).astype(np.float32)
+    padded: Vectors = np.concatenate([components / length, np.zeros((1, components.shape[1]))]).astype(np.float32)
+    return padded
 
 
 def _metadata_values(items: Sequence[Item], size: int = _VALUES) -> Vectors:
@@ -224,7 +237,8 @@ def _taste(
     gram = np.matmul(x.transpose(0, 2, 1), x).astype(np.float64) + noise * np.eye(vectors.shape[1])
     moment = np.matmul(x.transpose(0, 2, 1), residual[..., None].astype(np.float32))
     w = np.linalg.solve(gram, moment)[..., 0]
-    return np.einsum("rp,rp->r", w[query], vectors[item])
+    predicted: FloatArray = np.einsum("rp,rp->r", w[query], vectors[item])
+    return predicted
 
 
 def _metadata_taste(values: Vectors, h: Histories, residual: FloatArray, query: Index, item: IntArray) -> FloatArray:
@@ -233,16 +247,15 @@ def _metadata_taste(values: Vectors, h: Histories, residual: FloatArray, query: 
     total = np.einsum("qhv,qh->qv", x, residual.astype(np.float32))
     mean = total / (x.sum(axis=1) + _PRIOR)
     own = values[item]
-    return (mean[query] * own).sum(axis=1) / np.maximum(own.sum(axis=1), 1.0)
+    affinity: FloatArray = (mean[query] * own).sum(axis=1) / np.maximum(own.sum(axis=1), 1.0)
+    return affinity
 
 
 def _cosines(vectors: Vectors, h: Histories, liked: FloatArray, query: Index, item: IntArray) -> dict[str, Any]:
     """Largest dot product of the item with a liked and with a disliked item of the history [R]; 0 without one."""
-    x = vectors[h.item]
-    if len(h) == 1:
-        dots = vectors[item] @ x[0].T
-    else:
-        dots = np.matmul(x[query], vectors[item][..., None])[..., 0]
+    x, own = vectors[h.item], vectors[item]
+    # No BLAS for one query: waking its threads costs more than the sum.
+    dots = np.einsum("rp,hp->rh", own, x[0]) if len(h) == 1 else np.matmul(x[query], own[..., None])[..., 0]
     good, bad = liked > 0, h.mask & (liked == 0)
     return {
         "cosine_liked": np.where(good[query], dots, 0).max(axis=1),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,12 @@ class Histories:
     def take(self, rows: Index) -> Histories:
         """The given queries."""
         return Histories(self.item[rows], self.timestamp[rows], self.value[rows], self.mask[rows], self.now[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Histories]) -> Histories:
+        """All queries of all parts, in order."""
+        names = ("item", "timestamp", "value", "mask", "now")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def as_of(interactions: Interactions, user: IntArray, now: FloatArray, length: int) -> Histories:
@@ -63,7 +71,7 @@ def single(item: IntArray, timestamp: FloatArray, value: FloatArray, now: float,
     """One query from its columns [n], oldest first; the newest `length` of them count."""
     n = min(len(item), length)
 
-    def pad(column: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
+    def pad(column: npt.NDArray[Any], fill: float) -> npt.NDArray[Any]:
         row = np.full((1, length), fill, dtype=column.dtype)
         if n:
             row[0, length - n :] = column[-n:]

@@ -1,21 +1,23 @@
-"""The click network: P(click) = f(I_u, O_v), with I_u an attention of the item over the user's history."""
+"""Training of the click network: P(click) = f(I_u, O_v), I_u an attention of the item over the user's history."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genrec.clicks.features import Vectors
-from genrec.clicks.histories import Histories, Index
-from genrec.data.interactions import FloatArray, IntArray
+from genrec.clicks.calibration import log_loss
+from genrec.clicks.histories import Index
+from genrec.clicks.network import Floats, Network, Pairs
+from genrec.data.interactions import FloatArray
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,28 +45,7 @@ class Training:
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """R (history, item) pairs: `query` [R] is the row of `histories`, `features` [R, F], `signal` [Q, H, 2].
-
-    The signal of an event is its residual and its label; see `ClickScorer`.
-    """
-
-    histories: Histories
-    signal: npt.NDArray[np.float32]
-    query: Index
-    item: IntArray
-    features: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.query)
-
-    def take(self, rows: Index) -> Pairs:
-        """The given pairs."""
-        return replace(self, query=self.query[rows], item=self.item[rows], features=self.features[rows])
-
-
-class ClickNet(nn.Module):
+class ClickNet(nn.Module):  # type: ignore[misc]
     """Target attention over the history (Zhou et al., Deep interest network, 2018), an item projection, and an MLP.
 
         a_h = softmax_h(<W_q x_v, W_k [x_h, s_h]> / sqrt(width) + b * log age_h)     x: text vectors, s: signals
@@ -112,14 +93,11 @@ class ClickNet(nn.Module):
         ages = torch.arange(mask.shape[1], 0, -1, dtype=key.dtype).log()
         bias = (self.age * ages).masked_fill(~mask, -torch.inf)
         asked = self.query(item) * self.shape.width**-0.5
-        if len(history) == 1:
-            scores = asked @ key[0].T + bias
-        else:
-            scores = torch.einsum("rw,rhw->rh", asked, key[query]) + bias[query]
+        scores = torch.einsum("rw,rhw->rh", asked, key[query]) + bias[query]
         empty = (asked @ self.empty_key)[:, None]
         attention = torch.softmax(torch.cat([scores, empty], dim=1), dim=1)
         seen, none = attention[:, :-1], attention[:, -1:]
-        pooled = seen @ value[0] if len(history) == 1 else torch.einsum("rh,rhw->rw", seen, value[query])
+        pooled = torch.einsum("rh,rhw->rw", seen, value[query])
         interest = pooled + none * self.empty_value
         projected = self.item(item)
         z = ((features - self.mean) / self.scale).clamp(-5, 5)
@@ -127,74 +105,66 @@ class ClickNet(nn.Module):
         logits: Tensor = (self.mlp(joint) + self.linear(z)).squeeze(1)
         return logits
 
-    def logits(self, vectors: Vectors, pairs: Pairs, batch: int = 4096) -> FloatArray:
-        """Logits [R] of pairs, without gradients. `vectors` are those of the items [I, p]."""
-        self.eval()
-        out = np.zeros(len(pairs), dtype=np.float64)
-        with torch.inference_mode():
-            for start in range(0, len(pairs), batch):
-                rows = np.arange(start, min(start + batch, len(pairs)))
-                out[rows] = self(*_tensors(vectors, pairs, rows)).numpy()
-        return out
-
-
-def _tensors(vectors: Vectors, pairs: Pairs, rows: Index) -> tuple[Tensor, ...]:
-    queries, query = np.unique(pairs.query[rows], return_inverse=True)
-    return (
-        torch.from_numpy(vectors[pairs.histories.item[queries]]),
-        torch.from_numpy(pairs.signal[queries]),
-        torch.from_numpy(pairs.histories.mask[queries]),
-        torch.from_numpy(query),
-        torch.from_numpy(vectors[pairs.item[rows]]),
-        torch.from_numpy(pairs.features[rows]),
-    )
+    def network(self) -> Network:
+        """The weights as they are now, for inference."""
+        return Network({name: tensor.detach().numpy().copy() for name, tensor in self.state_dict().items()})
 
 
 def fit_net(
-    vectors: Vectors,
+    vectors: Floats,
     train: Pairs,
     labels: FloatArray,
     validation: Pairs,
     validation_labels: FloatArray,
     training: Training,
     progress: Progress | None = None,
-) -> tuple[ClickNet, dict[str, Any]]:
+) -> tuple[Network, dict[str, Any]]:
     """Minimises binary cross-entropy (AdamW); keeps the epoch with the least loss on validation.
 
     Stops after `patience` epochs without a better one. Equal seeds give equal networks on one machine.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         net = ClickNet(Shape(vectors.shape[1], train.features.shape[1]))
         net.standardise_by(train.features)
         optimizer = torch.optim.AdamW(net.parameters(), training.learning_rate, weight_decay=training.weight_decay)
-        held = torch.from_numpy(validation_labels)
         losses: list[float] = []
-        best = copy.deepcopy(net.state_dict())
+        best = net.network()
         for epoch in range(training.epochs):
             if progress:
                 progress("click network", epoch, training.epochs)
             _epoch(net, optimizer, vectors, train, labels, training.batch)
-            logits = torch.from_numpy(net.logits(vectors, validation))
-            loss = float(functional.binary_cross_entropy_with_logits(logits, held))
+            now = net.network()
+            loss = log_loss(validation_labels, expit(now.logits(vectors, validation)))
             if loss < min(losses, default=float("inf")):
-                best = copy.deepcopy(net.state_dict())
+                best = now
             losses.append(loss)
             if epoch - int(np.argmin(losses)) >= training.patience:
                 break
         if progress:
             progress("click network", training.epochs, training.epochs)
-    net.load_state_dict(best)
-    return net, {"epochs": len(losses), "best_epoch": int(np.argmin(losses)) + 1, "validation_loss": min(losses)}
+    return best, {"epochs": len(losses), "best_epoch": int(np.argmin(losses)) + 1, "validation_loss": min(losses)}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches this small are slower on more threads, by far so where the cores are shared; and sums stay in order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _epoch(
-    net: ClickNet, optimizer: torch.optim.Optimizer, vectors: Vectors, train: Pairs, labels: FloatArray, batch: int
+    net: ClickNet, optimizer: torch.optim.Optimizer, vectors: Floats, train: Pairs, labels: FloatArray, batch: int
 ) -> None:
     net.train()
     for rows in _batches(len(train), batch):
         target = torch.from_numpy(labels[rows].astype(np.float32))
-        loss = functional.binary_cross_entropy_with_logits(net(*_tensors(vectors, train, rows)), target)
+        logits = net(*map(torch.from_numpy, train.batch(vectors, rows)))
+        loss = functional.binary_cross_entropy_with_logits(logits, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

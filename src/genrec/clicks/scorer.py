@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,10 +21,11 @@ from genrec.clicks.calibration import (
 from genrec.clicks.features import FEATURES, ItemSide, Statistics, Vectors, pair_features
 from genrec.clicks.histories import Histories, Index, as_of, single
 from genrec.clicks.labels import Rows, event_labels, labelled
-from genrec.clicks.model import ClickNet, Pairs, Progress, Shape, Training, fit_net
+from genrec.clicks.network import Network, Pairs
 from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.data.store import Exposure
 from genrec.domain import History, Item
+from genrec.encoder import Progress
 from genrec.errors import WorkspaceError
 from genrec.retrieval.covisit import Fitted as Covisit
 from genrec.settings import Settings
@@ -48,7 +48,7 @@ class ClickScorer:
         item_ids: Sequence[str],
         statistics: Statistics,
         side: ItemSide,
-        net: ClickNet | None,
+        net: Network | None,
         calibration: Calibration,
         history: int,
         record: dict[str, Any],
@@ -77,6 +77,8 @@ class ClickScorer:
         The latest `validation_fraction` of the labelled rows decides when to stop and how to calibrate; the item
         statistics are then fitted on the whole log, which is what they are when the scorer is asked.
         """
+        from genrec.clicks.model import Training, fit_net
+
         liked, length = settings.clicks.liked, settings.retrieval.history
         rows = labelled(interactions, liked, exposures or (), seed)
         rows = rows.take(np.arange(max(0, len(rows) - MAX_ROWS), len(rows)))
@@ -92,7 +94,7 @@ class ClickScorer:
                     progress("click features", number - 1, len(blocks))
                 statistics = Statistics.fit(interactions, items, rows, liked, until=float(rows.now[block[0]]))
                 described.append(_describe(statistics, side, interactions, rows.take(block), length))
-            train, held = _joined(described[:-1]), described[-1]
+            train, held = Pairs.joined(described[:-1]), described[-1]
             train_labels = rows.label[np.concatenate(blocks[1:-1])]
             held_labels = rows.label[blocks[-1]]
             net, fitted = fit_net(
@@ -145,14 +147,13 @@ class ClickScorer:
         arrays |= {"vectors": self.side.vectors, "values": self.side.values}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
         if self.net is not None:
-            state = {name: tensor.numpy() for name, tensor in self.net.state_dict().items()}
-            save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, folder / "net.safetensors")
+            save_file(self.net.weights, folder / "net.safetensors")
         s.covisit.save(folder / "covisit")
         data = {
             "features": FEATURES,
             "history": self.history,
             "statistics": {name: getattr(s, name) for name in _NUMBERS},
-            "shape": None if self.net is None else asdict(self.net.shape),
+            "network": self.net is not None,
             "calibration": self.calibration.to_json(),
             "item_ids": self.item_ids,
             "record": self.record,
@@ -162,7 +163,6 @@ class ClickScorer:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote; WorkspaceError if it cannot be read or has other features than this version."""
-        import torch
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -173,16 +173,11 @@ class ClickScorer:
                 raise ValueError("other features")
             covisit = Covisit.load(folder / "covisit")
             statistics = Statistics(**data["statistics"], **{name: arrays[name] for name in _ARRAYS}, covisit=covisit)
-            net = None
-            if data["shape"] is not None:
-                net = ClickNet(Shape(**data["shape"]))
-                state = load_file(folder / "net.safetensors")
-                net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-                net.eval()
+            net = Network(load_file(folder / "net.safetensors")) if data["network"] else None
             side = ItemSide(arrays["vectors"], arrays["values"])
             calibration = Calibration.from_json(data["calibration"])
             return cls(data["item_ids"], statistics, side, net, calibration, data["history"], data["record"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise WorkspaceError(
                 f"the click scorer in {folder} cannot be read: {type(error).__name__}", "fit it again: genrec fit"
             ) from error
@@ -224,21 +219,6 @@ def _describe(statistics: Statistics, side: ItemSide, interactions: Interactions
         table[mine] = part.features
         signal.append(part.signal)
     return Pairs(h, np.concatenate(signal), query, rows.item, table)
-
-
-def _joined(parts: Sequence[Pairs]) -> Pairs:
-    starts = np.cumsum([0, *(len(part.histories) for part in parts)])
-    columns = [
-        np.concatenate([getattr(part.histories, name) for part in parts])
-        for name in ("item", "timestamp", "value", "mask", "now")
-    ]
-    return Pairs(
-        Histories(*columns),
-        np.concatenate([part.signal for part in parts]),
-        np.concatenate([part.query + start for part, start in zip(parts, starts[:-1], strict=True)]),
-        np.concatenate([part.item for part in parts]),
-        np.concatenate([part.features for part in parts]),
-    )
 
 
 def _blocks(rows: Rows, validation_fraction: float) -> list[Index]:
