@@ -174,6 +174,23 @@ def test_errors_of_rendering_name_the_line_and_hide_the_data(tmp_path: Path, tok
         render(template, history=history("private"), candidates=slate("b"), tokenizer=tokenizer)
 
 
+def test_data_used_as_a_name_stays_out_of_errors(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
+    template = write_template(tmp_path, FRONT + BODY.replace("Did:", "{{ history[0].fields[history[0].title] }}"))
+    with pytest.raises(TemplateError, match="UndefinedError") as caught:
+        render(template, history=history("private"), candidates=slate("b"), tokenizer=tokenizer)
+    assert "private" not in str(caught.value)
+
+
+def test_a_text_template_has_no_labels(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
+    front = LIST_FRONT.replace("task: rank", "task: explain").replace("kind: ranking, labels: letters", "kind: text")
+    body = LIST_BODY.replace("{{ item.label }}. ", "")
+    prompt = render(
+        write_template(tmp_path, front + body), history=history("a"), candidates=slate("b"), tokenizer=tokenizer
+    )
+    assert (prompt.labels, prompt.label_ids, prompt.suffixes) == ((), (), ())
+    assert text_of(prompt, tokenizer).endswith("b\n0<|im_end|>\n<|im_start|>assistant\n")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -29,10 +29,11 @@ def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characte
     look-alikes of labels ("B. ", "(B)"), of role names ("assistant:"), of fences and of tags rewritten; double quotes
     become single ones, so that a quoted value cannot end its quotation.
     """
-    return _guard(text, control_strings, max_characters)
+    if len(text) > _CACHED_LENGTH:
+        return _guard(text, control_strings, max_characters)
+    return _cached_guard(text, control_strings, max_characters)
 
 
-@lru_cache(maxsize=32768)
 def _guard(text: str, control_strings: frozenset[str], max_characters: int) -> str:
     text = text[: 4 * max_characters]
     while True:
@@ -40,6 +41,11 @@ def _guard(text: str, control_strings: frozenset[str], max_characters: int) -> s
         if once == text:
             return text
         text = once
+
+
+# Titles and genres come back with every request; what people write does not, and should not stay in memory.
+_CACHED_LENGTH = 200
+_cached_guard = lru_cache(maxsize=65536)(_guard)
 
 
 def _visible(text: str) -> str:

@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FunctionLoader, StrictUndefined, TemplateSyntaxError, meta, nodes
+from jinja2 import FunctionLoader, StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2 import Template as CompiledTemplate
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context
@@ -182,7 +183,7 @@ def run(template: Template, values: Mapping[str, Any]) -> Collector:
         raise
     except Exception as error:
         path, line = _place(error, template)
-        detail = str(error) if type(error).__name__ in ("UndefinedError", "SecurityError") else type(error).__name__
+        detail = _without_data(error, template)
         raise TemplateError(f"{path}:{line}: rendering failed: {detail}", "genrec prompt lint shows more") from None
     problem, hint = _shape_problem(template, collector, MARKS.sub("", outside), len(values["candidates"]))
     if problem:
@@ -205,6 +206,18 @@ def _shape_problem(template: Template, collector: Collector, outside: str, candi
     if collector.tails and collector.tails_of != len(collector.messages):
         return "a message follows the one with the shared prefix", "make that message the last one"
     return "", ""
+
+
+def _without_data(error: Exception, template: Template) -> str:
+    """The message where it speaks of names in the template, else the kind of error only."""
+    sources = "\n".join([template.body, *template.partials.values()])
+    names = re.findall(r"'([^']*)'", str(error))
+    own = isinstance(error, UndefinedError | SecurityError)
+    return (
+        str(error)
+        if own and all(name in sources or name.endswith(" object") for name in names)
+        else type(error).__name__
+    )
 
 
 def _place(error: BaseException, template: Template) -> tuple[str, int]:
