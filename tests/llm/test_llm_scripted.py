@@ -2,11 +2,12 @@
 
 import asyncio
 import math
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import MissingExtraError, ModelError
@@ -28,18 +29,22 @@ def generated(
     return asyncio.run(collect())
 
 
+@settings(deadline=None)
 @given(prompts=st.lists(TOKENS, max_size=4), token_ids=TOKENS, seed=st.integers(0, 5))
 def test_reads_are_log_probabilities_that_depend_on_prompt_and_token_only(
     prompts: list[list[int]], token_ids: list[int], seed: int
 ) -> None:
-    model = ScriptedModel(seed)
-    together = asyncio.run(model.read(prompts, token_ids))
-    assert together.shape == (len(prompts), len(token_ids))
-    assert together.dtype == np.float32
-    assert (together < 0).all()
-    for row, prompt in enumerate(prompts):
-        for column, token in enumerate(token_ids):
-            assert asyncio.run(model.read([prompt], [token]))[0, 0] == together[row, column]
+    async def reads() -> None:
+        model = ScriptedModel(seed)
+        together = await model.read(prompts, token_ids)
+        assert together.shape == (len(prompts), len(token_ids))
+        assert together.dtype == np.float32
+        assert (together < 0).all()
+        for row, prompt in enumerate(prompts):
+            for column, token in enumerate(token_ids):
+                assert (await model.read([prompt], [token]))[0, 0] == together[row, column]
+
+    asyncio.run(reads())
 
 
 def test_seeds_prompts_and_tokens_give_different_values() -> None:
@@ -58,6 +63,7 @@ def test_values_are_spread_around_a_uniform_distribution() -> None:
     assert abs(values.std() - math.pi / math.sqrt(3)) < 0.1  # of the standard logistic distribution
 
 
+@settings(deadline=None)
 @given(
     labels=st.lists(st.integers(0, 60_000), min_size=1, max_size=30, unique=True),
     prompt=TOKENS,
@@ -126,8 +132,6 @@ def test_wrong_calls_are_value_errors_and_long_prompts_model_errors() -> None:
 
 
 def test_an_engine_that_is_not_installed_is_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "openai", None)
     monkeypatch.delitem(sys.modules, "genrec.llm.openai", raising=False)
     with pytest.raises(MissingExtraError, match="openai"):

@@ -32,6 +32,7 @@ class DistinctLabels(RunnerV1Processor, RunnerV2Processor):  # type: ignore[misc
         self._emitting: dict[int, tuple[torch.Tensor, list[int]]] = {}
         if len(runner) == 1:
             states: LogitsProcRequestState = runner[0]
+            self._vocabulary = states.vocab_size
             self._tokens, self._prompt_len = states.all_token_ids.gpu, states.prompt_len.gpu
             self._labels = torch.zeros(states.max_num_reqs, MOST_LABELS, dtype=torch.int64, device=states.device)
             self._counts = torch.zeros(states.max_num_reqs, dtype=torch.int64, device=states.device)
@@ -43,12 +44,12 @@ class DistinctLabels(RunnerV1Processor, RunnerV2Processor):  # type: ignore[misc
         labels = _labels_of(sampling_params)
         if labels is None:
             return
-        if not labels or not all(isinstance(label, int) and label >= 0 for label in labels):
+        if not isinstance(labels, list) or not labels or not all(type(label) is int and label >= 0 for label in labels):
             raise ValueError(f"{ARGUMENT} must be a list of token ids")
         if len(set(labels)) != len(labels) or len(labels) > MOST_LABELS:
             raise ValueError(f"{ARGUMENT} must hold distinct token ids, {MOST_LABELS} at most")
-        if (sampling_params.max_tokens or 0) > len(labels):
-            raise ValueError(f"max_tokens is larger than the number of {ARGUMENT}")
+        if sampling_params.max_tokens is None or sampling_params.max_tokens > len(labels):
+            raise ValueError(f"max_tokens must be the number of {ARGUMENT} at most")
 
     def is_argmax_invariant(self) -> bool:
         """It decides what the argmax is."""
@@ -69,6 +70,7 @@ class DistinctLabels(RunnerV1Processor, RunnerV2Processor):  # type: ignore[misc
             self._slots.pop(req_idx, None)
             self._counts[req_idx] = 0
             return False
+        labels = [label for label in labels if label < self._vocabulary]
         self._slots[req_idx] = len(labels)
         self._counts[req_idx] = len(labels)
         self._labels[req_idx, : len(labels)] = torch.tensor(labels, device=self._labels.device)
@@ -79,8 +81,8 @@ class DistinctLabels(RunnerV1Processor, RunnerV2Processor):  # type: ignore[misc
         if ctx is not None:
             return self._apply_on_device(logits, ctx)
         for row, (labels, emitted) in self._emitting.items():
-            left = labels[~torch.isin(labels, torch.tensor(emitted, dtype=torch.int64))] if emitted else labels
-            left = left.to(logits.device)
+            left = labels[labels < logits.shape[1]]  # an index outside would end the engine for everyone
+            left = left[~torch.isin(left, torch.tensor(emitted, dtype=torch.int64))].to(logits.device)
             kept = logits[row, left].clone()
             logits[row].fill_(float("-inf"))
             logits[row, left] = kept

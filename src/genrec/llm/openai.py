@@ -81,22 +81,31 @@ class OpenAIModel:
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], cache_salt: str | None
     ) -> LogProbs:
         if self._named_tokens:
-            extra: dict[str, Any] = {"logprob_token_ids": list(token_ids), "return_tokens_as_token_ids": True}
-            if cache_salt is not None:
-                extra["cache_salt"] = cache_salt
-            try:
-                tops = await self._complete(prompts, 1, extra)
-            except (BadRequestError, UnprocessableError):
-                self._named_tokens = False  # a server that does not know vLLM's parameters
-            else:
-                if any(key.startswith("token_id:") for top in tops for key in top):
-                    return _pick(tops, [f"token_id:{token}" for token in token_ids])
-                self._named_tokens = False  # a server that ignored them
+            named = await self._read_named(prompts, token_ids, cache_salt)
+            if named is not None:
+                return named
         try:
             tops = await self._complete(prompts, TOP, {})
         except OpenAIError as error:
             raise _failed(error) from error
-        return _pick(tops, await asyncio.to_thread(self._decode, token_ids))
+        values = _pick(tops, await asyncio.to_thread(self._decode, token_ids))
+        self._named_tokens = False  # only now is it sure that the server, not the request, was the reason
+        return values
+
+    async def _read_named(
+        self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], cache_salt: str | None
+    ) -> LogProbs | None:
+        """By vLLM's own parameters; None from a server that refuses or ignores them."""
+        extra: dict[str, Any] = {"logprob_token_ids": list(token_ids), "return_tokens_as_token_ids": True}
+        if cache_salt is not None:
+            extra["cache_salt"] = cache_salt
+        try:
+            tops = await self._complete(prompts, 1, extra)
+        except (BadRequestError, UnprocessableError):
+            return None
+        if not any(key.startswith("token_id:") for top in tops for key in top):
+            return None
+        return _pick(tops, [f"token_id:{token}" for token in token_ids])
 
     async def _complete(
         self, prompts: Sequence[Sequence[int]], logprobs: int, extra: dict[str, Any]
@@ -113,12 +122,14 @@ class OpenAIModel:
             )
         except (BadRequestError, UnprocessableError):
             raise
-        except OpenAIError as error:
+        except (OpenAIError, ValueError) as error:
             raise _failed(error) from error
         tops: list[Mapping[str, float]] = [{} for _ in prompts]
-        for choice in answer.choices:
+        for choice in getattr(answer, "choices", None) or ():
             if choice.logprobs is not None and choice.logprobs.top_logprobs and choice.index < len(tops):
                 tops[choice.index] = choice.logprobs.top_logprobs[0]
+        if not any(tops):
+            raise ModelError("the model server answered without log-probabilities", _HINT_SERVER)
         return tops
 
     def _decode(self, token_ids: Sequence[int]) -> list[str]:
@@ -142,7 +153,7 @@ async def load(settings: ModelSettings, *, adapter_path: Path | None = None) -> 
     )
     try:
         served = {card.id: card async for card in client.models.list()}
-    except OpenAIError as error:
+    except (OpenAIError, ValueError, AttributeError, TypeError) as error:  # what is no API of this kind
         await client.close()
         raise _failed(error) from error
     wanted = settings.adapter or settings.name
@@ -166,7 +177,10 @@ def _pick(tops: Sequence[Mapping[str, float]], keys: Sequence[str]) -> LogProbs:
         ) from error
 
 
-def _failed(error: OpenAIError) -> ModelError:
+_HINT_SERVER = "check `base_url`; the server must offer /v1/completions with `logprobs`"
+
+
+def _failed(error: Exception) -> ModelError:
     """The text has the kind of error and its status only: servers quote requests in their messages."""
     if isinstance(error, APITimeoutError):
         return ModelError("the model server did not answer in time", "look at its load, or lower `candidates`")
@@ -178,4 +192,4 @@ def _failed(error: OpenAIError) -> ModelError:
             f"the model server answered with status {error.status_code}",
             hints.get(error.status_code, "look at the server's log"),
         )
-    return ModelError(f"the model server answered something unusable ({type(error).__name__})", "check `base_url`")
+    return ModelError(f"the model server answered something unusable ({type(error).__name__})", _HINT_SERVER)

@@ -1,0 +1,166 @@
+"""What is around vLLM: arguments, the model on a server's engine (a fake one here), and its faults."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm")
+
+from genrec.errors import ModelError
+from genrec.llm.base import LabelChoice
+from genrec.llm.vllm import VllmServed, engine_arguments, set_environment
+from genrec.settings import ModelSettings
+
+CONFIG = {
+    "max_position_embeddings": 1024,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 2,
+    "num_attention_heads": 4,
+    "hidden_size": 64,
+}
+
+
+class FakeEngine:
+    """Answers with log-probability -(prompt length + token); emits labels from the last; counts what was left early."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self.vllm_config = SimpleNamespace(
+            model_config=SimpleNamespace(max_model_len=64), cache_config=SimpleNamespace(block_size=16)
+        )
+        self.requests: list[tuple[Any, Any, str, Any]] = []
+        self.left_early = 0
+
+    async def generate(
+        self, prompt: Any, params: Any, request_id: str, *, lora_request: Any = None
+    ) -> AsyncIterator[Any]:
+        self.requests.append((prompt, params, request_id, lora_request))
+        tokens = prompt["prompt_token_ids"]
+        labels = (params.extra_args or {}).get("genrec_labels")
+        emitted = list(reversed(labels))[: params.max_tokens] if labels else [0]
+        if self.fault == "stranger":
+            emitted[-1] = 999
+        if self.fault == "short":
+            emitted.pop()
+        finished = False
+        try:
+            for token in emitted:
+                await asyncio.sleep(0)
+                if self.fault == "crash":
+                    raise RuntimeError("the prompt was: private")
+                wanted = {*params.logprob_token_ids, token}
+                logprobs = [{each: SimpleNamespace(logprob=-(len(tokens) + each)) for each in wanted}]
+                output = SimpleNamespace(token_ids=[token], logprobs=None if self.fault == "bare" else logprobs)
+                yield SimpleNamespace(outputs=[output], finished=token == emitted[-1])
+            finished = True
+        finally:
+            self.left_early += not finished
+
+
+async def generated(model: VllmServed, k: int) -> list[LabelChoice]:
+    return [choice async for choice in model.generate([1, 2], [10, 20, 30], k, seed=5, cache_salt="tenant")]
+
+
+def test_a_read_is_one_request_of_one_token_for_each_prompt() -> None:
+    fake = FakeEngine()
+    model = VllmServed(fake, "small")  # type: ignore[arg-type]
+    read = asyncio.run(model.read([[1], [1, 2]], [5, 6], cache_salt="tenant"))
+    assert read.tolist() == [[-6, -7], [-7, -8]]
+    assert (model.context, model.block, model.adapter) == (64, 16, None)
+    prompts = [prompt for prompt, *_ in fake.requests]
+    assert [prompt["prompt_token_ids"] for prompt in prompts] == [[1], [1, 2]]
+    assert {prompt["cache_salt"] for prompt in prompts} == {"tenant"}
+    assert {params.max_tokens for _, params, *_ in fake.requests} == {1}
+    assert len({request_id for _, _, request_id, _ in fake.requests}) == 2
+
+
+def test_a_generation_is_one_constrained_request() -> None:
+    fake = FakeEngine()
+    lora = SimpleNamespace(lora_name="mine")
+    model = VllmServed(fake, "small", lora=lora)  # type: ignore[arg-type]
+    assert asyncio.run(generated(model, 2)) == [LabelChoice(2, -32.0), LabelChoice(1, -22.0)]
+    ((_, params, _, used),) = fake.requests
+    assert used is lora
+    assert model.adapter == "mine"
+    assert params.extra_args == {"genrec_labels": [10, 20, 30]}
+    assert (params.max_tokens, params.seed, params.ignore_eos) == (2, 5, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("crash", "RuntimeError"), ("stranger", "no label"), ("short", "instead of 3")],
+)
+def test_an_engine_that_fails_or_disobeys_is_a_model_error(fault: str, message: str) -> None:
+    model = VllmServed(FakeEngine(fault), "small")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=message) as raised:
+        asyncio.run(generated(model, 3))
+    assert "private" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", ["crash", "bare"])
+def test_a_read_that_fails_is_a_model_error(fault: str) -> None:
+    fake = FakeEngine(fault)
+    model = VllmServed(fake, "small")  # type: ignore[arg-type]
+    with pytest.raises(ModelError):
+        asyncio.run(model.read([[1], [2], [3]], [5]))
+
+
+def test_a_caller_who_leaves_aborts_the_request() -> None:
+    fake = FakeEngine()
+    model = VllmServed(fake, "small")  # type: ignore[arg-type]
+
+    async def leave() -> None:
+        stream = model.generate([1, 2], [10, 20, 30], 3)
+        assert (await anext(stream)).label == 2
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(leave())
+    assert fake.left_early == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    return tmp_path
+
+
+def test_arguments_on_a_cpu(folder: Path) -> None:
+    arguments = engine_arguments(ModelSettings(name=str(folder), context=2048), "cpu")
+    assert arguments["max_model_len"] == 1024  # the model's own, which is shorter
+    assert (arguments["dtype"], arguments["block_size"], arguments["enforce_eager"]) == ("float32", 32, True)
+    assert arguments["kv_cache_memory_bytes"] == 2 * 3 * 2 * 16 * 4 * 16384  # head width 64 / 4
+    assert "enable_lora" not in arguments
+
+
+def test_arguments_on_a_gpu_leave_memory_and_block_to_the_engine(folder: Path) -> None:
+    arguments = engine_arguments(ModelSettings(name=str(folder), context=512), "cuda")
+    assert arguments["dtype"] == "auto"
+    assert arguments["max_model_len"] == 512
+    assert not {"block_size", "kv_cache_memory_bytes", "enforce_eager"} & set(arguments)
+
+
+def test_arguments_with_an_adapter(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"r": 12}')
+    settings = ModelSettings(name=str(folder))
+    assert engine_arguments(settings, "cpu", adapter_path=tmp_path / "adapter")["max_lora_rank"] == 16
+    with pytest.raises(ModelError, match="no adapter"):
+        engine_arguments(settings, "cpu", adapter_path=tmp_path)
+
+
+def test_the_environment_keeps_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "DEBUG")
+    for name in ("VLLM_CPU_NUM_OF_RESERVED_CPU", "VLLM_ENABLE_V1_MULTIPROCESSING", "TORCH_COMPILE_DISABLE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    import os
+
+    set_environment("cpu", offline=True)
+    assert os.environ["VLLM_LOGGING_LEVEL"] == "DEBUG"
+    assert os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
