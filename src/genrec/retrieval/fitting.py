@@ -97,6 +97,33 @@ def fit_blend(
         weights, reached = _choose_weights(fitted, validation, progress)
         record |= {"split": split, "users": len(validation.users), "ndcg@10": round(reached, 6)}
     parts = {name: fitter.fit(name, interactions, choices[name].hyper_parameters) for name in names}
+    return _blend(fitter, parts, weights, interactions, record)
+
+
+def refit_blend(
+    blend: Blend,
+    interactions: Interactions,
+    items: Sequence[Item],
+    *,
+    settings: Settings,
+    encoder: Encoder | None = None,
+    cache_folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Blend:
+    """The same retrievers, hyper-parameters and weights, fitted on another log: nothing is chosen anew."""
+    fitter = _Fitter(items, settings, encoder, cache_folder, progress)
+    chosen = blend.record["parts"]
+    parts = {name: fitter.fit(name, interactions, chosen[name]["hyper_parameters"]) for name in blend.parts}
+    return _blend(fitter, parts, blend.weights, interactions, blend.record)
+
+
+def _blend(
+    fitter: _Fitter,
+    parts: Mapping[str, Retriever],
+    weights: Mapping[str, float],
+    interactions: Interactions,
+    record: Mapping[str, Any],
+) -> Blend:
     popularity = fitter.fit("popular", interactions, {}).scores(_NOBODY)
     newest = float(interactions.timestamp.max(initial=0.0))
     return Blend(parts, weights, interactions.item_ids.tolist(), popularity, newest, {**record, "weights": weights})
