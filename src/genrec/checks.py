@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -85,6 +85,18 @@ def agreement(scores: Sequence[float] | FloatArray, p_click: Sequence[float] | F
         return None
     tau = float(kendalltau(scores, p_click, variant="b").statistic)
     return tau if math.isfinite(tau) else None
+
+
+def prune(
+    candidates: Candidates, p_click: FloatArray | None, fusion: Fusion, size: int
+) -> tuple[Candidates, FloatArray | None]:
+    """The `size` best of a pool by `fusion` without the language model, in the pool's order, with their P(click)."""
+    if len(candidates.items) <= size:
+        return candidates, p_click
+    fused = fusion.score([candidate.score for candidate in candidates.items], None, p_click)
+    keep = np.sort(np.argsort(-fused, kind="stable")[:size])
+    kept = tuple(candidates.items[position] for position in keep)
+    return replace(candidates, items=kept), None if p_click is None else p_click[keep]
 
 
 @dataclass(frozen=True, slots=True)

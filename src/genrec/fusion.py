@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -68,19 +68,18 @@ class Fusion:
         return cls()
 
     @classmethod
-    def fit(cls, slates: Sequence[Slate], l2: float = 0.01) -> Self:
+    def fit(cls, slates: Sequence[Slate], read: Sequence[Slate] = (), l2: float = 0.01) -> Self:
         """Minimises the mean of -log softmax(score)[target] + l2 * |w|^2 with w >= 0 (convex; L-BFGS-B).
 
-        This is ListNet's top-one loss (Cao et al., 2007). Slates of one item say nothing and are skipped. Slates
-        without `llm` teach `without_llm` only; if there is none with it, the model keeps `UNMEASURED_LLM_WEIGHT`.
+        This is ListNet's top-one loss (Cao et al., 2007). `slates` teach `without_llm`; `read`, the slates with the
+        model's scores, `with_llm`. Without any `read` the model keeps `UNMEASURED_LLM_WEIGHT`. Slates of one item say
+        nothing and are skipped.
         """
-        useful = [slate for slate in slates if len(slate.retriever) > 1]
-        read = [slate for slate in useful if slate.llm is not None]
-        if not useful:
-            return cls.default()
-        without = _fit(useful, l2, llm=False)
-        with_llm = _fit(read, l2, llm=True) if read else Weights(**{**asdict(without), "llm": UNMEASURED_LLM_WEIGHT})
-        return cls(without, with_llm, len(useful), len(read))
+        slates = [slate for slate in slates if len(slate.retriever) > 1]
+        read = [slate for slate in read if len(slate.retriever) > 1 and slate.llm is not None]
+        without = _fit(slates, l2, llm=False) if slates else Weights()
+        with_llm = _fit(read, l2, llm=True) if read else replace(without, llm=UNMEASURED_LLM_WEIGHT)
+        return cls(without, with_llm, len(slates), len(read))
 
     def score(self, retriever: npt.ArrayLike, llm: npt.ArrayLike | None, p_click: npt.ArrayLike | None) -> FloatArray:
         """Fused scores [n] of one slate; a part that is None takes no part. Comparable within the slate only."""

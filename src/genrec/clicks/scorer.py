@@ -107,6 +107,21 @@ class ClickScorer:
         statistics = Statistics.fit(interactions, items, rows, liked, until=float("inf"))
         return cls(interactions.item_ids.tolist(), statistics, side, net, calibration, length, record)
 
+    def refreshed(
+        self,
+        interactions: Interactions,
+        items: Sequence[Item],
+        vectors: Vectors,
+        *,
+        exposures: Iterable[tuple[Exposure, Collection[str]]] | None = None,
+    ) -> ClickScorer:
+        """The same network and calibration with the statistics of another log: cheap, nothing is trained."""
+        rows = labelled(interactions, self.statistics.liked, exposures or (), self.record["seed"])
+        statistics = Statistics.fit(interactions, items, rows, self.statistics.liked, until=float("inf"))
+        side = ItemSide.of(items, vectors)
+        ids = interactions.item_ids.tolist()
+        return ClickScorer(ids, statistics, side, self.net, self.calibration, self.history, self.record)
+
     def score(self, history: History, items: Sequence[Item], *, now: float) -> FloatArray:
         """P(click) [n] of n items for one history. Ids that the catalogue did not have count as a mean item."""
         entries = history.entries[-self.history :]

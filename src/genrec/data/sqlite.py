@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
+import operator
 import os
 import sqlite3
 import threading
@@ -181,6 +183,17 @@ class SqliteStore:
             shown = tuple(json.loads(items))
             odds = None if propensities is None else tuple(json.loads(propensities))
             yield Exposure(request_id, user, shown, timestamp, template, version, digest, odds)
+
+    def clicked(self) -> Mapping[str, frozenset[str]]:
+        """See `Store.clicked`."""
+        rows = self._connection().execute(
+            "SELECT e.request_id, i.external FROM events e JOIN items i ON i.id = e.item"
+            " WHERE e.request_id IS NOT NULL ORDER BY e.request_id"
+        )
+        return {
+            request_id: frozenset(item for _, item in group)
+            for request_id, group in itertools.groupby(rows, key=operator.itemgetter(0))
+        }
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
         """See `Store.block`."""

@@ -67,6 +67,9 @@ class Store(Protocol):
     def exposures(self) -> Iterator[Exposure]:
         """All exposures, oldest first."""
 
+    def clicked(self) -> Mapping[str, frozenset[str]]:
+        """Ids of the items with an event that names the request, for each request id that events name."""
+
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
         """Items that this user must not be shown again."""
 

@@ -1,0 +1,41 @@
+"""`genrec fit`: retrievers, click scorer and fusion, on the workspace's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genrec.cli import options
+
+app = typer.Typer()
+
+
+@app.command()
+def fit(
+    workspace: options.WorkspaceOption = Path("workspace"),
+    tune: Annotated[bool, typer.Option(help="Choose hyper-parameters and weights on validation.")] = True,
+    json: options.JsonOption = None,
+) -> None:
+    """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
+    from genrec.cli.console import console, progress, reporter, write_json
+    from genrec.fit import fit_workspace
+
+    place, settings = options.open_workspace(workspace)
+    with progress() as bars:
+        record = fit_workspace(place, settings, tune=tune, progress=reporter(bars))
+    place.prune()
+    if json is not None:
+        write_json(record, json)
+        return
+    validation = record["clicks"].get("validation")
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in record["retrieval"]["weights"].items())
+    console.print(f"[green]fitted[/] on {record['events']:,} events in {record['seconds']:.0f} s")
+    console.print(f"  retrieval: {weights}")
+    if validation:
+        console.print(
+            f"  P(click) on validation: AUC {validation['auc']:.3f}, log-loss {validation['log_loss']:.3f}, "
+            f"calibration error {validation['calibration_error']:.3f}"
+        )
+    console.print(f"  labels: {record['clicks']['labels_are']}")
