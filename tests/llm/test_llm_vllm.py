@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ pytest.importorskip("vllm")
 
 from genrec.errors import ModelError
 from genrec.llm.base import LabelChoice
-from genrec.llm.vllm import VllmServed, engine_arguments, set_environment
+from genrec.llm.vllm import VllmOffline, VllmServed, engine_arguments, set_environment
 from genrec.settings import ModelSettings
 
 CONFIG = {
@@ -158,9 +160,159 @@ def test_the_environment_keeps_what_the_user_has_set(monkeypatch: pytest.MonkeyP
     for name in ("VLLM_CPU_NUM_OF_RESERVED_CPU", "VLLM_ENABLE_V1_MULTIPROCESSING", "TORCH_COMPILE_DISABLE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    import os
-
     set_environment("cpu", offline=True)
     assert os.environ["VLLM_LOGGING_LEVEL"] == "DEBUG"
     assert os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
     assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+
+
+class SteppingEngine:
+    """Stands for vLLM's engine: answers everything it holds in one step, or token by token."""
+
+    def __init__(self) -> None:
+        self.vllm_config = SimpleNamespace(
+            model_config=SimpleNamespace(max_model_len=64), cache_config=SimpleNamespace(block_size=32)
+        )
+        self.engine_core = SimpleNamespace(shutdown=lambda: setattr(self, "down", True))
+        self.held: dict[str, tuple[list[int], Any, int]] = {}
+        self.steps: list[int] = []
+        self.aborted: list[str] = []
+        self.down = False
+        self.crash = False
+        self.pause_after = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def add_request(self, name: str, prompt: Any, params: Any, lora_request: Any = None) -> None:
+        if prompt["prompt_token_ids"] == [13]:
+            raise ValueError("the prompt was: private")
+        self.held[name] = (prompt["prompt_token_ids"], params, 0)
+
+    def abort_request(self, names: list[str]) -> None:
+        self.aborted += names
+        for name in names:
+            self.held.pop(name, None)
+
+    def step(self) -> list[Any]:
+        self.gate.wait()
+        self.steps.append(len(self.held))
+        if len(self.steps) == self.pause_after:
+            self.gate.clear()
+        if self.crash:
+            raise RuntimeError("out of memory")
+        answers = []
+        for name, (tokens, params, done) in list(self.held.items()):
+            labels = (params.extra_args or {}).get("genrec_labels")
+            token = labels[done] if labels else 0
+            logprobs = [
+                {each: SimpleNamespace(logprob=-float(len(tokens))) for each in {*params.logprob_token_ids, token}}
+            ]
+            finished = done + 1 == params.max_tokens
+            if finished:
+                del self.held[name]
+            else:
+                self.held[name] = (tokens, params, done + 1)
+            output = SimpleNamespace(token_ids=[token], logprobs=logprobs)
+            answers.append(SimpleNamespace(request_id=name, outputs=[output], finished=finished))
+        return answers
+
+
+@pytest.fixture
+def stepping(monkeypatch: pytest.MonkeyPatch) -> SteppingEngine:
+    engine = SteppingEngine()
+    monkeypatch.setattr("genrec.llm.vllm._start_engine", lambda arguments: engine)
+    return engine
+
+
+def test_calls_that_arrive_while_the_engine_works_are_one_batch(stepping: SteppingEngine) -> None:
+    async def calls() -> list[Any]:
+        model = VllmOffline({}, "small")
+        stepping.gate.clear()
+        first = asyncio.create_task(model.read([[1]], [5]))
+        await asyncio.sleep(0.05)
+        others = [asyncio.create_task(model.read([[1] * size] * 2, [5, 6])) for size in (2, 3)]
+        await asyncio.sleep(0.05)
+        stepping.gate.set()
+        reads = await asyncio.gather(first, *others)
+        await model.close()
+        return reads
+
+    reads = asyncio.run(calls())
+    assert [read.tolist() for read in reads] == [[[-1]], [[-2, -2]] * 2, [[-3, -3]] * 2]
+    assert stepping.steps == [1, 4]
+    assert stepping.down
+
+
+def test_labels_are_streamed_step_by_step_and_a_caller_who_leaves_aborts(stepping: SteppingEngine) -> None:
+    async def leave() -> None:
+        model = VllmOffline({}, "small")
+        stepping.pause_after = 1
+        stream = model.generate([1], [10, 20, 30], 3)
+        assert await anext(stream) == LabelChoice(0, -1.0)
+        await stream.aclose()  # type: ignore[attr-defined]
+        stepping.gate.set()
+        assert (await model.read([[1, 2]], [5])).tolist() == [[-2]]
+        await model.close()
+
+    asyncio.run(leave())
+    assert stepping.aborted == ["0"]
+    assert stepping.held == {}
+
+
+def test_a_refused_request_fails_alone(stepping: SteppingEngine) -> None:
+    async def calls() -> None:
+        model = VllmOffline({}, "small")
+        with pytest.raises(ModelError, match="ValueError") as raised:
+            await model.read([[1], [13]], [5])
+        assert "private" not in str(raised.value)
+        assert (await model.read([[1]], [5])).tolist() == [[-1]]
+        await model.close()
+
+    asyncio.run(calls())
+    assert stepping.held == {}
+
+
+def test_an_engine_that_dies_fails_its_callers_then_and_later(stepping: SteppingEngine) -> None:
+    async def calls() -> None:
+        model = VllmOffline({}, "small")
+        stepping.gate.clear()
+        waiting = [asyncio.create_task(model.read([[1]], [5])) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        stepping.crash = True
+        stepping.gate.set()
+        for call in waiting:
+            with pytest.raises(ModelError):
+                await call
+        with pytest.raises(ModelError, match="stopped"):
+            await model.read([[1]], [5])
+        await model.close()
+
+    asyncio.run(calls())
+    assert stepping.down
+
+
+def test_closing_ends_what_waits(stepping: SteppingEngine) -> None:
+    async def calls() -> None:
+        model = VllmOffline({}, "small")
+        stepping.gate.clear()
+        first = asyncio.create_task(model.read([[1]], [5]))
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(model.close())
+        second = asyncio.create_task(model.read([[1]], [5]))
+        await asyncio.sleep(0.05)
+        stepping.gate.set()
+        await closing
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert all(isinstance(outcome, ModelError) or outcome.tolist() == [[-1]] for outcome in outcomes)
+        assert isinstance(outcomes[1], ModelError)
+
+    asyncio.run(calls())
+
+
+def test_a_model_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: dict[str, Any]) -> None:
+        raise ValueError("no weights\nand more lines")
+
+    monkeypatch.setattr("genrec.llm.vllm._start_engine", fail)
+    with pytest.raises(ModelError, match=r"\(ValueError: no weights\)"):
+        VllmOffline({}, "small")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
 import queue
 import threading
 import uuid
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import Future
@@ -22,9 +19,9 @@ import numpy as np
 
 from genrec.errors import ModelError
 from genrec.llm import hardware
+from genrec.llm.arguments import engine_arguments, set_environment
 from genrec.llm.base import LabelChoice, LogProbs
 from genrec.llm.checks import check_generate, check_read
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -34,51 +31,10 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.llm_engine import LLMEngine
 
+__all__ = ["VllmOffline", "VllmServed", "engine_arguments", "load", "set_environment"]
+
 READ_LIMIT = 128
 """Most token ids for which vLLM returns log-probabilities in one request."""
-CPU_BLOCK = 32
-"""Smallest block for which vLLM's CPU attention is fast; its default of 128 shares less."""
-
-
-def set_environment(device: hardware.Device, offline: bool) -> None:
-    """Variables that vLLM reads when it is imported; what the user has set stays."""
-    defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    if device == "cpu":
-        defaults["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
-        # A small helper of the sampler would otherwise be compiled for 15 s within the first request.
-        defaults["TORCH_COMPILE_DISABLE"] = "1"
-        if offline:
-            defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
-
-
-def engine_arguments(
-    settings: ModelSettings, device: hardware.Device, *, adapter_path: Path | None = None
-) -> dict[str, Any]:
-    """Arguments of vLLM's engine by their Python names, the same for the server and offline."""
-    folder = resolve(settings.name)
-    arguments: dict[str, Any] = {
-        "model": str(folder),
-        "dtype": hardware.dtype(settings.dtype, device),
-        "max_model_len": _context(folder, settings.context),
-        "enable_prefix_caching": True,
-        "logits_processors": ["genrec.llm.constraint:DistinctLabels"],
-        "max_num_seqs": 256,
-        # A slate of 100 candidates behind a long history in one step.
-        "max_num_batched_tokens": 8192,
-        "use_tqdm_on_load": False,
-    }
-    if device == "cpu":
-        arguments |= {
-            "enforce_eager": True,
-            "block_size": CPU_BLOCK,
-            "kv_cache_memory_bytes": _cache_bytes(folder, arguments["dtype"], tokens=max(16384, 4 * settings.context)),
-        }
-    if adapter_path is not None:
-        arguments |= {"enable_lora": True, "max_lora_rank": _rank(adapter_path), "max_loras": 1}
-    return arguments
 
 
 class _VllmModel(ABC):
@@ -154,7 +110,7 @@ class _VllmModel(ABC):
         async with aclosing(self._answers([(prompt, params)], cache_salt)) as answers:
             async for _, answer in answers:
                 output = answer.outputs[0]
-                for token, found in zip(output.token_ids, output.logprobs or (), strict=True):
+                for token, found in zip(output.token_ids, output.logprobs or (), strict=False):
                     if token not in position:
                         raise ModelError("the engine emitted something that is no label", _HINT_PROCESSOR)
                     emitted += 1
@@ -233,16 +189,17 @@ class VllmOffline(_VllmModel):
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._names = itertools.count()
         self._dead: BaseException | None = None
+        self._ended = False
+        self._gate = threading.Lock()
         started: Future[tuple[int, int]] = Future()
         self._thread = threading.Thread(target=self._run, args=(arguments, started), name="genrec-vllm", daemon=True)
         self._thread.start()
         try:
             context, block = started.result()
         except Exception as error:
+            said = (str(error).splitlines() or [""])[0][:300]
             raise ModelError(
-                f"vLLM could not load the model ({type(error).__name__}: {str(error).splitlines()[0][:300]})"
-                if str(error)
-                else f"vLLM could not load the model ({type(error).__name__})",
+                f"vLLM could not load the model ({type(error).__name__}: {said})",
                 "look at `genrec doctor`; set VLLM_LOGGING_LEVEL=INFO for vLLM's own account",
             ) from error
         super().__init__(name, context, block, lora.lora_name if lora else None)
@@ -259,13 +216,16 @@ class VllmOffline(_VllmModel):
             return
         inputs = [(_prompt(tokens, cache_salt), params) for tokens, params in requests]
         job = _Job(inputs, asyncio.get_running_loop(), asyncio.Queue())
-        if not self._thread.is_alive():
-            raise ModelError("the engine has stopped", _HINT_LOG) from self._dead
-        self._inbox.put(job)
+        with self._gate:
+            if self._ended:
+                raise ModelError("the engine has stopped", _HINT_LOG) from self._dead
+            self._inbox.put(job)
         unfinished = len(requests)
         try:
             while unfinished:
                 answer = await job.answers.get()
+                if isinstance(answer, ModelError):
+                    raise answer
                 if isinstance(answer, BaseException):
                     raise _failed(answer) from answer
                 unfinished -= answer[1].finished
@@ -287,21 +247,22 @@ class VllmOffline(_VllmModel):
         try:
             while self._admit(engine, running):
                 for answer in engine.step():
-                    job, index = running[answer.request_id]
-                    if answer.finished:
-                        del running[answer.request_id]
-                    job.send((index, answer))
+                    if (place := running.get(answer.request_id)) is not None:
+                        if answer.finished:
+                            del running[answer.request_id]
+                        place[0].send((place[1], answer))
         except BaseException as error:
             self._dead = error
         finally:
             engine.engine_core.shutdown()
-            gone = self._dead or ModelError("the engine was closed")
             waiting = {id(job): job for job, _ in running.values()}
-            while not self._inbox.empty():
-                if (job_or_end := self._inbox.get()) is not None:
-                    waiting[id(job_or_end)] = job_or_end
+            with self._gate:
+                self._ended = True
+                while not self._inbox.empty():
+                    if (left := self._inbox.get()) is not None:
+                        waiting[id(left)] = left
             for job in waiting.values():
-                job.send(gone)
+                job.send(self._dead or ModelError("the engine was closed"))
 
     def _admit(self, engine: LLMEngine, running: dict[str, tuple[_Job, int]]) -> bool:
         """Takes in all that has arrived, waiting if there is nothing else to do; False when it is time to stop."""
@@ -355,38 +316,4 @@ def _prompt(tokens: Sequence[int], cache_salt: str | None) -> TokensInput:
 
 def _failed(error: BaseException) -> ModelError:
     """The text has the kind of error only: vLLM's own may quote the request."""
-    if isinstance(error, ModelError):
-        return error
     return ModelError(f"the engine could not answer ({type(error).__name__})", _HINT_LOG)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / 'config.json'} cannot be read", "give the folder of a saved model") from error
-    return config
-
-
-def _context(folder: Path, wanted: int) -> int:
-    """The wanted context, or the model's own if that is shorter."""
-    return min(wanted, int(_config(folder).get("max_position_embeddings", wanted)))
-
-
-def _cache_bytes(folder: Path, dtype: str, tokens: int) -> int:
-    """Bytes of keys and values of so many tokens: 2 x layers x heads x width x bytes of a number."""
-    config = _config(folder)
-    heads = config.get("num_key_value_heads") or config.get("num_attention_heads", 32)
-    width = config.get("head_dim") or config.get("hidden_size", 4096) // config.get("num_attention_heads", 32)
-    return int(2 * config.get("num_hidden_layers", 32) * heads * width * (4 if dtype == "float32" else 2) * tokens)
-
-
-def _rank(adapter: Path) -> int:
-    """The adapter's rank, rounded up to one that vLLM serves."""
-    try:
-        rank = int(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["r"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{adapter} is no adapter: its adapter_config.json cannot be read", "give the folder of a saved adapter"
-        ) from error
-    return next((known for known in (1, 8, 16, 32, 64, 128, 256, 320, 512) if known >= rank), rank)
