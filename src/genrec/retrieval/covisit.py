@@ -14,6 +14,7 @@ from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.files import read_tensors, write_tensors
+from genrec.retrieval.scoring import top_k
 
 _CHUNK = 4_000_000
 
@@ -130,11 +131,10 @@ def _largest(table: sparse.csr_matrix, keep: int) -> sparse.csr_matrix:
     """The `keep` largest entries of each row; of equal ones the smaller column."""
     table.sort_indices()
     lengths = np.diff(table.indptr)
-    if lengths.max(initial=0) <= keep:
-        return table
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.lexsort((-table.data, rows))
-    place = np.arange(len(order)) - np.repeat(table.indptr[:-1], lengths)
-    chosen = np.sort(order[place < keep])
+    chosen = np.ones(table.nnz, dtype=np.bool_)
+    for row in np.flatnonzero(lengths > keep):
+        start, end = table.indptr[row], table.indptr[row + 1]
+        chosen[start:end] = False
+        chosen[start + top_k(table.data[start:end], keep)] = True
     indptr = np.concatenate(([0], np.cumsum(np.minimum(lengths, keep))))
     return sparse.csr_matrix((table.data[chosen], table.indices[chosen], indptr), shape=table.shape)

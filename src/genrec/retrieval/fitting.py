@@ -209,11 +209,16 @@ def _validation(interactions: Interactions, split: str, max_users: int) -> Split
 def _choose_weights(
     parts: Mapping[str, Retriever], validation: Split, progress: Progress | None
 ) -> tuple[dict[str, float], float]:
-    """Coordinate search from the best part alone; a change must gain. Returns weights and NDCG@10 over all items."""
+    """Coordinate search from the best part alone, or from all parts alike if that is better; a change must gain.
+
+    Returns weights and NDCG@10 over the whole catalogue.
+    """
     pools = Pools.collect(list(parts.values()), validation, _K, progress)
-    single = [pools.ndcg(one) for one in np.eye(len(parts))]
-    best = int(np.argmax(single))
-    weights, reached = np.eye(len(parts))[best], single[best]
+    starts = [*np.eye(len(parts)), np.ones(len(parts))]
+    values = [pools.ndcg(start) for start in starts]
+    first = int(np.argmax(values))
+    best = int(np.argmax(values[: len(parts)]))
+    weights, reached = starts[first], values[first]
     improved = True
     while improved:
         improved = False
