@@ -65,10 +65,13 @@ class TestOpenAIClient:
         assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
         assert chunks[-1].usage.total_tokens > 100
 
-    def test_another_template_and_ranker_output(self, client: OpenAI) -> None:
-        with pytest.raises(openai.APIStatusError) as error:
-            client.chat.completions.create(model="genrec/rank/nonsense", messages=[{"role": "user", "content": "hi"}])
-        assert error.value.status_code == 404
+    def test_another_template_brings_the_ranker_that_reads_it(self, client: OpenAI) -> None:
+        ask = {"user": USER, "messages": [{"role": "user", "content": "hi"}], "extra_body": {"genrec": {"k": 3}}}
+        answer = client.chat.completions.create(model="genrec/rank/listwise", **ask)  # type: ignore[call-overload]
+        made = answer.model_extra["genrec"]["provenance"]
+        assert (made["ranker"], made["template"]["id"], made["fallback"]) == ("listwise", "rank/listwise", None)
+        with pytest.raises(openai.NotFoundError, match="nonsense"):
+            client.chat.completions.create(model="genrec/rank/nonsense", **ask)  # type: ignore[call-overload]
 
     def test_the_base_model_stays_reachable(self, client: OpenAI) -> None:
         answer = client.chat.completions.create(

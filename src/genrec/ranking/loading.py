@@ -14,6 +14,9 @@ from genrec.prompting.template import Template
 from genrec.ranking.base import Ranker
 from genrec.settings import RankingSettings
 
+READS = {"yes_no": ("pointwise",), "ranking": ("listwise", "single_pass")}
+"""Rankers that read each kind of output, the one to prefer first."""
+
 RankerFactory = Callable[[LanguageModel, Template, Tokenizer, RankingSettings], Ranker]
 
 
@@ -36,3 +39,12 @@ def load_ranker(
     factory = cast(RankerFactory, module.Ranker)
     template = library.get(settings.template or module.Ranker.default_template)
     return factory(model, template, tokenizer, settings)
+
+
+def for_template(settings: RankingSettings, template: Template) -> RankingSettings:
+    """The settings with this template, and with a ranker that reads it where the chosen one does not."""
+    readers = READS.get(template.output.kind)
+    if readers is None:
+        raise NotFoundError(f"template {template.id} does not rank", "choose a template under rank/")
+    ranker = settings.ranker if settings.ranker in readers else readers[0]
+    return settings.model_copy(update={"template": template.id, "ranker": ranker})

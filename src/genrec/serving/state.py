@@ -11,6 +11,7 @@ from genrec.errors import NotFoundError, WorkspaceError
 from genrec.llm.base import LanguageModel
 from genrec.pipeline import Recommender, ranker_for
 from genrec.prompting.library import TemplateLibrary
+from genrec.ranking.loading import for_template
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -64,6 +65,7 @@ class Live:
         base = self._recommenders.get("") or self._open(None)
         if self._model is None:
             raise NotFoundError("no language model is loaded", "ask for the model 'genrec'")
-        ranking = self._settings.ranking.model_copy(update={"template": template})
+        chosen = TemplateLibrary(self._settings.prompts.folder).get(template)
+        ranking = for_template(self._settings.ranking, chosen)
         settings = self._settings.model_copy(update={"ranking": ranking})
         return base.with_ranker(ranker_for(self._model, settings), settings)
