@@ -203,6 +203,22 @@ class TestSentenceEncoder:
             SentenceEncoder(tmp_path)
         assert "minilm-l6" in caught.value.hint
 
+    def test_a_model_that_does_not_load_is_an_error(self, folder: Path, tmp_path: Path) -> None:
+        import shutil
+
+        copy = tmp_path / "copy"
+        shutil.copytree(folder, copy)
+        (copy / "model.safetensors").write_bytes(b"broken")
+        with pytest.raises(ModelError, match="does not load"):
+            SentenceEncoder(copy).encode(["a"])
+
+    def test_with_a_full_cache_the_model_is_not_loaded(self, folder: Path, tmp_path: Path) -> None:
+        CachedEncoder(SentenceEncoder(folder), tmp_path).encode(self.TEXTS)
+        encoder = SentenceEncoder(folder)
+        vectors = CachedEncoder(encoder, tmp_path).encode(self.TEXTS)
+        assert vectors.shape == (len(self.TEXTS), 16)
+        assert "_loaded" not in vars(encoder)
+
     def test_other_weights_have_another_name(self, folder: Path, tmp_path: Path) -> None:
         import shutil
 
@@ -214,3 +230,14 @@ class TestSentenceEncoder:
         content[-1] ^= 1
         file.write_bytes(bytes(content))
         assert SentenceEncoder(copy).name != SentenceEncoder(folder).name
+
+
+@pytest.mark.model
+def test_the_default_encoder_gives_the_similarities_that_its_authors_print() -> None:
+    # https://sbert.net/docs/quickstart.html, all-MiniLM-L6-v2
+    texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
+    encoder = load_encoder(EncoderSettings())
+    vectors = encoder.encode(texts)
+    expected = [[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]]
+    np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-4)
+    assert encoder.dimension == vectors.shape[1] == 384

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 _DIGEST = 16
 _HEAD = 1 << 20
+_USABLE = "set encoder.name to minilm-l6, hashing, or a complete sentence-transformers folder"
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 
 
@@ -101,33 +103,21 @@ class HashingEncoder:
 
 
 class SentenceEncoder:
-    """A sentence-transformers folder: transformer, pooling as `1_Pooling/config.json` says, unit length."""
+    """A sentence-transformers folder: transformer, pooling as `1_Pooling/config.json` says, unit length.
+
+    The model is loaded when the first text is encoded (on a GPU if there is one): with a full cache, never.
+    """
 
     def __init__(self, folder: Path, batch_tokens: int = 8192) -> None:
-        """Loads the model on a GPU if there is one. `batch_tokens` bounds a batch, padding included."""
-        try:
-            import torch
-            from transformers import AutoModel, AutoTokenizer
-        except ImportError as error:
-            raise MissingExtraError(
-                "encoding text needs torch and transformers",
-                "install them: pip install 'genrec[cpu]' (or set encoder.name to hashing)",
-            ) from error
+        """Reads the configuration. `batch_tokens` bounds a batch, padding included. ModelError without a model."""
+        config = _read_json(folder / "config.json")
+        if not isinstance(config.get("hidden_size"), int) or not list(folder.glob("*.safetensors")):
+            raise ModelError(f"{folder} holds no sentence encoder with safetensors weights", _USABLE)
+        self._folder = folder
+        self._dimension = int(config["hidden_size"])
         self._pooling = _pooling_mode(folder)
         self._longest = int(_read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 256)
         self._batch_tokens = batch_tokens
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = AutoModel.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, use_safetensors=True
-            )
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ModelError(
-                f"{folder} does not load as a sentence encoder: {type(error).__name__}",
-                "set encoder.name to minilm-l6, hashing, or a complete sentence-transformers folder",
-            ) from error
-        self._model.eval().to(self._device)
         self._name = f"{folder.name}-{_weights_digest(folder)}"
 
     @property
@@ -136,14 +126,37 @@ class SentenceEncoder:
 
     @property
     def dimension(self) -> int:
-        return int(self._model.config.hidden_size)
+        return self._dimension
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and model."""
+        try:
+            import torch
+            from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
+        except ImportError as error:
+            raise MissingExtraError(
+                "encoding text needs torch and transformers",
+                "install them: pip install 'genrec[cpu]' (or set encoder.name to hashing)",
+            ) from error
+        logging.disable_progress_bar()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+            model = AutoModel.from_pretrained(
+                self._folder, local_files_only=True, dtype=torch.float32, use_safetensors=True
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ModelError(f"{self._folder} does not load: {type(error).__name__}", _USABLE) from error
+        return tokenizer, model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors [n, d]; texts longer than the model reads are cut at their end."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         if not len(texts):
             return vectors
-        tokens: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
+        tokenizer, _ = self._loaded
+        tokens: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
         done = 0
         for rows in self._batches([len(row) for row in tokens]):
             vectors[rows] = self._pooled([tokens[row] for row in rows])
@@ -165,9 +178,10 @@ class SentenceEncoder:
     def _pooled(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         import torch
 
-        padded = self._tokenizer.pad({"input_ids": list(tokens)}, return_tensors="pt").to(self._device)
+        tokenizer, model = self._loaded
+        padded = tokenizer.pad({"input_ids": list(tokens)}, return_tensors="pt").to(model.device)
         with torch.inference_mode():
-            states = self._model(**padded).last_hidden_state
+            states = model(**padded).last_hidden_state
             mask = padded["attention_mask"].unsqueeze(-1).to(states.dtype)
             if self._pooling == "cls":
                 pooled = states[:, 0]

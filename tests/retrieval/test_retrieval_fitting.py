@@ -14,7 +14,7 @@ from genrec.errors import DataError
 from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.blend import Blend, retriever_class
 from genrec.retrieval.covisit import Fitted as Covisit
-from genrec.retrieval.fitting import fit_blend, fit_retriever
+from genrec.retrieval.fitting import fit_blend, fit_retriever, refit_blend
 from genrec.retrieval.pools import Pools
 from genrec.retrieval.scoring import ndcg_at
 from genrec.settings import Settings
@@ -84,6 +84,20 @@ def test_on_validation_the_blend_is_at_least_as_good_as_its_best_part(blend: Ble
 def test_fitting_twice_gives_the_same(blend: Blend, log: Interactions, catalogue: list[Item]) -> None:
     again = fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
     assert again.record == blend.record
+
+
+def test_fitting_again_on_another_log_chooses_nothing_anew(
+    log: Interactions, catalogue: list[Item], blend: Blend
+) -> None:
+    settings = Settings.model_validate({"retrieval": {"popular_days": 5.0}})
+    half = log.select(log.timestamp < np.median(log.timestamp))
+    fewer = fit_blend(half, catalogue, settings=settings, encoder=HashingEncoder(64))
+    again = refit_blend(fewer, log, catalogue, settings=settings, encoder=HashingEncoder(64))
+    assert (again.weights, again.record) == (fewer.weights, fewer.record)
+    assert again.newest == log.timestamp.max() > fewer.newest
+    expected = Covisit.fit(log, catalogue, **fewer.record["parts"]["covisit"]["hyper_parameters"])
+    query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
+    np.testing.assert_array_equal(again.parts["covisit"].scores(query), expected.scores(query))
 
 
 def test_a_single_retriever_is_chosen_on_validation_and_fitted_on_everything(
