@@ -94,20 +94,42 @@ class Calibration:
         return cls(data["kind"], data["slope"], data["intercept"], tuple(data["x"]), tuple(data["y"]))
 
 
-def fit_platt(logits: FloatArray, labels: FloatArray) -> Calibration:
-    """Logistic regression on the logit, slope not negative, on labels smoothed as Platt does: never diverges."""
+@dataclass(frozen=True, eq=False)
+class Logistic:
+    """P = sigmoid(<weights, x> + intercept)."""
+
+    weights: FloatArray
+    intercept: float
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Probabilities [n] of rows [n, f]."""
+        p: FloatArray = expit(x @ self.weights + self.intercept)
+        return p
+
+
+def fit_logistic(x: FloatArray, labels: FloatArray, lowest: float | None = None) -> Logistic:
+    """Logistic regression of labels [n] on rows [n, f] without a penalty; no weight below `lowest`.
+
+    Labels are smoothed to (positives + 1) / (positives + 2) and 1 / (negatives + 2) (Platt, 1999): it never diverges.
+    """
     positive = float(labels.sum())
-    negative = len(labels) - positive
-    target = np.where(labels > 0.5, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    target = np.where(labels > 0.5, (positive + 1) / (positive + 2), 1 / (len(labels) - positive + 2))
 
     def loss(weights: FloatArray) -> tuple[float, FloatArray]:
-        z = weights[0] * logits + weights[1]
+        z = x @ weights[:-1] + weights[-1]
         error = expit(z) - target
-        value = float(np.mean(np.logaddexp(0, z) - target * z))
-        return value, np.array([np.mean(error * logits), np.mean(error)])
+        return float(np.mean(np.logaddexp(0, z) - target * z)), np.append(error @ x, error.sum()) / len(x)
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)])
-    return Calibration("platt", float(found.x[0]), float(found.x[1]))
+    start = np.append(np.ones(x.shape[1]), 0.0)
+    bounds = [(lowest, None)] * x.shape[1] + [(None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return Logistic(found.x[:-1], float(found.x[-1]))
+
+
+def fit_platt(logits: FloatArray, labels: FloatArray) -> Calibration:
+    """Logistic regression on the logit, with a slope that is not negative: the order stays."""
+    fitted = fit_logistic(logits[:, None], labels, lowest=0.0)
+    return Calibration("platt", float(fitted.weights[0]), fitted.intercept)
 
 
 def fit_isotonic(logits: FloatArray, labels: FloatArray) -> Calibration:

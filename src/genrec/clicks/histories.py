@@ -42,16 +42,21 @@ class Histories:
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def as_of(interactions: Interactions, user: IntArray, now: FloatArray, length: int) -> Histories:
-    """Histories of `user` [Q] strictly before `now` [Q]: an event never sees itself, nor others of the same moment.
+def spans(interactions: Interactions, user: IntArray, now: FloatArray) -> tuple[Index, Index]:
+    """First row and row after the last [Q] of the events of `user` [Q] strictly before `now` [Q].
 
-    A user of -1 has no history. Time grows with log(n) for each query.
+    Strictly: an event never sees itself, nor others of the same moment. A user of -1 has no events.
     """
     moments, moment_of = np.unique(interactions.timestamp, return_inverse=True)
     stride = len(moments) + 1
     keys = interactions.user.astype(np.int64) * stride + moment_of
     end = np.searchsorted(keys, user.astype(np.int64) * stride + np.searchsorted(moments, now, "left"), "left")
-    start = np.where(user >= 0, interactions.indptr[np.maximum(user, 0)], end)
+    return np.where(user >= 0, interactions.indptr[np.maximum(user, 0)], end), end
+
+
+def as_of(interactions: Interactions, user: IntArray, now: FloatArray, length: int) -> Histories:
+    """Histories of `user` [Q] as of `now` [Q], see `spans`. Time grows with log(n) for each query."""
+    start, end = spans(interactions, user, now)
     rows = end[:, None] - length + np.arange(length)
     mask = rows >= start[:, None]
     if not len(interactions):

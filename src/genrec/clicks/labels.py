@@ -55,22 +55,24 @@ def labelled(
     liked: float,
     exposures: Iterable[tuple[Exposure, Collection[str]]] = (),
     seed: int = 0,
+    known: Interactions | None = None,
 ) -> Rows:
     """The best labels there are: exposures with their clicked item ids, else ratings, else sampled negatives.
 
     A log counts as rated if most of its events carry a value and some of them are below `liked`; its events without a
-    value are then left out. Nothing is trained on a mixture, whose probabilities would mean nothing.
+    value are then left out. Nothing is trained on a mixture, whose probabilities would mean nothing. What a user has
+    done in `known` (default: in the log itself) is not drawn as his negative.
     """
     shown = _from_exposures(interactions, exposures)
     if shown.label.sum() >= ENOUGH_CLICKS:
         return shown
     rated = ~np.isnan(interactions.value)
-    if rated.mean() > 0.5 if len(interactions) else False:
+    if len(interactions) and rated.mean() > 0.5:
         log = interactions.select(rated)
         label = (log.value >= liked).astype(np.float64)
         if label.min() < label.max():
             return _in_time(Rows("ratings", log.user, log.item, log.timestamp, label))
-    return _sampled(interactions, seed)
+    return _sampled(interactions, interactions if known is None else known, seed)
 
 
 def event_labels(value: FloatArray, liked: float) -> FloatArray:
@@ -97,7 +99,7 @@ def _from_exposures(interactions: Interactions, exposures: Iterable[tuple[Exposu
     )
 
 
-def _sampled(interactions: Interactions, seed: int) -> Rows:
+def _sampled(interactions: Interactions, known: Interactions, seed: int) -> Rows:
     """Each event with `NEGATIVES` items that its user never touched; a draw that hits one he did is left out."""
     n = len(interactions)
     generator = np.random.default_rng(seed)
@@ -105,8 +107,8 @@ def _sampled(interactions: Interactions, seed: int) -> Rows:
     drawn = interactions.item[generator.integers(0, max(n, 1), size=n * NEGATIVES)] if n else interactions.item
     user = np.repeat(interactions.user, NEGATIVES)
     now = np.repeat(interactions.timestamp, NEGATIVES)
-    keys = interactions.user.astype(np.int64) * interactions.n_items + interactions.item
-    fresh = ~np.isin(user.astype(np.int64) * interactions.n_items + drawn, keys)
+    keys = known.user.astype(np.int64) * known.n_items + known.item
+    fresh = ~np.isin(user.astype(np.int64) * known.n_items + drawn, keys)
     return _in_time(
         Rows(
             "sampled",

@@ -1,0 +1,174 @@
+"""How good P(click) is on held-out rows, beside what two smoothed rates say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.clicks.calibration import auc, expected_calibration_error, fit_logistic, log_loss, log_losses, to_logit
+from genrec.clicks.features import Vectors
+from genrec.clicks.histories import spans
+from genrec.clicks.labels import Rows, event_labels, labelled
+from genrec.clicks.scorer import ClickScorer
+from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.splits import by_name
+from genrec.domain import Item
+from genrec.encoder import Progress
+from genrec.errors import DataError
+from genrec.settings import Settings
+
+BASELINE = "item + user rate"
+DEFINITION = (
+    "rows are held-out events of all users, known or new; each is scored with its user's events strictly before it and "
+    "with item statistics of the training part"
+)
+_PRIOR = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Held-out rows and each system's P(click) [R] for them."""
+
+    rows: Rows
+    systems: dict[str, FloatArray]
+    record: dict[str, Any]
+
+
+def evaluate_clicks(
+    interactions: Interactions,
+    items: Sequence[Item],
+    vectors: Vectors,
+    settings: Settings,
+    split: str = "temporal",
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """AUC, log-loss and calibration error of `genrec` and of the baseline, and their differences.
+
+    The differences (genrec minus baseline) have 95 % intervals of a bootstrap over users, paired: both systems are
+    measured on the same resampled users. Raises DataError where too little is held out.
+    """
+    predictions = predict_held_out(interactions, items, vectors, settings, split, seed=seed, progress=progress)
+    rows, systems = predictions.rows, predictions.systems
+    return {
+        "systems": {name: _measures(rows.label, p) for name, p in systems.items()},
+        "differences": _differences(rows, systems["genrec"], systems[BASELINE], resamples, seed),
+        "rows": len(rows),
+        "users": len(np.unique(rows.user)),
+        "split": split,
+        "definition": DEFINITION,
+        "fitted": predictions.record,
+    }
+
+
+def predict_held_out(
+    interactions: Interactions,
+    items: Sequence[Item],
+    vectors: Vectors,
+    settings: Settings,
+    split: str = "temporal",
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Predictions:
+    """Fits on the training part of a split and predicts every held-out row.
+
+    `vectors` [I, d] are the encoder's, in the order of `interactions.item_ids`. Raises DataError if the held-out rows
+    are not of both kinds.
+    """
+    train = by_name(split, interactions).train
+    # Both splits keep the oldest events of each user.
+    place = np.arange(len(interactions)) - interactions.indptr[interactions.user]
+    test = interactions.select(place >= np.diff(train.indptr)[interactions.user])
+    rows = labelled(test, settings.clicks.liked, seed=seed, known=interactions)
+    if not len(rows) or rows.label.min() == rows.label.max():
+        raise DataError("the held-out events are all liked or all disliked", "bring a log with both, or a longer one")
+    scorer = ClickScorer.fit(train, items, vectors, settings=settings, progress=progress, seed=seed)
+    learned = labelled(train, settings.clicks.liked, seed=seed)
+    baseline = two_rates(learned, train, rows, interactions, settings.clicks.liked, settings.retrieval.history)
+    p = scorer.interactions_scores(interactions, rows.user, rows.item, rows.now)
+    return Predictions(rows, {"genrec": p, BASELINE: baseline}, scorer.record)
+
+
+def two_rates(
+    learned: Rows, train: Interactions, rows: Rows, whole: Interactions, liked: float, newest: int
+) -> FloatArray:
+    """Logistic regression on the logits of the smoothed rate of the item and of the user [R].
+
+    A rate is (clicks + 5 * base rate) / (n + 5). Learned on the later half of the `learned` rows (earlier ones have
+    hardly any statistics) with rates as of each of them; asked with item rates of all of them, and user rates as of
+    each of `rows`. A user's rate is over his `newest` events: the same that the scorer sees, and better than over all.
+    """
+    base = float(learned.label.mean())
+    order = np.lexsort((learned.now, learned.item))
+    before = np.empty((len(learned), 2))
+    before[order] = _running(learned.item[order], learned.label[order])
+    half = np.arange(len(learned)) >= len(learned) // 2
+    item = to_logit((before[:, 1] + _PRIOR * base) / (before[:, 0] + _PRIOR))
+    user = to_logit(_user_rate(train, learned, liked, base, newest))
+    model = fit_logistic(np.column_stack([item, user])[half], learned.label[half])
+    size = train.n_items
+    clicks, count = np.bincount(learned.item, learned.label, size), np.bincount(learned.item, minlength=size)
+    item_now = to_logit((clicks + _PRIOR * base) / (count + _PRIOR))[rows.item]
+    return model(np.column_stack([item_now, to_logit(_user_rate(whole, rows, liked, base, newest))]))
+
+
+def _running(group: npt.NDArray[np.int32], label: FloatArray) -> FloatArray:
+    """Count and sum of labels of earlier rows of the same group [R, 2]; rows stand grouped."""
+    first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.zeros(0, dtype=np.int64)
+    start = np.repeat(first, np.diff(np.r_[first, len(group)]))
+    total = np.concatenate(([0.0], np.cumsum(label)))
+    place = np.arange(len(group))
+    return np.column_stack([place - start, total[place] - total[start]])
+
+
+def _user_rate(log: Interactions, rows: Rows, liked: float, base: float, newest: int) -> FloatArray:
+    total = np.concatenate(([0.0], np.cumsum(event_labels(log.value, liked))))
+    start, end = spans(log, rows.user, rows.now)
+    start = np.maximum(start, end - newest)
+    rate: FloatArray = (total[end] - total[start] + _PRIOR * base) / (end - start + _PRIOR)
+    return rate
+
+
+def _measures(labels: FloatArray, p: FloatArray) -> dict[str, float]:
+    return {
+        "auc": round(auc(labels, p), 6),
+        "log_loss": round(log_loss(labels, p), 6),
+        "calibration_error": round(expected_calibration_error(labels, p), 6),
+    }
+
+
+def _differences(rows: Rows, p: FloatArray, baseline: FloatArray, resamples: int, seed: int) -> dict[str, Any]:
+    users, of_row = np.unique(rows.user, return_inverse=True)
+    generator = np.random.default_rng(seed)
+    losses = log_losses(rows.label, p) - log_losses(rows.label, baseline)
+    orders = [np.argsort(system, kind="stable") for system in (p, baseline)]
+    drawn = np.empty((resamples, 2))
+    for resample in range(resamples):
+        weight = np.bincount(generator.integers(0, len(users), len(users)), minlength=len(users))[of_row]
+        ours, theirs = (
+            _weighted_auc(rows.label[order], system[order], weight[order])
+            for order, system in zip(orders, (p, baseline), strict=True)
+        )
+        drawn[resample] = ours - theirs, np.average(losses, weights=weight)
+    means = auc(rows.label, p) - auc(rows.label, baseline), float(losses.mean())
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    return {
+        name: {"mean": round(means[i], 6), "low": round(float(low[i]), 6), "high": round(float(high[i]), 6)}
+        for i, name in enumerate(("auc", "log_loss"))
+    }
+
+
+def _weighted_auc(label: FloatArray, p: FloatArray, weight: npt.NDArray[np.int64]) -> float:
+    """AUC of rows sorted by p, each counted `weight` times; ties count one half."""
+    starts = np.flatnonzero(np.r_[True, p[1:] != p[:-1]])
+    positive, negative = np.add.reduceat(weight * label, starts), np.add.reduceat(weight * (1 - label), starts)
+    below = np.cumsum(negative) - negative
+    pairs = positive.sum() * negative.sum()
+    return float((positive * (below + 0.5 * negative)).sum() / pairs) if pairs else float("nan")
