@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import ModelError, WorkspaceError
-from genrec.evaluation.cached import CachedModel
+from genrec.evaluation.cached import CachedModel, Reads
 from genrec.llm.base import LabelChoice
 
 
@@ -20,6 +20,7 @@ class CountingModel:
     def __init__(self):
         self.asked = []
         self.generated = 0
+        self.loaded = 0
         self.closed = False
 
     async def read(self, prompts, token_ids, *, cache_salt=None):
@@ -33,6 +34,14 @@ class CountingModel:
 
     async def close(self):
         self.closed = True
+
+
+def cached(inner, path, fingerprint="m"):
+    async def load():
+        inner.loaded += 1
+        return inner
+
+    return asyncio.run(CachedModel.open(load, path, fingerprint))
 
 
 def read(model, prompts, token_ids=(1, 2)):
@@ -49,20 +58,34 @@ def generate(model, *arguments, **named):
 def test_a_second_run_asks_nothing_and_gives_the_same_bits(tmp_path):
     first, second = CountingModel(), CountingModel()
     prompts = [(1, 2, 3), (1, 2, 4)]
-    values = read(CachedModel(first, tmp_path / "deep" / "reads.sqlite", "m"), prompts)
-    cached = CachedModel(second, tmp_path / "deep" / "reads.sqlite", "m")
-    assert (read(cached, prompts) == values).all()
+    values = read(cached(first, tmp_path / "deep" / "reads.sqlite"), prompts)
+    model = cached(second, tmp_path / "deep" / "reads.sqlite")
+    assert (read(model, prompts) == values).all()
     assert (values == read(first, prompts)).all()
-    assert second.asked == []
-    assert (cached.hits, cached.misses) == (2, 0)
+    assert (second.asked, second.loaded) == ([], 0)
+    assert (model.hits, model.misses) == (2, 0)
+    assert (model.name, model.adapter, model.context, model.block, model.exact) == ("counting", None, 512, 32, True)
+
+
+def test_the_engine_is_loaded_once_it_is_needed(tmp_path):
+    read(cached(CountingModel(), tmp_path / "reads.sqlite"), [(1,)])
+    inner = CountingModel()
+    model = cached(inner, tmp_path / "reads.sqlite")
+    assert inner.loaded == 0
+    read(model, [(2,)])
+    generate(model, (1,), (4, 5), 2)
+    assert inner.loaded == 1
+    other = CountingModel()
+    cached(other, tmp_path / "reads.sqlite", "another model")
+    assert other.loaded == 1
 
 
 def test_only_unknown_prompts_are_asked_and_the_order_is_kept(tmp_path):
     inner = CountingModel()
-    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
-    read(cached, [(5,), (6,)])
+    model = cached(inner, tmp_path / "reads.sqlite")
+    read(model, [(5,), (6,)])
     inner.asked.clear()
-    values = read(cached, [(7,), (6,), (8,), (5,)])
+    values = read(model, [(7,), (6,), (8,), (5,)])
     assert inner.asked == [(7,), (8,)]
     assert (values == read(CountingModel(), [(7,), (6,), (8,), (5,)])).all()
 
@@ -73,7 +96,7 @@ def test_only_unknown_prompts_are_asked_and_the_order_is_kept(tmp_path):
 )
 def test_never_mixes_up_prompts_tokens_and_models(tmp_path_factory, calls):
     path = tmp_path_factory.mktemp("cache") / "reads.sqlite"
-    models = {name: CachedModel(CountingModel(), path, name) for name in "ab"}
+    models = {name: cached(CountingModel(), path, name) for name in "ab"}
     for token, prompt in calls:
         for model in models.values():
             assert (read(model, [prompt], [token, 9]) == read(CountingModel(), [prompt], [token, 9])).all()
@@ -82,32 +105,32 @@ def test_never_mixes_up_prompts_tokens_and_models(tmp_path_factory, calls):
 
 def test_generations_are_kept_when_complete_only(tmp_path):
     inner = CountingModel()
-    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
+    model = cached(inner, tmp_path / "reads.sqlite")
 
     async def stop_early():
-        generation = cached.generate((1,), (4, 5, 6), 3)
+        generation = model.generate((1,), (4, 5, 6), 3)
         async for _ in generation:
             break
         await generation.aclose()
 
     asyncio.run(stop_early())
-    whole = generate(cached, (1,), (4, 5, 6), 3)
+    whole = generate(model, (1,), (4, 5, 6), 3)
     assert inner.generated == 2
-    assert generate(cached, (1,), (4, 5, 6), 3) == whole == generate(CountingModel(), (1,), (4, 5, 6), 3)
+    assert generate(model, (1,), (4, 5, 6), 3) == whole == generate(CountingModel(), (1,), (4, 5, 6), 3)
     assert inner.generated == 2
-    assert generate(cached, (1,), (4, 5, 6), 2) == whole[:2]
-    assert generate(cached, (1,), (4, 5, 6), 3, seed=1) != whole
+    assert generate(model, (1,), (4, 5, 6), 2) == whole[:2]
+    assert generate(model, (1,), (4, 5, 6), 3, seed=1) != whole
     assert inner.generated == 4
 
 
 def test_a_failure_of_the_engine_is_not_kept(tmp_path):
     inner = CountingModel()
-    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
+    model = cached(inner, tmp_path / "reads.sqlite")
     working, inner.read = inner.read, failing
     with pytest.raises(ModelError):
-        read(cached, [(1,)])
+        read(model, [(1,)])
     inner.read = working
-    assert read(cached, [(1,)]).shape == (1, 2)
+    assert read(model, [(1,)]).shape == (1, 2)
 
 
 async def failing(*arguments, **named):
@@ -116,13 +139,13 @@ async def failing(*arguments, **named):
 
 def test_no_prompts_give_no_rows_and_closing_closes_the_engine(tmp_path):
     inner = CountingModel()
-    cached = CachedModel(inner, tmp_path / "reads.sqlite", "m")
-    assert read(cached, []).shape == (0, 2)
-    asyncio.run(cached.close())
+    model = cached(inner, tmp_path / "reads.sqlite")
+    assert read(model, []).shape == (0, 2)
+    asyncio.run(model.close())
     assert inner.closed
 
 
 def test_a_broken_file_is_an_error_with_a_hint(tmp_path):
     (tmp_path / "reads.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(WorkspaceError, match="delete the file"):
-        CachedModel(CountingModel(), tmp_path / "reads.sqlite", "m")
+        Reads(tmp_path / "reads.sqlite")

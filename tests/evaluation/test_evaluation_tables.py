@@ -12,7 +12,7 @@ SECOND = FIRST[:, ::-1].copy()
 
 def test_means_intervals_and_differences_to_the_baseline():
     columns = [("ndcg", 10), ("hr", 1)]
-    table = ranking_table({"second": SECOND, "first": FIRST}, TARGETS, columns, baseline="second")
+    table = ranking_table({"second": SECOND, "first": FIRST}, TARGETS, columns, comparisons=[("first", "second")])
     assert table["first"]["ndcg@10"] == 1
     assert table["first"]["ndcg@10_ci"] == [1, 1]
     assert table["second"]["ndcg@10"] == pytest.approx(1 / np.log2(3), abs=1e-6)
@@ -30,7 +30,7 @@ def test_a_system_does_not_change_what_is_said_of_another():
 
 
 def test_no_users_give_no_values():
-    table = value_table({"a": np.zeros((0, 1)), "b": np.zeros((0, 1))}, ["ndcg@10"], baseline="a")
+    table = value_table({"a": np.zeros((0, 1)), "b": np.zeros((0, 1))}, ["ndcg@10"], [("b", "a")])
     assert table == {name: {"ndcg@10": None, "ndcg@10_ci": None} for name in ("a", "b")}
 
 

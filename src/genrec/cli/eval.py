@@ -47,6 +47,40 @@ def retrieval(
         )
 
 
+@app.command()
+def rank(
+    workspace: options.WorkspaceOption = Path("workspace"),
+    split: SplitOption = "temporal",
+    users: UsersOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Ask for this many test users, drawn with --seed.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the sample of test users.")] = 0,
+    model: options.ModelOption = None,
+    engine: options.EngineOption = None,
+    ranker: options.RankerOption = None,
+    template: options.TemplateOption = None,
+    json: options.JsonOption = None,
+) -> None:
+    """Judge the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
+    flags = {"model": model, "engine": engine, "ranker": ranker, "template": template}
+    with _run("rank", workspace, users, json, **flags) as run:
+        from genrec.evaluation.identity import identity
+        from genrec.evaluation.rank import evaluate_rank
+        from genrec.llm.loading import load
+
+        run.result = evaluate_rank(
+            run.store,
+            run.settings,
+            split,
+            run.users,
+            load=lambda: load(run.settings.model),
+            fingerprint=identity(run.settings.model),
+            cache_folder=run.workspace.root / "cache",
+            limit=limit,
+            seed=seed,
+            progress=run.progress,
+        )
+
+
 @dataclass
 class _Run:
     """What a command needs, and where it puts its result."""
@@ -62,7 +96,7 @@ class _Run:
 @contextmanager
 def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
     """Opens what an evaluation needs; afterwards writes the record and shows the result."""
-    from genrec.cli.console import progress, write_json
+    from genrec.cli.console import progress, reporter, write_json
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation import runs
     from genrec.evaluation.protocol import read_users
@@ -71,7 +105,7 @@ def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags:
     chosen = None if users is None else read_users(users)
     with SqliteStore(workspace.database) as store:
         with progress() as bars:
-            run = _Run(workspace, store, settings, chosen, _tasks(bars), {})
+            run = _Run(workspace, store, settings, chosen, reporter(bars), {})
             yield run
         recorded = runs.record(kind, run.result, workspace, store, settings)
     place = runs.write(workspace, recorded)
@@ -80,18 +114,6 @@ def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags:
     else:
         write_json(recorded, json)
     _say(recorded["warnings"], place)
-
-
-def _tasks(bars: Any) -> Callable[[str, int, int], None]:
-    """A progress callback that gives each description a bar of its own."""
-    tasks: dict[str, Any] = {}
-
-    def advance(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    return advance
 
 
 def _show(recorded: dict[str, Any]) -> None:

@@ -6,54 +6,63 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from genrec.errors import WorkspaceError
 from genrec.llm.base import LabelChoice, LanguageModel, LogProbs
 
+Load = Callable[[], Awaitable[LanguageModel]]
+
 
 class CachedModel:
-    """A language model that asks `inner` only for what it was never asked before.
+    """A language model that is asked only for what it was never asked before, and loaded only when it is asked.
 
     The key covers everything an answer depends on: `fingerprint` of the model (weights, adapter, engine, dtype), the
     token ids of the prompt, and what is asked of it. Every answer is on disk before it is returned. `hits` and
     `misses` count prompts. Only for evaluation: a server has the engine's own prefix cache.
     """
 
-    def __init__(self, inner: LanguageModel, path: Path, fingerprint: str) -> None:
-        self.name, self.adapter = inner.name, inner.adapter
-        self.context, self.block, self.exact = inner.context, inner.block, inner.exact
+    def __init__(self, load: Load, reads: Reads, fingerprint: str, model: LanguageModel | None = None) -> None:
+        """Use `open`. Without `model` the reads must have the facts of an earlier one of the same fingerprint."""
+        self._load, self._reads, self._fingerprint, self._model = load, reads, fingerprint, model
         self.hits = self.misses = 0
-        self._inner = inner
-        self._fingerprint = fingerprint
-        self._path = path
-        self._lock = threading.Lock()
+        key = self._key("facts", (), None)
+        if model is not None:
+            facts = [model.name, model.adapter, model.context, model.block, model.exact]
+            reads.put([(key, json.dumps(facts).encode())])
+        self.name: str
+        self.adapter: str | None
+        self.context: int
+        self.block: int
+        self.exact: bool
+        self.name, self.adapter, self.context, self.block, self.exact = json.loads(reads.get(key) or b"")
+
+    @classmethod
+    async def open(cls, load: Load, path: Path, fingerprint: str) -> Self:
+        """Opens the cache at `path`; calls `load` at once only if it holds nothing of this model yet."""
+        reads = Reads(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS reads (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise self._unusable() from error
+            return cls(load, reads, fingerprint)
+        except ValueError:
+            return cls(load, reads, fingerprint, await load())
 
     async def read(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See LanguageModel. Prompts that are not known yet are read together."""
         keys = [self._key("read", prompt, list(token_ids)) for prompt in prompts]
-        known = [self._get(key) for key in keys]
+        known = [self._reads.get(key) for key in keys]
         missing = [index for index, value in enumerate(known) if value is None]
         self._count(len(prompts), len(missing))
         if missing:
-            fresh = await self._inner.read([prompts[index] for index in missing], token_ids, cache_salt=cache_salt)
+            model = await self._loaded()
+            fresh = await model.read([prompts[index] for index in missing], token_ids, cache_salt=cache_salt)
             rows = [np.ascontiguousarray(row, dtype="<f4").tobytes() for row in fresh]
-            self._put([(keys[index], row) for index, row in zip(missing, rows, strict=True)])
+            self._reads.put([(keys[index], row) for index, row in zip(missing, rows, strict=True)])
             for index, row in zip(missing, rows, strict=True):
                 known[index] = row
         values = [np.frombuffer(value, dtype="<f4") for value in known if value is not None]
@@ -71,32 +80,61 @@ class CachedModel:
     ) -> AsyncIterator[LabelChoice]:
         """See LanguageModel. Kept once it is complete."""
         key = self._key("generate", prompt, [list(labels), k, temperature, seed])
-        known = self._get(key)
+        known = self._reads.get(key)
         self._count(1, int(known is None))
         if known is not None:
             for label, logprob in json.loads(known):
                 yield LabelChoice(label, logprob)
             return
-        choices = []
-        async for choice in self._inner.generate(
+        model, choices = await self._loaded(), []
+        async for choice in model.generate(
             prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
         ):
             choices.append((choice.label, choice.logprob))
             yield choice
-        self._put([(key, json.dumps(choices).encode())])
+        self._reads.put([(key, json.dumps(choices).encode())])
 
     async def close(self) -> None:
-        """Closes the cache and the engine."""
-        with self._lock:
-            self._db.close()
-        await self._inner.close()
+        """Closes the cache, and the engine if it was loaded."""
+        self._reads.close()
+        if self._model is not None:
+            await self._model.close()
+
+    async def _loaded(self) -> LanguageModel:
+        if self._model is None:
+            self._model = await self._load()
+        return self._model
 
     def _key(self, verb: str, prompt: Sequence[int], asked: object) -> bytes:
         digest = hashlib.sha256(json.dumps([self._fingerprint, verb, asked]).encode())
         digest.update(np.asarray(prompt, dtype="<i8").tobytes())
         return digest.digest()
 
-    def _get(self, key: bytes) -> bytes | None:
+    def _count(self, asked: int, missing: int) -> None:
+        self.hits += asked - missing
+        self.misses += missing
+
+
+class Reads:
+    """Keys and values in one SQLite file; safe to use from several threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or makes the file; WorkspaceError if it cannot be used."""
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS reads (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable() from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, None if there is none."""
         try:
             with self._lock:
                 row = self._db.execute("SELECT value FROM reads WHERE key = ?", (key,)).fetchone()
@@ -104,7 +142,8 @@ class CachedModel:
             raise self._unusable() from error
         return None if row is None else bytes(row[0])
 
-    def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Stores all rows, or none."""
         try:
             with self._lock:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -113,9 +152,10 @@ class CachedModel:
         except sqlite3.Error as error:
             raise self._unusable() from error
 
-    def _count(self, asked: int, missing: int) -> None:
-        self.hits += asked - missing
-        self.misses += missing
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._db.close()
 
     def _unusable(self) -> WorkspaceError:
         return WorkspaceError(f"the cache of reads {self._path} cannot be used", "delete the file; it is made anew")

@@ -33,23 +33,28 @@ def ranking_table(
     targets: Sequence[IntArray],
     columns: Sequence[Column],
     *,
-    baseline: str | None = None,
+    comparisons: Sequence[tuple[str, str]] = (),
     seed: int = 0,
 ) -> Table:
     """Judges ranked lists [m, K] of several systems for the same m users.
 
-    With a baseline, every other system gets `<metric>_vs_<baseline>`: mean, low, high and p of the paired difference.
+    For each comparison (system, baseline) the system gets `<metric>_vs_<baseline>`: mean, low, high and p of the paired
+    difference.
     Without users every value is None.
     """
     values = {
         name: np.stack([metrics.ranking(metric).per_user(ranked, targets, k) for metric, k in columns], axis=1)
         for name, ranked in systems.items()
     }
-    return value_table(values, [column_name(column) for column in columns], baseline=baseline, seed=seed)
+    return value_table(values, [column_name(column) for column in columns], comparisons, seed=seed)
 
 
 def value_table(
-    values: Mapping[str, Values], columns: Sequence[str], *, baseline: str | None = None, seed: int = 0
+    values: Mapping[str, Values],
+    columns: Sequence[str],
+    comparisons: Sequence[tuple[str, str]] = (),
+    *,
+    seed: int = 0,
 ) -> Table:
     """The same from values of each user [m, number of columns] for each system."""
     if not values or not len(next(iter(values.values()))):
@@ -57,13 +62,11 @@ def value_table(
     means = significance.bootstrap_means(np.concatenate(list(values.values()), axis=1), seed=seed)
     resampled = dict(zip(values, np.split(means, len(values), axis=1), strict=True))
     table = {name: _row(values[name], resampled[name], columns) for name in values}
-    if baseline is not None:
-        for name in values.keys() - {baseline}:
-            for place, column in enumerate(columns):
-                estimate = float(values[name][:, place].mean() - values[baseline][:, place].mean())
-                deltas = resampled[name][:, place] - resampled[baseline][:, place]
-                found = significance.difference(estimate, deltas)
-                table[name][f"{column}_vs_{baseline}"] = as_json(found)
+    for name, baseline in comparisons:
+        for place, column in enumerate(columns):
+            estimate = float((values[name][:, place] - values[baseline][:, place]).mean())
+            deltas = resampled[name][:, place] - resampled[baseline][:, place]
+            table[name][f"{column}_vs_{baseline}"] = as_json(significance.difference(estimate, deltas))
     return table
 
 

