@@ -235,3 +235,12 @@ def test_a_server_may_append_before_and_after_an_import(workspace, tables):
         import_source(tables(rows("u,c,3")), workspace)
         store.append([Event("u", "a", 4.0)])
         assert store.history("u").item_ids() == ("a", "b", "c", "a")
+
+
+@pytest.mark.parametrize("events", [1, 49, 50, 51, 130])
+def test_every_row_is_inserted_whatever_their_number(workspace, tables, events):
+    import_source(tables(rows(*(f"u,{'abc'[n % 3]},{n}" for n in range(events)))), workspace)
+    with SqliteStore(workspace.database) as store:
+        history = store.history("u")
+        assert history.item_ids() == tuple("abc"[n % 3] for n in range(events))
+        assert [entry.timestamp for entry in history.entries] == [float(n) for n in range(events)]

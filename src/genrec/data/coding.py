@@ -50,6 +50,7 @@ class Reader:
         """Items with a code up to this one come from the catalogue of the source."""
         self.before_made = 0
         """Items with a code above this one are made from ids in the log."""
+        self.has_event_ids = False
 
     def catalogue(self) -> Iterator[tuple[int, Item]]:
         """Items of the source with their codes."""
@@ -97,13 +98,15 @@ class Reader:
         kind = None
         if batch.event_type is not None and batch.event_type.null_count < len(batch.event_type):
             kind = np.maximum(_encode(texts(batch.event_type), _numbering(self.types)), 1)
+        event_id = listed(batch.event_id)
+        self.has_event_ids |= event_id is not None
         return CodedBatch(
             user=_encode(texts(batch.user_id), _numbering(self.users)),
             item=item if everything else item[known],
             timestamp=batch.timestamp[known],
             value=None if batch.value is None else batch.value[known],
             type=kind,
-            event_id=listed(batch.event_id),
+            event_id=event_id,
             request_id=listed(batch.request_id),
             share=batch.share,
         )

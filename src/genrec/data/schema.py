@@ -100,11 +100,15 @@ def publish(connection: Connection, building: Path, path: Path) -> bool:
     try:
         _sync(building)
         os.link(building, path)  # unlike a rename it never replaces what came in between
-        _sync(path.parent)
     except FileExistsError:
         return False
+    except OSError:  # a file system without links
+        if path.exists():
+            return False
+        building.rename(path)
     finally:
-        building.unlink()
+        building.unlink(missing_ok=True)
+    _sync(path.parent)
     return True
 
 
