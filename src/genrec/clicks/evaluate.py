@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.clicks.calibration import auc, expected_calibration_error, fit_logistic, log_loss, log_losses, to_logit
-from genrec.clicks.features import Vectors
 from genrec.clicks.histories import spans
 from genrec.clicks.labels import Rows, event_labels, labelled
 from genrec.clicks.scorer import ClickScorer
+from genrec.clicks.statistics import Vectors
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.splits import by_name
 from genrec.domain import Item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from genrec.clicks.calibration import log_loss
 from genrec.clicks.histories import Index
-from genrec.clicks.network import Floats, Network, Pairs
+from genrec.clicks.network import Network
+from genrec.clicks.pairs import Floats, Pairs
 from genrec.data.interactions import FloatArray
-
-Progress = Callable[[str, int, int], None]
+from genrec.encoder import Progress
 
 
 @dataclass(frozen=True)

@@ -7,57 +7,18 @@ millisecond into a hundred. Products are cut into pieces below the size at which
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erf, softmax
 
-from genrec.clicks.histories import Histories, Index
-from genrec.data.interactions import FloatArray, IntArray
-
-Floats = npt.NDArray[np.float32]
+from genrec.clicks.histories import Index
+from genrec.clicks.pairs import Floats, Pairs, chunks
+from genrec.data.interactions import FloatArray
 
 _ONE_THREAD = 1 << 18
 """Multiplications of one product, at most."""
 _PAIRS = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """R (history, item) pairs: `query` [R] is the row of `histories`, `features` [R, F], `signal` [Q, H, 2].
-
-    The signal of an event is its residual (how much more than the item's mean it was valued) and its label.
-    """
-
-    histories: Histories
-    signal: Floats
-    query: Index
-    item: IntArray
-    features: Floats
-
-    def __len__(self) -> int:
-        return len(self.query)
-
-    def batch(self, vectors: Floats, rows: Index) -> tuple[npt.NDArray[Any], ...]:
-        """What the network reads of some pairs: history vectors, signals, mask, query rows, item vectors, features."""
-        queries, query = np.unique(self.query[rows], return_inverse=True)
-        item = self.histories.item[queries]
-        mask = self.histories.mask[queries]
-        return vectors[item], self.signal[queries], mask, query, vectors[self.item[rows]], self.features[rows]
-
-    @classmethod
-    def joined(cls, parts: list[Pairs]) -> Pairs:
-        """All pairs of all parts, in order."""
-        starts = np.cumsum([0, *(len(part.histories) for part in parts)])
-        return cls(
-            Histories.joined([part.histories for part in parts]),
-            np.concatenate([part.signal for part in parts]),
-            np.concatenate([part.query + start for part, start in zip(parts, starts[:-1], strict=True)]),
-            np.concatenate([part.item for part in parts]),
-            np.concatenate([part.features for part in parts]),
-        )
 
 
 class Network:
@@ -68,7 +29,7 @@ class Network:
 
     def logits(self, vectors: Floats, pairs: Pairs) -> FloatArray:
         """Logits [R] of pairs; `vectors` [I + 1, p] are those of the items."""
-        parts = [self._forward(*pairs.batch(vectors, rows)) for rows in _pieces(len(pairs), _PAIRS)]
+        parts = [self._forward(*pairs.batch(vectors, rows)) for rows in chunks(len(pairs), _PAIRS)]
         return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
 
     def _forward(
@@ -118,7 +79,3 @@ def _gelu(x: Floats) -> Floats:
 
 def _slices(n: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, max(n, 1), size))
-
-
-def _pieces(n: int, size: int) -> Iterator[Index]:
-    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
