@@ -20,7 +20,7 @@ from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
-from genrec.domain import Candidates, History, HistoryEntry, Item
+from genrec.domain import Candidates, History, Item
 from genrec.encoder import CachedEncoder, Encoder, Progress, item_text, load_encoder
 from genrec.errors import DataError
 from genrec.fusion import Fusion, Slate
@@ -222,18 +222,8 @@ def _fit_fusion(
 
 def _history(held_out: _HeldOut, target: int, items: Sequence[Item]) -> tuple[History, float]:
     """What the user of the target had done before it, and the time of the request."""
-    log, whole = held_out.rest, held_out.whole
-    user = int(whole.user[target])
-    rows = range(*log.rows_of(user).indices(len(log)))
-    entries = tuple(
-        HistoryEntry(
-            items[int(log.item[row])],
-            float(log.timestamp[row]),
-            value=None if np.isnan(log.value[row]) else float(log.value[row]),
-        )
-        for row in rows
-    )
-    return History(str(whole.user_ids[user]), entries), float(whole.timestamp[target])
+    whole = held_out.whole
+    return held_out.rest.history(int(whole.user[target]), items), float(whole.timestamp[target])
 
 
 def _place(slate: Candidates, item_id: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from genrec.checks import Outcome, apply_policy
+from genrec.checks import Outcome, apply_policy, prune
 from genrec.clicks.scorer import ClickScorer
 from genrec.conditions import Condition, matches
 from genrec.data.sqlite import SqliteStore
@@ -262,13 +262,10 @@ class Recommender:
         with clock("clicks"):
             items = [candidate.item for candidate in pool.items]
             p_click = None if self.clicks is None else self.clicks.score(history, items, now=now)
-        size = max(self.settings.retrieval.candidates, request.k)
-        if request.candidate_ids is not None or len(items) <= size:
-            return _Slate(history, pool, p_click, retriever)
-        fused = self.fusion.score([candidate.score for candidate in pool.items], None, p_click)
-        keep = np.sort(np.argsort(-fused, kind="stable")[:size])
-        candidates = replace(pool, items=tuple(pool.items[position] for position in keep))
-        return _Slate(history, candidates, None if p_click is None else p_click[keep], retriever)
+        if request.candidate_ids is None:
+            size = max(self.settings.retrieval.candidates, request.k)
+            pool, p_click = prune(pool, p_click, self.fusion, size)
+        return _Slate(history, pool, p_click, retriever)
 
     def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
         if request.candidate_ids is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from genrec.domain import History, HistoryEntry, Item
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float64]
@@ -18,7 +21,7 @@ class Interactions:
     """n events of U users over I items, sorted stably by (user, timestamp, order of arrival).
 
     `user_ids` [U] and `item_ids` [I] are arrays of text; `item_ids` holds the WHOLE catalogue, in the order of the
-    store, touched or not. `user` [n] and `item` [n] are positions in them. `value` [n] is NaN where an event has none.
+    store, touched or not. `event_type` [n] are positions in `event_types`, `user` [n] and `item` [n] are positions in them. `value` [n] is NaN where an event has none.
     `indptr` [U + 1]: the events of user u are rows indptr[u] to indptr[u + 1].
     """
 
@@ -29,6 +32,8 @@ class Interactions:
     timestamp: FloatArray
     value: FloatArray
     indptr: npt.NDArray[np.int64]
+    event_type: IntArray
+    event_types: tuple[str, ...]
 
     @classmethod
     def from_columns(
@@ -39,8 +44,10 @@ class Interactions:
         item: npt.NDArray[Any],
         timestamp: npt.NDArray[Any],
         value: npt.NDArray[Any] | None = None,
+        event_type: npt.NDArray[Any] | None = None,
+        event_types: tuple[str, ...] = ("interaction",),
     ) -> Interactions:
-        """Sorts rows that stand in order of arrival."""
+        """Sorts rows that stand in order of arrival. Without `event_type` all are of the first of `event_types`."""
         order = np.lexsort((timestamp, user))
         user = user[order].astype(np.int32)
         values = np.full(len(user), np.nan) if value is None else value[order].astype(np.float64)
@@ -52,6 +59,8 @@ class Interactions:
             timestamp[order].astype(np.float64),
             values,
             _row_pointers(user, len(user_ids)),
+            np.zeros(len(user), np.int32) if event_type is None else event_type[order].astype(np.int32),
+            event_types,
         )
 
     def __len__(self) -> int:
@@ -71,6 +80,18 @@ class Interactions:
         """Rows of one user, oldest first."""
         return slice(int(self.indptr[user]), int(self.indptr[user + 1]))
 
+    def history(self, user: int, items: Sequence[Item]) -> History:
+        """What one user did, as the store's `history` gives it. `items` is the catalogue in the order of `item_ids`."""
+        rows = self.rows_of(user)
+        columns = (self.item[rows], self.timestamp[rows], self.event_type[rows], self.value[rows])
+        return History(
+            str(self.user_ids[user]),
+            tuple(
+                HistoryEntry(items[item], timestamp, self.event_types[kind], None if np.isnan(value) else value)
+                for item, timestamp, kind, value in zip(*(column.tolist() for column in columns), strict=True)
+            ),
+        )
+
     def select(self, keep: BoolArray) -> Interactions:
         """The rows where `keep` [n] holds; users and items keep their positions."""
         user = self.user[keep]
@@ -80,6 +101,7 @@ class Interactions:
             item=self.item[keep],
             timestamp=self.timestamp[keep],
             value=self.value[keep],
+            event_type=self.event_type[keep],
             indptr=_row_pointers(user, self.n_users),
         )
 

@@ -25,7 +25,7 @@ from genrec.data.store import Exposure
 from genrec.domain import Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
 
-_EVENT_ROW = np.dtype([("user", "i4"), ("item", "i4"), ("timestamp", "f8"), ("value", "f8")])
+_EVENT_ROW = np.dtype([("user", "i4"), ("item", "i4"), ("timestamp", "f8"), ("value", "f8"), ("type", "i4")])
 _COUNTED = ("users", "items", "events", "exposures")
 
 
@@ -134,13 +134,17 @@ class SqliteStore:
         with self._snapshot() as connection:
             users = connection.execute("SELECT id, external FROM users ORDER BY id").fetchall()
             items = connection.execute("SELECT id, external FROM items ORDER BY id").fetchall()
+            types = connection.execute("SELECT id, name FROM event_types ORDER BY id").fetchall()
             # numpy cannot read NULL as a number; no stored value is infinite.
             events = np.fromiter(
-                connection.execute("SELECT user, item, timestamp, coalesce(value, 9e999) FROM events ORDER BY id"),
+                connection.execute(
+                    "SELECT user, item, timestamp, coalesce(value, 9e999), type FROM events ORDER BY id"
+                ),
                 dtype=_EVENT_ROW,
             )
         user_keys, user_ids = _columns(users)
         item_keys, item_ids = _columns(items)
+        type_keys, type_names = _columns(types)
         value = events["value"].copy()
         value[np.isinf(value)] = np.nan
         return Interactions.from_columns(
@@ -150,6 +154,8 @@ class SqliteStore:
             np.searchsorted(item_keys, events["item"]).astype(np.int32),
             events["timestamp"],
             value,
+            np.searchsorted(type_keys, events["type"]).astype(np.int32),
+            tuple(type_names.tolist()),
         )
 
     # Exposures
