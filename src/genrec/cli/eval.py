@@ -39,10 +39,26 @@ def retrieval(
     json: options.JsonOption = None,
 ) -> None:
     """Judge each retriever and their blend: full ranking over the catalogue, seen items removed."""
-    from genrec.evaluation.retrieval import evaluate_retrieval
-
     with _run("retrieval", workspace, users, json) as run:
+        from genrec.evaluation.retrieval import evaluate_retrieval
+
         run.result = evaluate_retrieval(
+            run.store, run.settings, split, run.users, cache_folder=run.workspace.root / "cache", progress=run.progress
+        )
+
+
+@app.command()
+def click(
+    workspace: options.WorkspaceOption = Path("workspace"),
+    split: SplitOption = "temporal",
+    users: UsersOption = None,
+    json: options.JsonOption = None,
+) -> None:
+    """Judge P(click) on held-out events, beside smoothed rates of item and user."""
+    with _run("click", workspace, users, json) as run:
+        from genrec.evaluation.clicks import evaluate_clicks
+
+        run.result = evaluate_clicks(
             run.store, run.settings, split, run.users, cache_folder=run.workspace.root / "cache", progress=run.progress
         )
 

@@ -42,9 +42,14 @@ def prepare(interactions: Interactions, split: str, users: Sequence[str] | None 
     warnings = [LEAK] if whole.leaks else []
     if users is not None and (others := len(set(users)) - len(chosen.users)):
         warnings.append(f"{others} of the {len(set(users))} given users are no test users of this split; left out")
-    if len(chosen.users) < FEW_USERS:
-        warnings.append(f"only {len(chosen.users)} test users: look at the intervals before you believe a difference")
-    return Protocol(chosen, tuple(warnings))
+    return Protocol(chosen, (*warnings, *few_users(len(chosen.users))))
+
+
+def few_users(n_users: int) -> list[str]:
+    """A warning where there are so few users that luck decides."""
+    if n_users >= FEW_USERS:
+        return []
+    return [f"only {n_users} test users: look at the intervals before you believe a difference"]
 
 
 def read_users(file: Path) -> list[str]:

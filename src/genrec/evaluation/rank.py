@@ -19,10 +19,11 @@ from genrec.domain import Candidates, History, RankedItem, Ranking, Recommendati
 from genrec.encoder import Encoder, Progress
 from genrec.errors import ModelError
 from genrec.evaluation.cached import CachedModel, Load
+from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.hits import hits
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.tables import Table, definitions, ranking_table
-from genrec.fit import Fitted, fit_log
+from genrec.fit import Fitted
 from genrec.llm.base import LanguageModel
 from genrec.pipeline import RecommendationRequest, Recommender, ranker_for
 from genrec.prompting.rendered import RenderedPrompt
@@ -76,13 +77,14 @@ def evaluate_rank(
     """
     protocol = prepare(store.interactions(), split, users)
     sample = sampled(protocol.split, limit, seed)
-    fitted = fit_log(
+    fitted = fitted_on(
         sample.train,
         list(store.all_items()),
         settings,
-        encoder=encoder,
+        split,
+        data=store.fingerprint(),
         cache_folder=cache_folder,
-        split=split,
+        encoder=encoder,
         progress=progress,
     )
     walk = _Walk(store, settings, fitted, sample)

@@ -1,0 +1,138 @@
+"""How good P(click) is on held-out events: order, honesty, and what is gained over two smoothed rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrec.clicks.evaluate import BASELINE, DEFINITION, Predictions, predict_held_out
+from genrec.clicks.labels import Rows
+from genrec.data.splits import by_name
+from genrec.data.store import Store
+from genrec.encoder import CachedEncoder, Encoder, Progress, item_text, load_encoder
+from genrec.errors import DataError
+from genrec.evaluation import metrics, significance
+from genrec.evaluation.metrics import Values
+from genrec.evaluation.protocol import LEAK, few_users
+from genrec.evaluation.tables import Table, as_json
+from genrec.settings import Settings
+
+METRICS = ("auc", "log_loss", "calibration_error")
+_ROW_BUDGET = 20_000_000
+
+
+def evaluate_clicks(
+    store: Store,
+    settings: Settings,
+    split: str = "temporal",
+    users: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    encoder: Encoder | None = None,
+    cache_folder: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fits the click scorer on the training part and judges it on the held-out events, beside `item + user rate`.
+
+    Events of users who are new after the split are judged too, because P(click) is served for them. Raises DataError
+    where nothing, or only one kind of event, is held out.
+    """
+    interactions = store.interactions()
+    leaks = by_name(split, interactions).leaks
+    items = list(store.all_items())
+    given = encoder or load_encoder(settings.encoder)
+    cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
+    vectors = cached.encode([item_text(item) for item in items], progress)
+    predictions = predict_held_out(interactions, items, vectors, settings, split, seed=seed, progress=progress)
+    if users is not None:
+        predictions = _restricted(predictions, interactions.user_ids, users)
+    rows = predictions.rows
+    n_users = len(np.unique(rows.user))
+    return {
+        "systems": click_table(rows.user, rows.label, predictions.systems, METRICS, seed=seed, progress=progress),
+        "users": n_users,
+        "rows": len(rows),
+        "click_rate": round(float(rows.label.mean()), 6),
+        "labels": rows.says,
+        "split": split,
+        "warnings": [*([LEAK] if leaks else []), *few_users(n_users)],
+        "headline": list(METRICS),
+        "definitions": {**{name: metrics.click(name).DEFINITION for name in METRICS}, "rows": DEFINITION},
+        "fitted": predictions.record,
+    }
+
+
+def click_table(
+    user: Any,
+    clicked: Values,
+    systems: Mapping[str, Values],
+    names: Sequence[str],
+    *,
+    comparisons: Sequence[tuple[str, str]] = (("genrec", BASELINE),),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Table:
+    """Click metrics over rows: `user` and `clicked` [R], and each system's P(click) [R].
+
+    Intervals and differences are of a bootstrap over users that draws all rows of a user together, the same users for
+    all systems. Resamples without both outcomes, where a metric is undefined, are left out.
+    """
+    people, owner = np.unique(user, return_inverse=True)
+    resamples = int(np.clip(_ROW_BUDGET // max(len(clicked), 1), 200, significance.RESAMPLES))
+    drawn = np.empty((resamples, len(systems), len(names)))
+    done = 0
+    for weights in significance.user_weights(len(people), resamples, seed):
+        for weight in weights:
+            chosen = np.repeat(np.arange(len(clicked)), weight[owner].astype(np.int64))
+            drawn[done] = _measures(clicked[chosen], [p[chosen] for p in systems.values()], names)
+            done += 1
+            if progress and done % 50 == 0:
+                progress("resampling users", done, resamples)
+    estimates = dict(zip(systems, _measures(clicked, list(systems.values()), names), strict=True))
+    resampled = dict(zip(systems, drawn.transpose(1, 0, 2), strict=True))
+    table: Table = {name: _row(estimates[name], resampled[name], names) for name in systems}
+    for name, baseline in comparisons:
+        for place, metric in enumerate(names):
+            deltas = _defined((resampled[name] - resampled[baseline])[:, place])
+            estimate = float(estimates[name][place] - estimates[baseline][place])
+            if len(deltas) and math.isfinite(estimate):
+                table[name][f"{metric}_vs_{baseline}"] = as_json(significance.difference(estimate, deltas))
+    return table
+
+
+def _measures(clicked: Values, predictions: Sequence[Values], names: Sequence[str]) -> Values:
+    return np.array([[metrics.click(name).over_rows(clicked, p) for name in names] for p in predictions])
+
+
+def _row(estimates: Values, resampled: Values, names: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for place, metric in enumerate(names):
+        values, estimate = _defined(resampled[:, place]), float(estimates[place])
+        row[metric] = round(estimate, 6) if math.isfinite(estimate) else None
+        row[f"{metric}_ci"] = None
+        if len(values) and row[metric] is not None:
+            low, high = significance.interval(values[:, None])
+            row[f"{metric}_ci"] = [round(float(low[0]), 6), round(float(high[0]), 6)]
+    return row
+
+
+def _defined(values: Values) -> Values:
+    finite: Values = values[np.isfinite(values)]
+    return finite
+
+
+def _restricted(predictions: Predictions, user_ids: Any, users: Sequence[str]) -> Predictions:
+    rows = predictions.rows
+    positions = np.flatnonzero(np.isin(user_ids.astype(str), list(set(users))))
+    keep = np.flatnonzero(np.isin(rows.user, positions))
+    if not len(keep):
+        raise DataError(
+            f"none of the {len(set(users))} given users has held-out events",
+            "give users who were active after the split; look at the log with: genrec data describe",
+        )
+    chosen: Rows = rows.take(keep)
+    return Predictions(chosen, {name: p[keep] for name, p in predictions.systems.items()}, predictions.record)

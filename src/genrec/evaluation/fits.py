@@ -1,0 +1,80 @@
+"""What was fitted on a training part, kept by content, so that an evaluation that is repeated does not fit again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import genrec
+from genrec.clicks.scorer import ClickScorer
+from genrec.data.interactions import Interactions
+from genrec.domain import Item
+from genrec.encoder import Encoder, Progress
+from genrec.errors import WorkspaceError
+from genrec.fit import Fitted, fit_log
+from genrec.fusion import Fusion
+from genrec.retrieval.blend import Blend
+from genrec.settings import Settings
+
+KEEP = 4
+_PARTS = ("retrieval", "clicks", "fusion")
+
+
+def fitted_on(
+    train: Interactions,
+    items: Sequence[Item],
+    settings: Settings,
+    split: str,
+    *,
+    data: str,
+    cache_folder: Path,
+    encoder: Encoder | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
+
+    The key covers data, split, settings and genrec's own code, so a change of any of them fits anew. The last few are
+    kept in `cache_folder`.
+    """
+    fits = cache_folder / "fits"
+    folder = fits / _key(train, settings, split, data, encoder)
+    try:
+        found = _load(folder)
+        os.utime(folder)
+        return found
+    except (OSError, ValueError, WorkspaceError):
+        shutil.rmtree(folder, ignore_errors=True)
+    fitted = fit_log(train, items, settings, encoder=encoder, cache_folder=cache_folder, split=split, progress=progress)
+    staging = fits / f".{folder.name}.{uuid.uuid4().hex[:6]}"
+    try:
+        parts = {name: staging / name for name in _PARTS}
+        for part in parts.values():
+            part.mkdir(parents=True)
+        fitted.save(parts)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    for old in sorted(fits.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return fitted
+
+
+def _load(folder: Path) -> Fitted:
+    record = json.loads((folder / "retrieval" / "record.json").read_text("utf-8"))
+    return Fitted(
+        Blend.load(folder / "retrieval"), ClickScorer.load(folder / "clicks"), Fusion.load(folder / "fusion"), record
+    )
+
+
+def _key(train: Interactions, settings: Settings, split: str, data: str, encoder: Encoder | None) -> str:
+    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
+    given = None if encoder is None else encoder.name
+    digest = hashlib.sha256(json.dumps([data, split, len(train), chosen, given], sort_keys=True).encode())
+    for file in sorted(Path(genrec.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:24]
