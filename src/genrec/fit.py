@@ -31,14 +31,12 @@ from genrec.workspace import Workspace
 
 MAX_USERS = 1000
 """Users whose next liked item teaches the fusion, drawn with a fixed seed."""
-MAX_READ = 200
-"""Slates that the language model is asked to read for the fusion."""
 
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[tuple[History, Candidates]]], Read | Awaitable[Read]]
-"""Gives, for each slate, what `checks.llm_scores` makes of a ranker's answer."""
+"""Gives, for each slate, what `checks.llm_scores` makes of a ranker's answer; None for those it does not read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,12 +207,11 @@ def _fit_fusion(
     measured = {"validation_users": len(held_out.targets), "in_pool": len(pools), "in_slate": len(pruned)}
     if llm_scores is None or not pruned:
         return fusion, measured
-    asked = pruned[:MAX_READ]
-    answers = llm_scores([(history, slate) for history, slate, _, _ in asked])
+    answers = llm_scores([(history, slate) for history, slate, _, _ in pruned])
     scores = asyncio.run(_awaited(answers)) if inspect.isawaitable(answers) else answers
     read = [
         Slate(_scores(slate), place, p_click, llm)
-        for (_, slate, p_click, place), llm in zip(asked, scores, strict=True)
+        for (_, slate, p_click, place), llm in zip(pruned, scores, strict=True)
         if llm is not None
     ]
     return Fusion.fit(slates, read), measured

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
@@ -72,14 +72,15 @@ class Fusion:
         """Minimises the mean of -log softmax(score)[target] + l2 * |w|^2 with w >= 0 (convex; L-BFGS-B).
 
         This is ListNet's top-one loss (Cao et al., 2007). `slates` teach `without_llm`; `read`, the slates with the
-        model's scores, `with_llm`. Without any `read` the model keeps `UNMEASURED_LLM_WEIGHT`. Slates of one item say
-        nothing and are skipped.
+        model's scores, teach the one weight that `with_llm` has beside it: there are few of them, and the order with
+        the model should differ from the one without it by what the model says only. Without any `read` the model keeps
+        `UNMEASURED_LLM_WEIGHT`. Slates of one item say nothing and are skipped.
         """
         slates = [slate for slate in slates if len(slate.retriever) > 1]
         read = [slate for slate in read if len(slate.retriever) > 1 and slate.llm is not None]
-        without = _fit(slates, l2, llm=False) if slates else Weights()
-        with_llm = _fit(read, l2, llm=True) if read else replace(without, llm=UNMEASURED_LLM_WEIGHT)
-        return cls(without, with_llm, len(slates), len(read))
+        without = _fit(slates, l2) if slates else Weights()
+        llm = _llm_weight(read, without, l2) if read else UNMEASURED_LLM_WEIGHT
+        return cls(without, replace(without, llm=llm), len(slates), len(read))
 
     def score(self, retriever: npt.ArrayLike, llm: npt.ArrayLike | None, p_click: npt.ArrayLike | None) -> FloatArray:
         """Fused scores [n] of one slate; a part that is None takes no part. Comparable within the slate only."""
@@ -124,8 +125,8 @@ def _parts(retriever: npt.ArrayLike, llm: npt.ArrayLike | None, p_click: npt.Arr
     )
 
 
-def _fit(slates: Sequence[Slate], l2: float, *, llm: bool) -> Weights:
-    parts = [_parts(slate.retriever, slate.llm if llm else None, slate.p_click) for slate in slates]
+def _fit(slates: Sequence[Slate], l2: float) -> Weights:
+    parts = [_parts(slate.retriever, None, slate.p_click) for slate in slates]
     starts = np.cumsum([0, *(len(part) for part in parts)])
     targets = starts[:-1] + [slate.target for slate in slates]
     stacked = np.concatenate(parts)
@@ -140,3 +141,19 @@ def _fit(slates: Sequence[Slate], l2: float, *, llm: bool) -> Weights:
     start = np.array([1.0, 0.0, 0.0, 0.0])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(_PARTS))
     return Weights(**{part: float(weight) for part, weight in zip(_PARTS, found.x, strict=True)})
+
+
+def _llm_weight(read: Sequence[Slate], without: Weights, l2: float) -> float:
+    """The best weight in 0..10, or 0 where it betters the mean loss by less than one standard error.
+
+    The one-standard-error rule (Breiman et al., 1984) keeps a model that says nothing from adding its noise.
+    """
+    parts = [_parts(slate.retriever, slate.llm, slate.p_click) for slate in read]
+
+    def losses(weight: float) -> FloatArray:
+        weights = _vector(replace(without, llm=weight))
+        return np.array([-log_softmax(part @ weights)[slate.target] for part, slate in zip(parts, read, strict=True)])
+
+    found = minimize_scalar(lambda w: losses(w).mean() + l2 * w * w, bounds=(0.0, 10.0), method="bounded")
+    gain = losses(0.0) - losses(float(found.x))
+    return float(found.x) if len(read) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(read)) else 0.0

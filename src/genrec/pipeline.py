@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from genrec.checks import Outcome, apply_policy, prune
+from genrec.checks import Outcome, apply_policy, llm_scores, prune
 from genrec.clicks.scorer import ClickScorer
 from genrec.conditions import Condition, matches
+from genrec.data.interactions import FloatArray
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure, Store
 from genrec.domain import (
@@ -79,7 +78,7 @@ class _Slate:
 
     history: History
     candidates: Candidates
-    p_click: np.ndarray[Any, np.dtype[np.float64]] | None
+    p_click: FloatArray | None
     retriever: str
 
 
@@ -371,6 +370,24 @@ def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
 
     tokenizer = load_tokenizer(resolve(settings.model.name))
     return load_ranker(settings.ranking, model, tokenizer, TemplateLibrary(settings.prompts.folder))
+
+
+async def read_slates(
+    ranker: Ranker,
+    slates: Sequence[tuple[History, Candidates]],
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[FloatArray | None]:
+    """What the ranker says of each slate, as `checks.llm_scores` has it: what the fusion weights are learned on."""
+    found: list[FloatArray | None] = []
+    for number, (history, candidates) in enumerate(slates):
+        if progress:
+            progress("slates read by the language model", number, len(slates))
+        ranking = await ranker.rank(RankingTask(history, candidates, seed=seed))
+        found.append(llm_scores(ranking, candidates))
+    if progress:
+        progress("slates read by the language model", len(slates), len(slates))
+    return found
 
 
 class _Clock:

@@ -21,7 +21,8 @@ class Interactions:
     """n events of U users over I items, sorted stably by (user, timestamp, order of arrival).
 
     `user_ids` [U] and `item_ids` [I] are arrays of text; `item_ids` holds the WHOLE catalogue, in the order of the
-    store, touched or not. `event_type` [n] are positions in `event_types`, `user` [n] and `item` [n] are positions in them. `value` [n] is NaN where an event has none.
+    store, touched or not. `user` [n] and `item` [n] are positions in them, `event_type` [n] in `event_types`.
+    `value` [n] is NaN where an event has none.
     `indptr` [U + 1]: the events of user u are rows indptr[u] to indptr[u + 1].
     """
 
