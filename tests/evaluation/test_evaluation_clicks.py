@@ -1,0 +1,77 @@
+"""Click probabilities: metrics over rows, intervals over users, on held-out events only."""
+
+import json
+
+import numpy as np
+import pytest
+
+from genrec.data.sqlite import SqliteStore
+from genrec.errors import DataError
+from genrec.evaluation.clicks import click_table, evaluate_clicks
+from genrec.evaluation.protocol import LEAK
+from genrec.settings import Settings
+
+NAMES = ("auc", "log_loss", "calibration_error")
+
+
+def made_up_rows(n_users=40, each=25, seed=0):
+    generator = np.random.default_rng(seed)
+    user = np.repeat(np.arange(n_users), each)
+    p = generator.uniform(0.05, 0.95, len(user))
+    return user, (generator.random(len(user)) < p).astype(float), p
+
+
+def test_better_probabilities_are_found_better_with_an_interval_that_says_so():
+    user, clicked, p = made_up_rows()
+    systems = {"genrec": p, "constant": np.full(len(p), clicked.mean())}
+    table = click_table(user, clicked, systems, NAMES, comparisons=[("genrec", "constant")])
+    assert table["constant"]["auc"] == 0.5
+    assert table["constant"]["log_loss"] == pytest.approx(
+        -(clicked.mean() * np.log(clicked.mean()) + (1 - clicked.mean()) * np.log(1 - clicked.mean())), abs=1e-6
+    )
+    for name in NAMES[:2]:
+        low, high = table["genrec"][f"{name}_ci"]
+        assert low < table["genrec"][name] < high
+    assert table["genrec"]["auc_vs_constant"]["low"] > 0
+    assert table["genrec"]["log_loss_vs_constant"]["high"] < 0
+    assert "auc_vs_constant" not in table["constant"]
+
+
+def test_intervals_are_over_users_not_rows():
+    user, clicked, p = made_up_rows()
+    repeated = [np.concatenate([values] * 10) for values in (user, clicked, p)]
+    once = click_table(user, clicked, {"genrec": p}, ["log_loss"], comparisons=[])
+    tenfold = click_table(repeated[0], repeated[1], {"genrec": repeated[2]}, ["log_loss"], comparisons=[])
+    assert tenfold["genrec"]["log_loss_ci"] == pytest.approx(once["genrec"]["log_loss_ci"], abs=1e-6)
+
+
+def test_a_metric_that_is_undefined_is_none():
+    table = click_table(np.arange(3), np.ones(3), {"genrec": np.full(3, 0.5)}, ["auc", "log_loss"], comparisons=[])
+    assert table["genrec"]["auc"] is None
+    assert table["genrec"]["auc_ci"] is None
+    assert table["genrec"]["log_loss"] == pytest.approx(np.log(2), abs=1e-6)
+
+
+def evaluate(workspace, *arguments):
+    with SqliteStore(workspace.database) as store:
+        return evaluate_clicks(store, Settings.load(workspace.settings_file), *arguments)
+
+
+@pytest.mark.parametrize("split", ["temporal", "leave-one-out"])
+def test_judges_held_out_events_of_a_log(workspace, split):
+    result = evaluate(workspace, split)
+    assert list(result["systems"]) == ["genrec", "item + user rate"]
+    assert result["rows"] == 60
+    assert result["systems"]["genrec"]["auc"] > 0.8
+    assert 0 < result["click_rate"] < 1
+    assert "log_loss_vs_item + user rate" in result["systems"]["genrec"]
+    assert (LEAK in result["warnings"]) == (split == "leave-one-out")
+    assert set(NAMES) <= set(result["definitions"])
+    json.dumps(result, allow_nan=False)
+
+
+def test_only_the_users_asked_for(workspace):
+    result = evaluate(workspace, "leave-one-out", ["u1", "u2", "nobody"])
+    assert result["users"] == result["rows"] == 2
+    with pytest.raises(DataError, match="none of the 1 given users"):
+        evaluate(workspace, "leave-one-out", ["nobody"])
