@@ -5,29 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from genrec.checks import Validity, apply_policy, validate
-from genrec.data.interactions import FloatArray, IntArray
+from genrec.data.interactions import IntArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.domain import Candidates, History, RankedItem, Ranking, Recommendation, TemplateRef
 from genrec.encoder import Encoder, Progress
-from genrec.errors import ModelError
 from genrec.evaluation.cached import CachedModel, Load
 from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.hits import hits
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.tables import Table, definitions, ranking_table
+from genrec.evaluation.walk import Answer, Walk
 from genrec.fit import Fitted
 from genrec.llm.base import LanguageModel
-from genrec.pipeline import RecommendationRequest, Recommender, ranker_for
-from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.pipeline import ranker_for
+from genrec.ranking.base import Ranker
 from genrec.settings import Settings
 
 COLUMNS = (("ndcg", 10), ("hr", 10), ("mrr", 10))
@@ -47,8 +44,6 @@ COMPARISONS = (
     ("llm", "slate"),
     ("fused", "fused without llm"),
 )
-_NO_DEADLINE_S = 3600.0
-
 RankerOf = Callable[[LanguageModel, Settings], Ranker]
 
 
@@ -77,23 +72,28 @@ def evaluate_rank(
     """
     protocol = prepare(store.interactions(), split, users)
     sample = sampled(protocol.split, limit, seed)
-    fitted = fitted_on(
-        sample.train,
-        list(store.all_items()),
-        settings,
-        split,
-        data=store.fingerprint(),
-        cache_folder=cache_folder,
-        encoder=encoder,
-        progress=progress,
-    )
-    walk = _Walk(store, settings, fitted, sample)
-    answers = asyncio.run(walk.all_users(load, cache_folder / "reads.sqlite", fingerprint, ranker_of, progress))
+    with asyncio.Runner() as runner:
+        model = runner.run(CachedModel.open(load, cache_folder / "reads.sqlite", fingerprint))
+        try:
+            ranker = ranker_of(model, settings)
+            # Outside of the loop, where an interruption takes effect at once.
+            fitted = fitted_on(
+                sample.train,
+                list(store.all_items()),
+                settings,
+                split,
+                data=store.fingerprint(),
+                cache_folder=cache_folder,
+                encoder=encoder,
+                progress=progress,
+            )
+            answers = runner.run(Walk(store, settings, fitted, sample, ranker, model).answers(progress))
+        finally:
+            runner.run(model.close())
     warnings = list(protocol.warnings)
     if len(sample.users) < len(protocol.split.users):
-        warnings.append(
-            f"a sample of {len(sample.users)} of {len(protocol.split.users)} test users, drawn with seed {seed}"
-        )
+        drawn = f"a sample of {len(sample.users)} of {len(protocol.split.users)} test users, drawn with seed {seed}"
+        warnings.append(drawn)
     return {
         **_tables(answers, sample, fitted),
         "users": len(sample.users),
@@ -114,135 +114,6 @@ def sampled(split: Split, limit: int | None, seed: int) -> Split:
     return replace(
         split, users=split.users[rows], targets=tuple(split.targets[row] for row in rows), now=split.now[rows]
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What happened for one user. `lists` has item ids for each system; `fresh`: no read came from the cache."""
-
-    lists: dict[str, list[str]]
-    recommendation: Recommendation
-    validity: Validity
-    fresh: bool
-
-
-class Watched:
-    """A ranker that keeps its last task and ranking, and otherwise is the one that it watches."""
-
-    def __init__(self, ranker: Ranker) -> None:
-        self.name, self.default_template = ranker.name, ranker.default_template
-        self.task: RankingTask | None = None
-        self.ranking: Ranking | None = None
-        self._ranker = ranker
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
-
-    def render(self, task: RankingTask) -> RenderedPrompt:
-        """See Ranker."""
-        return self._ranker.render(task)
-
-    async def rank(
-        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
-    ) -> Ranking:
-        """See Ranker."""
-        self.task, self.ranking = task, None
-        self.ranking = await self._ranker.rank(task, k, on_item)
-        return self.ranking
-
-
-class _Walk:
-    """Asks the recommender for every user of a split and notes what it did."""
-
-    def __init__(self, store: Store, settings: Settings, fitted: Fitted, split: Split) -> None:
-        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S})
-        self._settings = settings.model_copy(update={"checks": checks})
-        self._store, self._fitted, self._split = store, fitted, split
-
-    async def all_users(
-        self, load: Load, cache: Path, fingerprint: str, ranker_of: RankerOf, progress: Progress | None
-    ) -> list[Answer]:
-        """One answer for each user of the split, in its order."""
-        model = await CachedModel.open(load, cache, fingerprint)
-        try:
-            ranker = Watched(ranker_of(model, self._settings))
-            recommender = self._recommender(cast(Ranker, ranker), model)
-            answers = []
-            for row in range(len(self._split.users)):
-                answers.append(await self._one_user(row, recommender, ranker, model))
-                if progress:
-                    progress(f"ranking with {ranker.name}", row + 1, len(self._split.users))
-        finally:
-            await model.close()
-        if all(answer.recommendation.provenance.fallback for answer in answers):
-            reason = answers[0].recommendation.provenance.fallback
-            raise ModelError(
-                f"the language model ranked no slate at all (first reason: {reason})", "look at: genrec doctor"
-            )
-        return answers
-
-    def _recommender(self, ranker: Ranker, model: LanguageModel) -> Recommender:
-        return Recommender(
-            store=self._store,
-            retriever=self._fitted.blend,
-            ranker=ranker,
-            clicks=self._fitted.clicks,
-            fusion=self._fitted.fusion,
-            settings=self._settings,
-            version="evaluation",
-            model=model,
-        )
-
-    async def _one_user(self, row: int, recommender: Recommender, ranker: Watched, model: CachedModel) -> Answer:
-        history, now = self._history(row), float(self._split.now[row])
-        n = self._settings.retrieval.candidates
-        hits_before, ranker.task = model.hits, None
-        answer = await recommender.arecommend(
-            RecommendationRequest(
-                user_id=history.user_id, history=history, k=n, now=now, policy="fuse", log_exposure=False
-            )
-        )
-        slate = Candidates(()) if ranker.task is None else ranker.task.candidates
-        retrieved = self._fitted.blend.candidates(
-            history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
-        )
-        lists = {"retriever": [candidate.item.id for candidate in retrieved.items]}
-        lists |= orders(answer, slate, ranker.ranking, recommender)
-        validity = Validity() if ranker.ranking is None else validate(ranker.ranking, slate)
-        return Answer(lists, answer, validity, model.hits == hits_before)
-
-    def _history(self, row: int) -> History:
-        """What the user had done by the training part: the first of the stored events, which stand in its order."""
-        user = int(self._split.users[row])
-        rows = self._split.train.rows_of(user)
-        stored = self._store.history(str(self._split.train.user_ids[user]))
-        return replace(stored, entries=stored.entries[: rows.stop - rows.start])
-
-
-def orders(
-    answer: Recommendation, slate: Candidates, ranking: Ranking | None, recommender: Recommender
-) -> dict[str, list[str]]:
-    """Item ids of one slate in the order of each system that orders slates, made by the code that serves them."""
-    given = {line.item.id: line.p_click for line in answer.items}
-    known = [given.get(candidate.item.id) for candidate in slate.items]
-    p_click: FloatArray | None = None if None in known else np.array(known, dtype=np.float64)
-
-    def by_policy(policy: Any, read: Ranking | None) -> list[str]:
-        outcome = apply_policy(
-            policy, slate, read, p_click, fusion=recommender.fusion, threshold=0.0, k=len(slate.items)
-        )
-        return [line.item.id for line in outcome.items]
-
-    by_click = sorted(range(len(slate.items)), key=lambda i: 0.0 if p_click is None else -p_click[i])
-    return {
-        "slate": [candidate.item.id for candidate in slate.items],
-        "click": [slate.items[place].item.id for place in by_click],
-        "llm": by_policy("annotate", ranking),
-        "fused without llm": by_policy("fuse", None),
-        "fused": [line.item.id for line in answer.items],
-    }
 
 
 def _tables(answers: Sequence[Answer], sample: Split, fitted: Fitted) -> dict[str, Any]:
