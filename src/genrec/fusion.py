@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -127,16 +126,18 @@ def _parts(retriever: npt.ArrayLike, llm: npt.ArrayLike | None, p_click: npt.Arr
 
 def _fit(slates: Sequence[Slate], l2: float) -> Weights:
     parts = [_parts(slate.retriever, None, slate.p_click) for slate in slates]
-    starts = np.cumsum([0, *(len(part) for part in parts)])
-    targets = starts[:-1] + [slate.target for slate in slates]
+    sizes = np.array([len(part) for part in parts])
+    starts = np.cumsum(sizes) - sizes
+    targets = starts + [slate.target for slate in slates]
     stacked = np.concatenate(parts)
 
     def loss(weights: FloatArray) -> tuple[float, FloatArray]:
         scores = stacked @ weights
-        log_p = np.concatenate([log_softmax(scores[a:b]) for a, b in pairwise(starts)])
-        expected = np.exp(log_p) @ stacked
-        value = -log_p[targets].sum() / len(slates) + l2 * float(weights @ weights)
-        return value, (expected - stacked[targets].sum(axis=0)) / len(slates) + 2 * l2 * weights
+        shifted = scores - np.repeat(np.maximum.reduceat(scores, starts), sizes)
+        total = np.add.reduceat(np.exp(shifted), starts)
+        p = np.exp(shifted) / np.repeat(total, sizes)
+        value = np.mean(np.log(total) - shifted[targets]) + l2 * float(weights @ weights)
+        return float(value), (p @ stacked - stacked[targets].sum(axis=0)) / len(slates) + 2 * l2 * weights
 
     start = np.array([1.0, 0.0, 0.0, 0.0])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(_PARTS))

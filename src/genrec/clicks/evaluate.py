@@ -87,10 +87,10 @@ def predict_held_out(
     place = np.arange(len(interactions)) - interactions.indptr[interactions.user]
     test = interactions.select(place >= np.diff(train.indptr)[interactions.user])
     rows = labelled(test, settings.clicks.liked, seed=seed, known=interactions)
-    if not len(rows) or rows.label.min() == rows.label.max():
+    learned = labelled(train, settings.clicks.liked, seed=seed)
+    if rows.kind != learned.kind or not len(rows) or rows.label.min() == rows.label.max():
         raise DataError("the held-out events are all liked or all disliked", "bring a log with both, or a longer one")
     scorer = ClickScorer.fit(train, items, vectors, settings=settings, progress=progress, seed=seed)
-    learned = labelled(train, settings.clicks.liked, seed=seed)
     baseline = two_rates(learned, train, rows, interactions, settings.clicks.liked, settings.retrieval.history)
     p = scorer.interactions_scores(interactions, rows.user, rows.item, rows.now)
     return Predictions(rows, {"genrec": p, BASELINE: baseline}, scorer.record)

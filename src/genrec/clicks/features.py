@@ -108,10 +108,11 @@ def _cosines(vectors: Vectors, h: Histories, liked: FloatArray, query: Index, it
     # No BLAS for one query: waking its threads costs more than the sum.
     dots = np.einsum("rp,hp->rh", own, x[0]) if len(h) == 1 else np.matmul(x[query], own[..., None])[..., 0]
     good, bad = liked > 0, h.mask & (liked == 0)
-    return {
-        "cosine_liked": np.where(good[query], dots, 0).max(axis=1),
-        "cosine_disliked": np.where(bad[query], dots, 0).max(axis=1),
-    }
+    return {"cosine_liked": _largest(dots, good[query]), "cosine_disliked": _largest(dots, bad[query])}
+
+
+def _largest(dots: FloatArray, of: npt.NDArray[np.bool_]) -> FloatArray:
+    return np.where(of.any(axis=1), np.where(of, dots, -np.inf).max(axis=1), 0.0)
 
 
 def _covisit(statistics: Statistics, h: Histories, query: Index, item: IntArray) -> FloatArray:

@@ -1,0 +1,187 @@
+import json
+
+import numpy as np
+import pytest
+
+from genrec import fit
+from genrec.clicks.scorer import ClickScorer
+from genrec.data.sqlite import SqliteStore
+from genrec.data.store import Exposure
+from genrec.domain import Event, Item
+from genrec.encoder import HashingEncoder
+from genrec.errors import DataError, WorkspaceError
+from genrec.fit import fit_log, fit_workspace
+from genrec.fusion import Fusion
+from genrec.retrieval.blend import Blend
+from genrec.settings import Settings
+from genrec.workspace import Workspace
+
+GENRES = ("Comedy", "Horror")
+
+
+def events(seed=0, users=40, items=60):
+    """Users who walk through one of two genres in order, and now and then dislike something of the other."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for user in range(users):
+        taste, place = user % 2, int(rng.integers(0, items // 2))
+        for step in range(14):
+            odd = rng.uniform() < 0.2
+            place = (place + 1) % (items // 2)
+            item = 2 * place + (1 - taste if odd else taste)
+            made.append(Event(f"u{user}", f"i{item}", 1000.0 * step + user, "rating", 1.0 if odd else 5.0))
+    return made
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    place = Workspace.create(tmp_path / "workspace")
+    with SqliteStore(place.database, create=True) as store:
+        store.put_items(Item(f"i{n}", f"{GENRES[n % 2]} {n}", {"genres": (GENRES[n % 2],)}) for n in range(60))
+        store.append(events())
+    return place
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return Settings(encoder={"name": "hashing"}, retrieval={"pool": 30, "candidates": 6})
+
+
+def fitted(workspace, settings, **options):
+    return fit_workspace(workspace, settings, encoder=HashingEncoder(32), **options)
+
+
+def test_all_parts_go_live_together_with_their_record(workspace, settings):
+    record = fitted(workspace, settings)
+    assert set(workspace.versions()) == {"retrieval", "clicks", "fusion"}
+    assert len(set(workspace.versions().values())) == 1
+    blend, clicks = Blend.load(workspace.part("retrieval")), ClickScorer.load(workspace.part("clicks"))
+    assert len(blend.item_ids) == len(clicks.item_ids) == 60
+    assert Fusion.load(workspace.part("fusion")).slates == record["fusion"]["in_pool"] > 20
+    stored = json.loads((workspace.part("clicks") / "record.json").read_text())
+    assert stored == json.loads(json.dumps(record))
+    with SqliteStore(workspace.database) as store:
+        assert stored["data"] == store.fingerprint()
+    assert stored["clicks"]["labels"] == "ratings"
+
+
+def test_the_live_parts_know_the_whole_log(workspace, settings):
+    fitted(workspace, settings, tune=False)
+    assert ClickScorer.load(workspace.part("clicks")).statistics.count.sum() == len(events())
+    assert Blend.load(workspace.part("retrieval")).newest == max(event.timestamp for event in events())
+
+
+def test_the_record_holds_no_secrets(workspace):
+    settings = Settings(encoder={"name": "hashing"}, serving={"api_key": "hush-hush"})
+    fitted(workspace, settings, tune=False)
+    assert all(b"hush-hush" not in path.read_bytes() for path in workspace.root.rglob("*.json"))
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_an_interrupted_fit_leaves_the_live_parts(workspace, settings, monkeypatch, stop):
+    fitted(workspace, settings, tune=False)
+    before = workspace.versions()
+
+    def fail(self, folder):
+        raise stop
+
+    monkeypatch.setattr(Fusion, "save", fail)
+    with pytest.raises(stop):
+        fitted(workspace, settings, tune=False)
+    assert workspace.versions() == before
+    assert [path.name for path in (workspace.root / "clicks").iterdir()] == [before["clicks"]]
+
+
+def test_the_next_item_is_held_out_with_all_that_follows(workspace):
+    with SqliteStore(workspace.database) as store:
+        log = store.interactions()
+    held = fit._next_liked(log, 4.0, seed=0)
+    assert len(held.targets) == 40
+    for target in held.targets:
+        user = log.user[target]
+        assert log.value[target] == 5.0
+        rest = held.rest.timestamp[held.rest.rows_of(int(user))]
+        assert len(rest) >= 1
+        assert rest.max() < log.timestamp[target]
+        after = log.value[target + 1 : log.indptr[user + 1]]
+        assert (after < 4).all()
+
+
+def test_the_model_reads_slates_as_they_are_served(workspace, settings):
+    seen = []
+
+    async def read(slates):
+        seen.extend(slates)
+        return [
+            None if number == 0 else np.arange(len(slate.items), 0.0, -1) for number, (_, slate) in enumerate(slates)
+        ]
+
+    record = fitted(workspace, settings, llm_scores=read)
+    assert len(seen) == record["fusion"]["in_slate"] > 5
+    assert record["fusion"]["llm_slates"] == len(seen) - 1
+    for history, slate in seen:
+        assert 1 < len(slate.items) <= 6
+        assert not {candidate.item.id for candidate in slate.items} & set(history.item_ids())
+
+
+def test_a_model_that_knows_the_answer_gets_the_weight(workspace, settings):
+    def oracle(slates):
+        taste = [history.entries[-1].item.metadata["genres"] for history, _ in slates]
+        return [
+            np.array([float(candidate.item.metadata["genres"] == genres) for candidate in slate.items])
+            for genres, (_, slate) in zip(taste, slates, strict=True)
+        ]
+
+    record = fitted(workspace, settings, llm_scores=oracle)
+    assert record["fusion"]["with_llm"]["llm"] > 0.2
+
+
+def test_clicks_on_shown_lists_reach_the_scorer(workspace, settings, monkeypatch):
+    monkeypatch.setattr("genrec.clicks.labels.ENOUGH_CLICKS", 30)
+    with SqliteStore(workspace.database) as store:
+        for number in range(60):
+            shown = tuple(f"i{(number + place) % 60}" for place in range(5))
+            store.log_exposure(Exposure(f"r{number}", f"u{number % 40}", shown, 20_000.0 + number))
+            store.append([Event(f"u{number % 40}", shown[1], 20_000.5 + number, "click", request_id=f"r{number}")])
+    record = fitted(workspace, settings, tune=False)
+    assert record["clicks"]["labels"] == "exposures"
+    assert (record["clicks"]["rows"], record["clicks"]["positives"]) == (300, 60)
+
+
+def test_progress_is_reported_and_never_beyond_its_end(workspace, settings):
+    seen = []
+    fitted(workspace, settings, progress=lambda what, done, total: seen.append((what, done, total)))
+    assert {"click features", "click network", "fusion"} <= {what for what, _, _ in seen}
+    assert all(0 <= done <= total for _, done, total in seen)
+
+
+def test_a_workspace_without_data_is_a_message(tmp_path, settings):
+    with pytest.raises(WorkspaceError, match="data import"):
+        fit_workspace(Workspace.create(tmp_path / "empty"), settings)
+
+
+def test_a_log_without_events_is_a_message(workspace, settings):
+    with SqliteStore(workspace.database) as store:
+        log, items = store.interactions(), list(store.all_items())
+    with pytest.raises(DataError, match="no events"):
+        fit_log(log.select(np.zeros(len(log), dtype=bool)), items, settings, encoder=HashingEncoder(8))
+
+
+def test_a_log_of_three_events_is_fitted(tmp_path, settings):
+    place = Workspace.create(tmp_path / "small")
+    with SqliteStore(place.database, create=True) as store:
+        store.put_items([Item("a", "A"), Item("b", "B")])
+        store.append([Event("u", "a", 1.0), Event("u", "b", 2.0), Event("v", "a", 3.0)])
+    record = fitted(place, settings)
+    assert record["clicks"]["calibration"] == "none"
+    assert set(place.versions()) == {"retrieval", "clicks", "fusion"}
+
+
+def test_the_command_fits_and_says_how(workspace, capsys):
+    from genrec.cli.main import main
+
+    workspace.settings_file.write_text('[encoder]\nname = "hashing"\n')
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--workspace", str(workspace.root), "--no-tune", "--json", "-"])
+    assert end.value.code == 0
+    assert json.loads(capsys.readouterr().out)["events"] == len(events())
