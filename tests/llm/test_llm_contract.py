@@ -17,8 +17,10 @@ import pytest
 
 from genrec.errors import ModelError
 from genrec.llm import load
+from genrec.llm.arguments import CPU_BLOCK
 from genrec.llm.base import LabelChoice, LanguageModel
 from genrec.llm.scripted import ScriptedModel
+from genrec.llm.vllm import VllmOffline
 from genrec.models import resolve
 from genrec.settings import ModelSettings
 
@@ -216,6 +218,32 @@ class TestEveryEngine:
             self.runner.run(collect(self.model, [5] * (CONTEXT - 2), LABELS, 3))
         longest = [5] * (CONTEXT - 1)
         assert self.runner.run(self.model.read([longest], LABELS)).shape == (1, len(LABELS))
+
+
+@pytest.mark.model
+def test_prompts_read_together_compute_a_shared_prefix_of_whole_blocks_once(
+    runner: asyncio.Runner, models: dict[str, LanguageModel]
+) -> None:
+    from vllm import SamplingParams
+
+    model = models["vllm"]
+    assert isinstance(model, VllmOffline)
+    assert model.block == CPU_BLOCK
+    prefix = [1000 + place for place in range(4 * CPU_BLOCK)]
+    requests = [
+        ([*prefix, 2000 + row, 7], SamplingParams(max_tokens=1, detokenize=False, logprob_token_ids=[5]))
+        for row in range(20)
+    ]
+
+    async def cached_tokens(salt: str) -> list[int]:
+        cached = [0] * len(requests)
+        async for index, answer in model._answers(requests, salt):
+            cached[index] = answer.num_cached_tokens
+        return cached
+
+    assert runner.run(cached_tokens("first tenant")) == [0] + [len(prefix)] * 19
+    assert runner.run(cached_tokens("first tenant")) == [len(prefix)] * 20
+    assert runner.run(cached_tokens("second tenant")) == [0] + [len(prefix)] * 19
 
 
 @pytest.mark.model
