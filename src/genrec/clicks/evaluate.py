@@ -1,4 +1,4 @@
-"""How good P(click) is on held-out rows, beside what two smoothed rates say."""
+"""P(click) of held-out rows, beside what two smoothed rates say. `genrec.evaluation.clicks` measures both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.calibration import auc, expected_calibration_error, fit_logistic, log_loss, log_losses, to_logit
+from genrec.clicks.calibration import fit_logistic, to_logit
 from genrec.clicks.histories import spans
 from genrec.clicks.labels import Rows, event_labels, labelled
 from genrec.clicks.scorer import ClickScorer
@@ -36,35 +36,6 @@ class Predictions:
     rows: Rows
     systems: dict[str, FloatArray]
     record: dict[str, Any]
-
-
-def evaluate_clicks(
-    interactions: Interactions,
-    items: Sequence[Item],
-    vectors: Vectors,
-    settings: Settings,
-    split: str = "temporal",
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """AUC, log-loss and calibration error of `genrec` and of the baseline, and their differences.
-
-    The differences (genrec minus baseline) have 95 % intervals of a bootstrap over users, paired: both systems are
-    measured on the same resampled users. Raises DataError where too little is held out.
-    """
-    predictions = predict_held_out(interactions, items, vectors, settings, split, seed=seed, progress=progress)
-    rows, systems = predictions.rows, predictions.systems
-    return {
-        "systems": {name: _measures(rows.label, p) for name, p in systems.items()},
-        "differences": _differences(rows, systems["genrec"], systems[BASELINE], resamples, seed),
-        "rows": len(rows),
-        "users": len(np.unique(rows.user)),
-        "split": split,
-        "definition": DEFINITION,
-        "fitted": predictions.record,
-    }
 
 
 def predict_held_out(
@@ -134,41 +105,3 @@ def _user_rate(log: Interactions, rows: Rows, liked: float, base: float, newest:
     start = np.maximum(start, end - newest)
     rate: FloatArray = (total[end] - total[start] + _PRIOR * base) / (end - start + _PRIOR)
     return rate
-
-
-def _measures(labels: FloatArray, p: FloatArray) -> dict[str, float]:
-    return {
-        "auc": round(auc(labels, p), 6),
-        "log_loss": round(log_loss(labels, p), 6),
-        "calibration_error": round(expected_calibration_error(labels, p), 6),
-    }
-
-
-def _differences(rows: Rows, p: FloatArray, baseline: FloatArray, resamples: int, seed: int) -> dict[str, Any]:
-    users, of_row = np.unique(rows.user, return_inverse=True)
-    generator = np.random.default_rng(seed)
-    losses = log_losses(rows.label, p) - log_losses(rows.label, baseline)
-    orders = [np.argsort(system, kind="stable") for system in (p, baseline)]
-    drawn = np.empty((resamples, 2))
-    for resample in range(resamples):
-        weight = np.bincount(generator.integers(0, len(users), len(users)), minlength=len(users))[of_row]
-        ours, theirs = (
-            _weighted_auc(rows.label[order], system[order], weight[order])
-            for order, system in zip(orders, (p, baseline), strict=True)
-        )
-        drawn[resample] = ours - theirs, np.average(losses, weights=weight)
-    means = auc(rows.label, p) - auc(rows.label, baseline), float(losses.mean())
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    return {
-        name: {"mean": round(means[i], 6), "low": round(float(low[i]), 6), "high": round(float(high[i]), 6)}
-        for i, name in enumerate(("auc", "log_loss"))
-    }
-
-
-def _weighted_auc(label: FloatArray, p: FloatArray, weight: npt.NDArray[np.int64]) -> float:
-    """AUC of rows sorted by p, each counted `weight` times; ties count one half."""
-    starts = np.flatnonzero(np.r_[True, p[1:] != p[:-1]])
-    positive, negative = np.add.reduceat(weight * label, starts), np.add.reduceat(weight * (1 - label), starts)
-    below = np.cumsum(negative) - negative
-    pairs = positive.sum() * negative.sum()
-    return float((positive * (below + 0.5 * negative)).sum() / pairs) if pairs else float("nan")
