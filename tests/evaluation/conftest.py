@@ -23,8 +23,14 @@ def rated_chain():
             yield Event(f"u{user}", f"i{item}", 1000.0 * step + user, "rating", value)
 
 
+@pytest.fixture(scope="session")
+def shared_fits(tmp_path_factory):
+    """Where evaluations of the same log find what another test fitted."""
+    return tmp_path_factory.mktemp("fits")
+
+
 @pytest.fixture
-def workspace(tmp_path, tiny_tokenizer_folder):
+def workspace(tmp_path, tiny_tokenizer_folder, shared_fits):
     """Imported, not fitted; its settings need no download."""
     model = tmp_path / "model"
     shutil.copytree(tiny_tokenizer_folder, model)
@@ -47,4 +53,6 @@ def workspace(tmp_path, tiny_tokenizer_folder):
         candidates = 6
         """
     )
+    (made.root / "cache").mkdir()
+    (made.root / "cache" / "fits").symlink_to(shared_fits)
     return made

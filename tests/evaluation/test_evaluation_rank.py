@@ -89,6 +89,7 @@ def test_nothing_is_fitted_on_or_told_about_what_is_to_be_found(evaluate, worksp
         return histories[-1][1]
 
     monkeypatch.setattr(Walk, "history", watched)
+    (workspace.root / "cache" / "fits").unlink()
     evaluate(split, limit=None)
     with SqliteStore(workspace.database) as store:
         expected = by_name(split, store.interactions())
@@ -105,7 +106,8 @@ def test_leaves_no_exposures_behind(evaluate):
     assert evaluate.exposures == []
 
 
-def test_a_second_run_neither_fits_nor_loads_and_finds_the_same(evaluate):
+def test_a_second_run_neither_fits_nor_loads_and_finds_the_same(evaluate, workspace):
+    (workspace.root / "cache" / "fits").unlink()
     first = evaluate()
     second = evaluate()
     assert len(evaluate.models) == 1
