@@ -114,6 +114,17 @@ def test_scores_of_given_items_are_those_of_the_list(blend: Blend) -> None:
     assert given.tolist() == [listed["e"], 0.0, listed["a"]]
 
 
+def test_no_more_items_are_looked_up_than_wanted(blend: Blend) -> None:
+    asked: list[str] = []
+
+    def counting(item_ids: Sequence[str]) -> list[Item]:
+        asked.extend(item_ids)
+        return lookup(item_ids)
+
+    blend.candidates(seen("a", "c"), 2, now=0.0, items=counting, allow_sponsored=True)
+    assert asked == ["d", "b"]
+
+
 def test_without_parts_it_is_popularity() -> None:
     blend = Blend({}, {}, IDS, np.array([1, 5, 2, 0, 9], dtype=np.float32))
     assert chosen(blend, seen("a")) == ["e", "b", "c"]

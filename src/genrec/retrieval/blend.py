@@ -161,14 +161,19 @@ class Blend:
     def _best(
         self, scores: Scores, k: int, reasons: Mapping[int, str], items: ItemLookup
     ) -> Iterator[tuple[int, Item | None]]:
-        """All positions, best first, found in growing pieces; with the item where it has no reason to be dropped."""
-        done, size = 0, k + len(reasons)
+        """All positions, best first, in growing pieces; with the item where it has no reason to be dropped.
+
+        A piece ends where it has as many items as are wanted, so that few are looked up in vain.
+        """
+        done, wanted = 0, k
         while k and done < len(scores):
-            positions = top_k(scores, size)[done:]
-            free = [int(position) for position in positions if int(position) not in reasons]
+            positions = top_k(scores, done + wanted + len(reasons))[done:].tolist()
+            free = [position for position in positions if position not in reasons][:wanted]
+            if len(free) == wanted:
+                positions = positions[: positions.index(free[-1]) + 1]
             found = dict(zip(free, items([self.item_ids[position] for position in free]), strict=True))
-            yield from ((int(position), found.get(int(position))) for position in positions)
-            done, size = size, 2 * size
+            yield from ((position, found.get(position)) for position in positions)
+            done, wanted = done + len(positions), 2 * wanted
 
 
 def retriever_class(name: str) -> type[Retriever]:
