@@ -100,13 +100,13 @@ class Blend:
         chosen: list[tuple[int, Item]] = []
         passed_over: list[DroppedItem] = []
         for position, item in self._best(scores, k, reasons, items):
-            if len(chosen) == k:
-                break
             reason = reasons.get(position) or _refusal(item, allow_sponsored, where)
             if reason:
                 passed_over.append(DroppedItem(self.item_ids[position], reason))
             elif item:
                 chosen.append((position, item))
+                if len(chosen) == k:
+                    break
         proposals = {name: (part[0], set(_positive(part[0], k).tolist())) for name, part in raw.items()}
         return Candidates(
             tuple(
