@@ -23,6 +23,7 @@ from genrec.settings import Settings
 
 KEEP = 4
 _PARTS = ("retrieval", "clicks", "fusion")
+_CODE = ("retrieval/*.py", "clicks/*.py", "fit.py", "fusion.py", "checks.py", "encoder.py", "data/splits.py")
 
 
 def fitted_on(
@@ -38,7 +39,7 @@ def fitted_on(
 ) -> Fitted:
     """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
 
-    The key covers data, split, settings and genrec's own code, so a change of any of them fits anew. The last few are
+    The key covers data, split, settings and the code that fits, so a change of any of them fits anew. The last few are
     kept in `cache_folder`.
     """
     fits = cache_folder / "fits"
@@ -75,6 +76,7 @@ def _key(train: Interactions, settings: Settings, split: str, data: str, encoder
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     given = None if encoder is None else encoder.name
     digest = hashlib.sha256(json.dumps([data, split, len(train), chosen, given], sort_keys=True).encode())
-    for file in sorted(Path(genrec.__file__).parent.rglob("*.py")):
+    package = Path(genrec.__file__).parent
+    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:24]
