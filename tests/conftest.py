@@ -9,10 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from support import Served, genrec
+
+# On a busy machine an example may take long without being wrong.
+settings.register_profile("genrec", deadline=None)
+settings.load_profile("genrec")
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -46,17 +52,6 @@ def tiny_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Served:
-    """A running `genrec serve`."""
-
-    base: str
-    key: str
-    workspace: Path
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
 @pytest.fixture(scope="session")
 def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fitted workspace of MovieLens-100k, by the commands a user would type. Tests must not change it."""
@@ -64,14 +59,6 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     genrec(["data", "import", "recbole", "--path", "ml-100k", "--workspace", str(folder)])
     genrec(["fit", "--workspace", str(folder), "--no-tune"])
     return folder
-
-
-def genrec(arguments: list[str], check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own."""
-    command = [sys.executable, "-m", "genrec.cli.main", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done
 
 
 @pytest.fixture(scope="session")

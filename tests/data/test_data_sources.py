@@ -41,7 +41,7 @@ def test_movielens_100k(tmp_path):
         Item("242", "Misérables, Les", {"year": "1995", "genres": ("Comedy", "Thriller")}),
         Item("302", "unknown"),
     ]
-    assert events == [("196", "242", 881250949.0, 3.0, None), ("186", "302", 891717742.0, 5.0, None)]
+    assert events == [("196", "242", 881250949.0, 3.0, "watch"), ("186", "302", 891717742.0, 5.0, "watch")]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
@@ -51,7 +51,7 @@ def test_movielens_1m_and_10m(tmp_path, encoding):
     (tmp_path / "movies.dat").write_bytes(text.encode(encoding))
     items, events = read(MovieLens(tmp_path))
     assert items[0] == Item("122", "Amélie: or (not)", {"year": "2001", "genres": ("Comedy", "Romance")})
-    assert events == [("1", "122", 838985046.0, 4.5, None)]
+    assert events == [("1", "122", 838985046.0, 4.5, "watch")]
 
 
 def test_movielens_csv(tmp_path):
@@ -64,7 +64,7 @@ def test_movielens_csv(tmp_path):
         Item("11", "American President, The", {"year": "1995", "genres": ("Comedy", "Drama")}),
         Item("12", "Babylon 5"),
     ]
-    assert events == [("1", "11", 964982703.0, 4.0, None)]
+    assert events == [("1", "11", 964982703.0, 4.0, "watch")]
 
 
 def test_recbole(tmp_path):
@@ -75,7 +75,7 @@ def test_recbole(tmp_path):
     )
     items, events = read(RecBole(tmp_path))
     assert items == [Item("1", 'Toy "Story"', {"year": "1995", "genres": ("Animation", "Children's"), "price": "9.5"})]
-    assert events == [("7", "1", 88.0, 3.0, None)]
+    assert events == [("7", "1", 88.0, 3.0, "watch")]
 
 
 def test_recbole_without_items(tmp_path):

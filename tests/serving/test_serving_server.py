@@ -12,8 +12,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from conftest import Served
 from genrec.data.sqlite import SqliteStore
+from support import Served
 
 pytestmark = pytest.mark.model
 

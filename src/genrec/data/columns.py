@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -36,10 +37,16 @@ _EXPECTED = {
 
 
 def events(
-    file: str, chunks: Iterable[Chunk], bad: BadRows, *, timestamp_unit: TimestampUnit = "s"
+    file: str,
+    chunks: Iterable[Chunk],
+    bad: BadRows,
+    *,
+    timestamp_unit: TimestampUnit = "s",
+    event_type: str | None = None,
 ) -> Iterator[EventBatch]:
     """Chunks with the columns user_id, item_id, timestamp and perhaps others of `EVENT_COLUMNS` become event batches.
 
+    `event_type` is the type of all events of a source that has no such column but knows what people did.
     DataError for a missing column, a column of a wrong type, no rows at all, or timestamps in a finer unit than said.
     """
     rows = 0
@@ -48,7 +55,10 @@ def events(
             continue
         rows += len(chunk.line)
         _require(chunk, ("user_id", "item_id", "timestamp"))
-        yield _event_batch(chunk, bad, timestamp_unit)
+        batch = _event_batch(chunk, bad, timestamp_unit)
+        if event_type is not None and batch.event_type is None:
+            batch = replace(batch, event_type=pa.repeat(event_type, len(batch.timestamp)))
+        yield batch
     if not rows and not bad.count:
         raise DataError(f"{file} has no rows; expected events", "check that the right file was given")
 

@@ -86,7 +86,7 @@ class MovieLens:
             encoding=form.encoding or "ascii",
             quoted=form.quoted,
         )
-        return columns.events(form.log, map(_renamed, chunks), bad)
+        return columns.events(form.log, map(_renamed, chunks), bad, event_type="watch")
 
     def _form(self) -> _Form:
         for form in _FORMS:

@@ -48,7 +48,17 @@ class RecBole:
     def events(self, bad: BadRows) -> Iterator[EventBatch]:
         """See `Source.events`."""
         chunks = read_delimited(self._interactions(), bad, delimiter="\t", quoted=False)
-        return columns.events(self.name, map(_typed, chunks), bad, timestamp_unit=self.timestamp_unit)
+        return columns.events(
+            self.name, map(_typed, chunks), bad, timestamp_unit=self.timestamp_unit, event_type=self._event_type()
+        )
+
+    def _event_type(self) -> str | None:
+        """What people did: RecBole has no column for it, but films are named as such."""
+        path = self._item_file()
+        if not path.is_file():
+            return None
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return "watch" if "movie_title:" in file.readline() else None
 
     def _interactions(self) -> Path:
         found = sorted(self.folder.glob("*.inter"))
