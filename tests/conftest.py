@@ -57,7 +57,7 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fitted workspace of MovieLens-100k, by the commands a user would type. Tests must not change it."""
     folder = tmp_path_factory.mktemp("movielens")
     genrec(["data", "import", "recbole", "--path", "ml-100k", "--workspace", str(folder)])
-    genrec(["fit", "--workspace", str(folder), "--no-tune"])
+    genrec(["fit", "--workspace", str(folder), "--no-tune", "--llm-slates", "4"])
     return folder
 
 

@@ -182,6 +182,6 @@ def test_the_command_fits_and_says_how(workspace, capsys):
 
     workspace.settings_file.write_text('[encoder]\nname = "hashing"\n')
     with pytest.raises(SystemExit) as end:
-        main(["fit", "--workspace", str(workspace.root), "--no-tune", "--json", "-"])
+        main(["fit", "--workspace", str(workspace.root), "--no-tune", "--llm-slates", "0", "--json", "-"])
     assert end.value.code == 0
     assert json.loads(capsys.readouterr().out)["events"] == len(events())

@@ -17,7 +17,8 @@ from genrec import __version__
 from genrec.checks import prune
 from genrec.clicks.labels import event_labels
 from genrec.clicks.scorer import ClickScorer
-from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
+from genrec.data.splits import temporal
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Candidates, History, Item
@@ -31,6 +32,9 @@ from genrec.workspace import Workspace
 
 MAX_USERS = 1000
 """Users whose next liked item teaches the fusion, drawn with a fixed seed."""
+
+MIN_TEMPORAL_USERS = 50
+"""With fewer test users a temporal split chooses by chance."""
 
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
@@ -83,6 +87,7 @@ def fit_workspace(
         settings,
         encoder=encoder,
         cache_folder=workspace.root / "cache",
+        split=_validation_kind(interactions),
         exposures=exposures,
         llm_scores=llm_scores,
         tune=tune,
@@ -146,6 +151,17 @@ def fit_log(
             "fusion": {**asdict(fusion), **measured},
         },
     )
+
+
+def _validation_kind(interactions: Interactions) -> str:
+    """The split on which the retrievers choose: temporal, as serving is, where times and users allow."""
+    if float(interactions.timestamp.min(initial=np.inf)) < EARLIEST_CLOCK:
+        return "leave-one-out"
+    try:
+        users = len(temporal(interactions).users)
+    except DataError:
+        users = 0
+    return "temporal" if users >= MIN_TEMPORAL_USERS else "leave-one-out"
 
 
 @dataclass(frozen=True, eq=False)

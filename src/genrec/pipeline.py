@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -80,6 +82,7 @@ class _Slate:
     candidates: Candidates
     p_click: FloatArray | None
     retriever: str
+    now: float
 
 
 class Recommender:
@@ -198,7 +201,7 @@ class Recommender:
             outcome = self._decide(request, policy, slate, ranking, fallback)
         answer = self._answer(request, policy, slate, outcome, ranking, clock)
         if request.log_exposure and request.user_id is not None:
-            await asyncio.to_thread(self._log, answer)
+            await asyncio.to_thread(self._log, answer, slate.now)
         for line in answer.items[len(sent) :]:
             yield line
         yield answer
@@ -257,14 +260,14 @@ class Recommender:
             if request.candidate_ids is not None:
                 retriever = "caller"
         if not pool.items:
-            return _Slate(history, pool, None, retriever)
+            return _Slate(history, pool, None, retriever, now)
         with clock("clicks"):
             items = [candidate.item for candidate in pool.items]
             p_click = None if self.clicks is None else self.clicks.score(history, items, now=now)
         if request.candidate_ids is None:
             size = max(self.settings.retrieval.candidates, request.k)
             pool, p_click = prune(pool, p_click, self.fusion, size)
-        return _Slate(history, pool, p_click, retriever)
+        return _Slate(history, pool, p_click, retriever, now)
 
     def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
         if request.candidate_ids is not None:
@@ -346,14 +349,15 @@ class Recommender:
             ),
         )
 
-    def _log(self, answer: Recommendation) -> None:
+    def _log(self, answer: Recommendation, now: float) -> None:
         template = answer.provenance.template
         self.store.log_exposure(
             Exposure(
                 request_id=answer.request_id,
                 user_id=answer.user_id,
                 item_ids=tuple(line.item.id for line in answer.items),
-                timestamp=time.time(),
+                # In the clock of the log, and behind what the user did last: clicks on the list come after it.
+                timestamp=math.nextafter(now, math.inf),
                 template_id=template.id if template else None,
                 template_version=template.version if template else None,
                 template_hash=template.hash if template else None,
@@ -375,19 +379,40 @@ def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
 async def read_slates(
     ranker: Ranker,
     slates: Sequence[tuple[History, Candidates]],
-    seed: int,
+    settings: Settings,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[FloatArray | None]:
-    """What the ranker says of each slate, as `checks.llm_scores` has it: what the fusion weights are learned on."""
-    found: list[FloatArray | None] = []
-    for number, (history, candidates) in enumerate(slates):
+    """What the ranker says of slates, as `checks.llm_scores` has it: the weight of the model is learned on this.
+
+    It reads the first `settings.checks.llm_slates` of them; for the others the list has None.
+    """
+    count = min(settings.checks.llm_slates, len(slates))
+    found: list[FloatArray | None] = [None] * len(slates)
+    for number, (history, candidates) in enumerate(slates[:count]):
+        ranking = await ranker.rank(RankingTask(history, candidates, seed=settings.ranking.seed))
+        found[number] = llm_scores(ranking, candidates)
         if progress:
-            progress("slates read by the language model", number, len(slates))
-        ranking = await ranker.rank(RankingTask(history, candidates, seed=seed))
-        found.append(llm_scores(ranking, candidates))
-    if progress:
-        progress("slates read by the language model", len(slates), len(slates))
+            progress("slates read by the language model", number + 1, count)
     return found
+
+
+def slate_reader(
+    settings: Settings, progress: Callable[[str, int, int], None] | None = None
+) -> Callable[[Sequence[tuple[History, Candidates]]], Coroutine[Any, Any, list[FloatArray | None]]] | None:
+    """Reads validation slates with the model of the settings; None where the settings or the installation have none."""
+    if not settings.checks.llm_slates or importlib.util.find_spec(settings.model.engine) is None:
+        return None
+
+    async def read(slates: Sequence[tuple[History, Candidates]]) -> list[FloatArray | None]:
+        from genrec.llm.loading import load
+
+        model = await load(settings.model)
+        try:
+            return await read_slates(ranker_for(model, settings), slates, settings, progress)
+        finally:
+            await model.close()
+
+    return read
 
 
 class _Clock:

@@ -136,7 +136,7 @@ def test_failures_of_the_model_are_counted_and_total_failure_is_an_error(evaluat
     assert result["fallbacks"] == {"engine": 3}
     assert result["validity"]["rankings"] == 7
     assert "3 of 10 requests were answered without the language model" in result["warnings"]
-    with pytest.raises(ModelError, match="ranked no slate"):
+    with pytest.raises(ModelError, match="the scripted model failed"):
         evaluate("leave-one-out", model_options={"fail_at": 0})
 
 

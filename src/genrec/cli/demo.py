@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +19,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from genrec.cli.console import console, out
+from genrec.cli.console import console, out, progress, reporter
 from genrec.errors import GenrecError, ModelError
 from genrec.workspace import PARTS, Workspace
 
@@ -56,23 +59,31 @@ def prepare(folder: Path) -> Workspace:
     """Fetch, import, fit: each only if it is not done yet."""
     from genrec.fit import fit_workspace
     from genrec.models import resolve
+    from genrec.pipeline import slate_reader
     from genrec.settings import Settings
 
     for name in ("ml-100k", "smollm2-135m", "minilm-l6"):
-        step(f"fetching {name}", lambda name=name: resolve(name))
+        step(f"fetching {name}", partial(resolve, name))
     workspace = Workspace.create(folder)
     if not workspace.database.is_file():
         step("importing 100,000 ratings", lambda: _import(workspace))
     if set(workspace.versions()) != set(PARTS):
         settings = Settings.load(workspace.settings_file)
-        step("fitting retrievers, click scorer and fusion", lambda: fit_workspace(workspace, settings))
+        with progress() as bars:
+            told = reporter(bars)
+            read = slate_reader(settings, told)
+            step(
+                "fitting retrievers, click scorer and fusion",
+                lambda: fit_workspace(workspace, settings, llm_scores=read, progress=told),
+                spinner=False,
+            )
     return workspace
 
 
-def step(name: str, work: Any) -> Any:
-    """Does one step under a spinner, and says how long it took."""
+def step(name: str, work: Callable[[], Any], spinner: bool = True) -> Any:
+    """Does one step, under a spinner where it has no bars of its own, and says how long it took."""
     start = time.monotonic()
-    with console.status(name):
+    with console.status(name) if spinner else nullcontext():
         result = work()
     console.print(f"[green]done[/] {name} [dim]{time.monotonic() - start:.0f} s[/]")
     return result

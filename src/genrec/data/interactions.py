@@ -15,6 +15,9 @@ IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
+EARLIEST_CLOCK = 1e8
+"""Smaller timestamps (before March 1973) are positions in a sequence, not seconds since the epoch."""
+
 
 @dataclass(frozen=True, eq=False)
 class Interactions:

@@ -16,7 +16,7 @@ from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress
 from genrec.errors import WorkspaceError
-from genrec.fit import Fitted, fit_log
+from genrec.fit import Fitted, ReadSlates, fit_log
 from genrec.fusion import Fusion
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
@@ -34,23 +34,35 @@ def fitted_on(
     *,
     data: str,
     cache_folder: Path,
+    llm_scores: ReadSlates | None = None,
+    reader: str = "",
     encoder: Encoder | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
 
-    The key covers data, split, settings and the code that fits, so a change of any of them fits anew. The last few are
-    kept in `cache_folder`.
+    `llm_scores` (see `fit_log`) is what `reader` names: model, template, and how they are used.
+    The key covers data, split, settings, reader and the code that fits, so a change of any of them fits anew. The last
+    few are kept in `cache_folder`.
     """
     fits = cache_folder / "fits"
-    folder = fits / _key(train, settings, split, data, encoder)
+    folder = fits / _key(train, settings, split, f"{data} {reader}", encoder)
     try:
         found = _load(folder)
         os.utime(folder)
         return found
     except (OSError, ValueError, WorkspaceError):
         shutil.rmtree(folder, ignore_errors=True)
-    fitted = fit_log(train, items, settings, encoder=encoder, cache_folder=cache_folder, split=split, progress=progress)
+    fitted = fit_log(
+        train,
+        items,
+        settings,
+        encoder=encoder,
+        cache_folder=cache_folder,
+        split=split,
+        llm_scores=llm_scores,
+        progress=progress,
+    )
     staging = fits / f".{folder.name}.{uuid.uuid4().hex[:6]}"
     try:
         parts = {name: staging / name for name in _PARTS}

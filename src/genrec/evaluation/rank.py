@@ -23,7 +23,7 @@ from genrec.evaluation.tables import Table, definitions, ranking_table
 from genrec.evaluation.walk import Answer, Walk
 from genrec.fit import Fitted
 from genrec.llm.base import LanguageModel
-from genrec.pipeline import ranker_for
+from genrec.pipeline import ranker_for, read_slates
 from genrec.ranking.base import Ranker
 from genrec.settings import Settings
 
@@ -84,6 +84,8 @@ def evaluate_rank(
                 split,
                 data=store.fingerprint(),
                 cache_folder=cache_folder,
+                llm_scores=lambda slates: runner.run(read_slates(ranker, slates, settings, progress)),
+                reader=f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {settings.checks.llm_slates}",
                 encoder=encoder,
                 progress=progress,
             )

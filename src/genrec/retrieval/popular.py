@@ -8,14 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.files import read_tensors, write_tensors
 
 _DAY = 86_400.0
-_EARLIEST_CLOCK = 1e8
-"""Smaller timestamps (before March 1973) are positions in a sequence, not seconds since the epoch."""
 
 
 class Fitted:
@@ -79,6 +77,6 @@ class Fitted:
 def _window(timestamps: FloatArray, seconds: float, share: float) -> tuple[float, float]:
     """Where the window starts, and its length (at least 1), in the log's unit."""
     newest = float(timestamps.max())
-    positions = float(timestamps.min()) < _EARLIEST_CLOCK
+    positions = float(timestamps.min()) < EARLIEST_CLOCK
     start = float(np.quantile(timestamps, 1 - share)) if positions else newest - seconds
     return start, max(newest - start, 1.0)
