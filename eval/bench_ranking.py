@@ -66,8 +66,8 @@ def slates(workspace: Path, count: int) -> list[tuple[Any, Any, Any]]:
 def genrec_ranker(name: str, work: list[tuple[Any, Any, Any]], warm: bool) -> Iterator[Measured]:
     """A ranker of genrec on vLLM in this process."""
     from genrec.llm.loading import load
-    from genrec.pipeline import ranker_for
     from genrec.ranking.base import RankingTask
+    from genrec.ranking.loading import ranker_for
     from genrec.settings import Settings
 
     settings = Settings.load(None, {"ranking": {"ranker": name}})

@@ -16,7 +16,7 @@ LAYERS = [
     {"data", "prompting", "llm", "encoder", "models"},
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion", "learning"},
-    {"fit"},
+    {"fit", "reading"},
     {"pipeline"},
     {"evaluation", "serving"},
     {"doctor"},

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genrec.checks import Outcome, apply_policy, llm_scores, prune
+from genrec.checks import Outcome, apply_policy, prune
 from genrec.clicks.scorer import ClickScorer
 from genrec.conditions import Condition, matches
 from genrec.data.interactions import FloatArray
@@ -34,6 +33,7 @@ from genrec.errors import GuardError, ModelError, TemplateError
 from genrec.fusion import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
+from genrec.ranking.loading import ranker_for
 from genrec.retrieval.blend import Blend
 from genrec.settings import Policy, Settings
 from genrec.workspace import Workspace
@@ -363,56 +363,6 @@ class Recommender:
                 template_hash=template.hash if template else None,
             )
         )
-
-
-def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
-    """The ranker of the settings on this model, with the model's own tokenizer and the library's template."""
-    from genrec.models import resolve
-    from genrec.prompting.library import TemplateLibrary
-    from genrec.prompting.tokenizer import load_tokenizer
-    from genrec.ranking.loading import load_ranker
-
-    tokenizer = load_tokenizer(resolve(settings.model.name))
-    return load_ranker(settings.ranking, model, tokenizer, TemplateLibrary(settings.prompts.folder))
-
-
-async def read_slates(
-    ranker: Ranker,
-    slates: Sequence[tuple[History, Candidates]],
-    settings: Settings,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> list[FloatArray | None]:
-    """What the ranker says of slates, as `checks.llm_scores` has it: the weight of the model is learned on this.
-
-    It reads the first `settings.checks.llm_slates` of them; for the others the list has None.
-    """
-    count = min(settings.checks.llm_slates, len(slates))
-    found: list[FloatArray | None] = [None] * len(slates)
-    for number, (history, candidates) in enumerate(slates[:count]):
-        ranking = await ranker.rank(RankingTask(history, candidates, seed=settings.ranking.seed))
-        found[number] = llm_scores(ranking, candidates)
-        if progress:
-            progress("slates read by the language model", number + 1, count)
-    return found
-
-
-def slate_reader(
-    settings: Settings, progress: Callable[[str, int, int], None] | None = None
-) -> Callable[[Sequence[tuple[History, Candidates]]], Coroutine[Any, Any, list[FloatArray | None]]] | None:
-    """Reads validation slates with the model of the settings; None where the settings or the installation have none."""
-    if not settings.checks.llm_slates or importlib.util.find_spec(settings.model.engine) is None:
-        return None
-
-    async def read(slates: Sequence[tuple[History, Candidates]]) -> list[FloatArray | None]:
-        from genrec.llm.loading import load
-
-        model = await load(settings.model)
-        try:
-            return await read_slates(ranker_for(model, settings), slates, settings, progress)
-        finally:
-            await model.close()
-
-    return read
 
 
 class _Clock:

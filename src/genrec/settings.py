@@ -24,7 +24,7 @@ class ModelSettings(_Section):
     name: str = "smollm2-135m"
     """A known name (see `genrec data fetch --list`), a local folder, or a hub name."""
     adapter: str | None = None
-    """Name of an adapter of the workspace, or a folder."""
+    """Folder of a LoRA adapter (PEFT, safetensors); merged into the model once, when it is loaded."""
     engine: Literal["vllm", "transformers", "openai"] = "vllm"
     """`openai` talks to a server at `base_url`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

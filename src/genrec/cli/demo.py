@@ -59,7 +59,7 @@ def prepare(folder: Path) -> Workspace:
     """Fetch, import, fit: each only if it is not done yet."""
     from genrec.fit import fit_workspace
     from genrec.models import resolve
-    from genrec.pipeline import slate_reader
+    from genrec.reading import slate_reader
     from genrec.settings import Settings
 
     for name in ("ml-100k", "smollm2-135m", "minilm-l6"):

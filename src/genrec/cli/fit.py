@@ -28,7 +28,7 @@ def fit(
     """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
     from genrec.cli.console import console, progress, reporter, write_json
     from genrec.fit import fit_workspace
-    from genrec.pipeline import slate_reader
+    from genrec.reading import slate_reader
 
     place, settings = options.open_workspace(
         workspace, model=model, engine=engine, ranker=ranker, template=template, checks={"llm_slates": llm_slates}

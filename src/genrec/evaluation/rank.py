@@ -23,8 +23,9 @@ from genrec.evaluation.tables import Table, definitions, ranking_table
 from genrec.evaluation.walk import Answer, Walk
 from genrec.fit import Fitted
 from genrec.llm.base import LanguageModel
-from genrec.pipeline import ranker_for, read_slates
 from genrec.ranking.base import Ranker
+from genrec.ranking.loading import ranker_for
+from genrec.reading import read_slates
 from genrec.settings import Settings
 
 COLUMNS = (("ndcg", 10), ("hr", 10), ("mrr", 10))

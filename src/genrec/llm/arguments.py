@@ -10,6 +10,7 @@ from typing import Any
 
 from genrec.errors import ModelError
 from genrec.llm import hardware
+from genrec.llm.merging import weights
 from genrec.models import resolve
 from genrec.settings import ModelSettings
 
@@ -34,8 +35,11 @@ def set_environment(device: hardware.Device, offline: bool) -> None:
 def engine_arguments(
     settings: ModelSettings, device: hardware.Device, *, adapter_path: Path | None = None
 ) -> dict[str, Any]:
-    """Arguments of vLLM's engine by their Python names, the same for the server and offline."""
-    folder = resolve(settings.name)
+    """Arguments of vLLM's engine by their Python names, the same for the server and offline.
+
+    The adapter of the settings is merged; `adapter_path` is one that stays apart.
+    """
+    folder = weights(settings) if adapter_path is None else resolve(settings.name)
     arguments: dict[str, Any] = {
         "model": str(folder),
         "dtype": hardware.dtype(settings.dtype, device),

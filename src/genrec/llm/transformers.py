@@ -14,11 +14,11 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
-from genrec.errors import MissingExtraError, ModelError
+from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.base import LabelChoice, LogProbs
 from genrec.llm.checks import check_generate, check_read, draw, generator
-from genrec.models import resolve
+from genrec.llm.merging import weights
 from genrec.settings import ModelSettings
 
 BATCH_TOKENS = 32_768
@@ -143,11 +143,8 @@ def _load(settings: ModelSettings, adapter_path: Path | None) -> TransformersMod
     device = hardware.device()
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            resolve(settings.name), dtype=hardware.dtype(settings.dtype, device)
-        )
-        if adapter_path is not None:
-            model = _merged(model, adapter_path)
+        chosen = settings if adapter_path is None else settings.model_copy(update={"adapter": str(adapter_path)})
+        model = AutoModelForCausalLM.from_pretrained(weights(chosen), dtype=hardware.dtype(settings.dtype, device))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(
             f"transformers could not load {settings.name!r} ({type(error).__name__})",
@@ -155,16 +152,6 @@ def _load(settings: ModelSettings, adapter_path: Path | None) -> TransformersMod
         ) from error
     context = min(settings.context, getattr(model.config, "max_position_embeddings", settings.context))
     return TransformersModel(model.to(device), settings.name, context, settings.adapter)
-
-
-def _merged(model: Any, adapter: Path) -> Any:
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise MissingExtraError(
-            "adapters need peft", "install it with: pip install 'genrec[cpu]' (or [gpu])"
-        ) from error
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
 def _shared_length(prompts: Sequence[Sequence[int]]) -> int:

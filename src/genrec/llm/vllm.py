@@ -132,10 +132,12 @@ class _VllmModel(ABC):
 class VllmServed(_VllmModel):
     """On the engine of a running vLLM server, which stays the owner."""
 
-    def __init__(self, engine_client: EngineClient, name: str, *, lora: LoRARequest | None = None) -> None:
+    def __init__(
+        self, engine_client: EngineClient, name: str, *, adapter: str | None = None, lora: LoRARequest | None = None
+    ) -> None:
         config = engine_client.vllm_config
         super().__init__(
-            name, config.model_config.max_model_len, config.cache_config.block_size, lora.lora_name if lora else None
+            name, config.model_config.max_model_len, config.cache_config.block_size, lora.lora_name if lora else adapter
         )
         self._client = engine_client
         self._lora = lora
@@ -183,7 +185,9 @@ class _Job:
 class VllmOffline(_VllmModel):
     """Owns an engine that steps in one thread; requests of all callers are batched continuously."""
 
-    def __init__(self, arguments: dict[str, Any], name: str, *, lora: LoRARequest | None = None) -> None:
+    def __init__(
+        self, arguments: dict[str, Any], name: str, *, adapter: str | None = None, lora: LoRARequest | None = None
+    ) -> None:
         """Loads the model (tens of seconds). `arguments` are those of `engine_arguments`. Raises ModelError."""
         self._lora = lora
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -202,7 +206,7 @@ class VllmOffline(_VllmModel):
                 f"vLLM could not load the model ({type(error).__name__}: {said})",
                 "look at `genrec doctor`; set VLLM_LOGGING_LEVEL=INFO for vLLM's own account",
             ) from error
-        super().__init__(name, context, block, lora.lora_name if lora else None)
+        super().__init__(name, context, block, lora.lora_name if lora else adapter)
 
     async def close(self) -> None:
         """Stops the thread and frees the engine."""
@@ -294,7 +298,7 @@ async def load(settings: ModelSettings, *, adapter_path: Path | None = None) -> 
         from vllm.lora.request import LoRARequest
 
         lora = LoRARequest(settings.adapter or adapter_path.name, 1, str(adapter_path))
-    return await asyncio.to_thread(VllmOffline, arguments, settings.name, lora=lora)
+    return await asyncio.to_thread(VllmOffline, arguments, settings.name, adapter=settings.adapter, lora=lora)
 
 
 _HINT_LOG = "look at the engine's log (VLLM_LOGGING_LEVEL=INFO), and restart it"

@@ -8,11 +8,13 @@ from typing import cast
 
 from genrec.errors import NotFoundError
 from genrec.llm.base import LanguageModel
+from genrec.models import resolve
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template
+from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import Ranker
-from genrec.settings import RankingSettings
+from genrec.settings import RankingSettings, Settings
 
 READS = {"yes_no": ("pointwise",), "ranking": ("listwise", "single_pass")}
 """Rankers that read each kind of output, the one to prefer first."""
@@ -39,6 +41,12 @@ def load_ranker(
     factory = cast(RankerFactory, module.Ranker)
     template = library.get(settings.template or module.Ranker.default_template)
     return factory(model, template, tokenizer, settings)
+
+
+def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
+    """The ranker of the settings on this model, with the model's own tokenizer and the library's template."""
+    tokenizer = load_tokenizer(resolve(settings.model.name))
+    return load_ranker(settings.ranking, model, tokenizer, TemplateLibrary(settings.prompts.folder))
 
 
 def for_template(settings: RankingSettings, template: Template) -> RankingSettings:

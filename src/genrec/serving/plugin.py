@@ -31,6 +31,6 @@ class GenrecEndpoints:
         from genrec.llm.vllm import VllmServed
 
         settings = serving_settings()
-        model = VllmServed(engine_client, settings.model.name)
+        model = VllmServed(engine_client, settings.model.name, adapter=settings.model.adapter)
         state.genrec = Live(served_workspace(), settings, model)
         await state.genrec.recommender()

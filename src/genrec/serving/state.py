@@ -9,9 +9,9 @@ from pathlib import Path
 
 from genrec.errors import NotFoundError, WorkspaceError
 from genrec.llm.base import LanguageModel
-from genrec.pipeline import Recommender, ranker_for
+from genrec.pipeline import Recommender
 from genrec.prompting.library import TemplateLibrary
-from genrec.ranking.loading import for_template
+from genrec.ranking.loading import for_template, ranker_for
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
