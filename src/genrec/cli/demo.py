@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 REQUEST = "something light and funny for tonight"
+COMEDIES = {"genres": ["Comedy"]}
 
 
 @app.command()
@@ -50,7 +51,7 @@ def demo(
         if not once:
             out.print(Rule("Your turn"))
             out.print(f"The server goes on at {base} until Ctrl-C. Try:\n", highlight=False)
-            body = json.dumps({"user_id": user, "k": 5, "where": {"class": ["Comedy"]}})
+            body = json.dumps({"user_id": user, "k": 5, "where": COMEDIES})
             out.print(f"  curl -s {base}/v1/recommendations -d '{body}'\n", markup=False, soft_wrap=True)
             server.process.wait()
 
@@ -109,7 +110,7 @@ def tour(base: str, workspace: Workspace, user: str) -> None:
         before = _get(http.post("/v1/recommendations", json={"user_id": user, "k": 10}))
         out.print(answer_table(before))
 
-        out.print(Rule("The same through the OpenAI client, with a wish"))
+        out.print(Rule("Through the OpenAI client, with a wish, comedies only"))
         out.print(f'  [dim]user:[/] "{REQUEST}"')
         out.print(Text(chat(OpenAI(base_url=f"{base}/v1", api_key="none", max_retries=0), user)))
 
@@ -133,7 +134,10 @@ def tour(base: str, workspace: Workspace, user: str) -> None:
 def chat(client: OpenAI, user: str) -> str:
     """The answer's text, through the official client."""
     answer = client.chat.completions.create(
-        model="genrec", user=user, messages=[{"role": "user", "content": REQUEST}], extra_body={"genrec": {"k": 5}}
+        model="genrec",
+        user=user,
+        messages=[{"role": "user", "content": REQUEST}],
+        extra_body={"genrec": {"k": 5, "where": COMEDIES}},
     )
     return answer.choices[0].message.content or ""
 

@@ -1,4 +1,4 @@
-"""Adapters merged into their base model, once: on a CPU a live adapter costs more than twice the time of a merged one."""
+"""Adapters merged into their base model, once: on a CPU a live adapter costs more than twice the time."""
 
 from __future__ import annotations
 
