@@ -11,7 +11,7 @@ import pytest
 
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import Event, History, HistoryEntry, Item, Recommendation, RecommendedItem
-from genrec.errors import NotFoundError
+from genrec.errors import NotFoundError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
@@ -212,6 +212,29 @@ def test_the_caller_may_bring_the_slate(store: SqliteStore, tiny_tokenizer_folde
     assert answer.provenance.retriever == "caller"
     with pytest.raises(NotFoundError):
         rec.recommend("u3", 10, candidate_ids=("i1", "no-such-item"))
+
+
+def test_blocks_and_conditions_hold_for_the_callers_slate(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+    rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16))
+    store.block("u3", ["i20"])
+    asked = {"candidate_ids": ("i20", "i21", "i22", "i23"), "exclude": ("i21",), "where": {"genres": "Comedy"}}
+    answer = rec.recommend("u3", 10, **asked)
+    assert ids(answer) == ["i23"]
+    assert {item.item_id: item.reason for item in answer.dropped} == {
+        "i20": "blocked",
+        "i21": "excluded",
+        "i22": "condition",
+    }
+
+
+def test_a_store_that_cannot_log_does_not_cost_the_answer(
+    store: SqliteStore, tiny_tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise WorkspaceError("the database is busy")
+
+    monkeypatch.setattr(store, "log_exposure", refuse)
+    assert len(recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16)).recommend("u3", 5).items) == 5
 
 
 def test_equal_requests_give_equal_answers(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:

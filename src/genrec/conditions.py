@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
 from genrec.domain import Item, MetadataValue
 
-Bounds = Mapping[str, float]
+
+class Bounds(TypedDict, total=False):
+    """Both ends belong to the range; either may be missing."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    min: float
+    max: float
+
+
 Condition = str | float | Sequence[str | float] | Bounds
-"""Equal to a value, one of several values, or {"min": a, "max": b} (both inclusive, either may be missing)."""
+"""Equal to a value, one of several values, or a range (see `Bounds`)."""
 
 
 def matches(item: Item, conditions: Mapping[str, Condition]) -> bool:
@@ -19,7 +30,7 @@ def matches(item: Item, conditions: Mapping[str, Condition]) -> bool:
 
 
 def _meets(value: MetadataValue, condition: Condition) -> bool:
-    if isinstance(condition, Mapping):
+    if isinstance(condition, dict):
         number = _number(value)
         return number is not None and condition.get("min", number) <= number <= condition.get("max", number)
     wanted = [condition] if isinstance(condition, str | int | float) else condition
@@ -29,7 +40,7 @@ def _meets(value: MetadataValue, condition: Condition) -> bool:
 
 def _key(value: str | float) -> str:
     number = _number(value)
-    return value.casefold() if number is None and isinstance(value, str) else f"{number:g}"
+    return value.casefold() if number is None and isinstance(value, str) else repr(number)
 
 
 def _number(value: MetadataValue) -> float | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+LATEST_TIMESTAMP = 1e11
+"""Seconds, the year 5138: timestamps beyond are in a finer unit, and would be the future for ever."""
+
 MetadataValue = str | float | tuple[str, ...]
 """What a metadata field may hold: text, a number, or a list of texts (genres, tags)."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from genrec.data.store import Exposure, Store
 from genrec.domain import (
     Candidate,
     Candidates,
+    DroppedItem,
     History,
     Provenance,
     RankedItem,
@@ -29,7 +31,7 @@ from genrec.domain import (
     RecommendedItem,
     TokenUsage,
 )
-from genrec.errors import GuardError, ModelError, TemplateError
+from genrec.errors import GuardError, ModelError, TemplateError, WorkspaceError
 from genrec.fusion import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
@@ -177,7 +179,7 @@ class Recommender:
             raise ModelError("the pipeline ended without an answer", "report this with the settings in use")
         return answer
 
-    async def stream(self, request: RecommendationRequest) -> AsyncIterator[RecommendedItem | Recommendation]:
+    async def stream(self, request: RecommendationRequest) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         """Each item as soon as its place is fixed, and the whole answer last.
 
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
@@ -201,7 +203,10 @@ class Recommender:
             outcome = self._decide(request, policy, slate, ranking, fallback)
         answer = self._answer(request, policy, slate, outcome, ranking, clock)
         if request.log_exposure and request.user_id is not None:
-            await asyncio.to_thread(self._log, answer, slate.now)
+            try:
+                await asyncio.to_thread(self._log, answer, slate.now)
+            except WorkspaceError as error:  # a busy store must not cost an answer that stands already
+                logging.getLogger(__name__).error("an exposure was not logged: %s", error.message)
         for line in answer.items[len(sent) :]:
             yield line
         yield answer
@@ -271,10 +276,7 @@ class Recommender:
 
     def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
         if request.candidate_ids is not None:
-            ids = tuple(dict.fromkeys(request.candidate_ids))
-            scores = self.retriever.scores_of(history, ids, now=now)
-            scored = zip(self.store.items(ids), scores, strict=True)
-            return Candidates(tuple(Candidate(item, float(score), {"caller": float(score)}) for item, score in scored))
+            return self._given(request, request.candidate_ids, history, now)
         return self.retriever.candidates(
             history,
             max(self.settings.retrieval.pool, request.k),
@@ -285,6 +287,31 @@ class Recommender:
             allow_sponsored=request.allow_sponsored,
             where=(lambda item: matches(item, request.where)) if request.where else None,
             items=self.store.items,
+        )
+
+    def _given(
+        self, request: RecommendationRequest, candidate_ids: tuple[str, ...], history: History, now: float
+    ) -> Candidates:
+        """The caller's own slate. Seen and sponsored items are his choice; what is blocked or excluded stays out."""
+        items = self.store.items(tuple(dict.fromkeys(candidate_ids)))
+        blocked = frozenset() if request.user_id is None else self.store.blocked(request.user_id)
+        dropped = {
+            item.id: reason
+            for item in items
+            if (
+                reason := ("blocked" if item.id in blocked else "")
+                or ("excluded" if item.id in request.exclude else "")
+                or ("" if matches(item, request.where) else "condition")
+            )
+        }
+        kept = [item for item in items if item.id not in dropped]
+        scores = self.retriever.scores_of(history, [item.id for item in kept], now=now)
+        return Candidates(
+            tuple(
+                Candidate(item, float(score), {"caller": float(score)})
+                for item, score in zip(kept, scores, strict=True)
+            ),
+            tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
         )
 
     def _stored_history(self, user_id: str | None) -> History:

@@ -39,7 +39,7 @@ class EncoderSettings(_Section):
     """The text encoder behind `semantic` retrieval and the click scorer."""
 
     name: str = "minilm-l6"
-    """A known name, a local sentence-transformers folder, or a hub name."""
+    """A known name, a local sentence-transformers folder, a hub name, or `hashing` (words only, needs no torch)."""
 
 
 class RetrievalSettings(_Section):
@@ -100,7 +100,7 @@ class ServingSettings(_Section):
     open_engine_routes: bool = False
     """Opens the routes that vLLM adds by itself, such as /tokenize."""
     max_queued: int = Field(default=64, ge=1)
-    """Requests that may wait in the engine before new ones get 503."""
+    """Slates that may wait in the engine; beyond, recommendations are answered without the language model."""
 
 
 class PromptSettings(_Section):

@@ -125,6 +125,33 @@ def test_a_caller_who_leaves_aborts_the_request() -> None:
     assert fake.left_early == 1
 
 
+class SlowEngine:
+    """Answers nothing; the request whose prompt is [0] fails after a moment."""
+
+    vllm_config = FakeEngine().vllm_config
+
+    async def generate(self, prompt: Any, *_: Any, **__: Any) -> Any:
+        await asyncio.sleep(0.05)
+        if list(prompt["prompt_token_ids"]) == [0]:
+            raise RuntimeError("private")
+        await asyncio.sleep(60)
+        yield None
+
+
+def test_a_deadline_over_several_requests_stays_a_timeout() -> None:
+    async def read() -> None:
+        async with asyncio.timeout(0.1):
+            await VllmServed(SlowEngine(), "small").read([[1], [2], [3]], [5])  # type: ignore[arg-type]
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(read())
+
+
+def test_one_failing_request_of_several_is_a_model_error() -> None:
+    with pytest.raises(ModelError, match="RuntimeError"):
+        asyncio.run(VllmServed(SlowEngine(), "small").read([[1], [0], [3]], [5]))  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))

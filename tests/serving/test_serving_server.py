@@ -86,6 +86,15 @@ class TestOpenAIClient:
         )
         assert chunks[-1].choices[0].finish_reason == "length"
 
+    def test_an_error_of_the_request_is_an_error_when_streaming_too(self, client: OpenAI) -> None:
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(
+                model="genrec",
+                messages=[{"role": "user", "content": "hi"}],
+                stream=True,
+                extra_body={"genrec": {"candidate_ids": ["no-such"]}},
+            )
+
     def test_errors_in_openai_form(self, client: OpenAI, served: Served) -> None:
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.create(model="no-such-model", messages=[{"role": "user", "content": "hi"}])
@@ -158,6 +167,7 @@ class TestRecommendations:
             ('{"candidate_ids": ["no-such"]}', 404, "item"),
             ('{"history": [{"item_id": "no-such"}]}', 404, "item"),
             ('{"policy": "guess"}', 400, "policy"),
+            ('{"user_id": "1", "where": {"year": {"minimum": 1990}}}', 400, "where"),
             ('{"user_id": "1", "where": {"year": {"min": "NaN"}}}', 400, "where"),
             ("x" * (5 * 1024 * 1024), 413, "longer"),
         ],
@@ -206,8 +216,8 @@ class TestGate:
             "/v1/chat/completions",
             "/v1/recommendations",
             "/v1/events",
-            "/v1/users/{user_id}/history",
-            "/v1/items/{item_id}",
+            "/v1/users/{user_id:path}/history",
+            "/v1/items/{item_id:path}",
         }
 
     def test_metrics(self, http: httpx.Client) -> None:

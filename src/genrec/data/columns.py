@@ -16,7 +16,7 @@ import pyarrow.types as pt
 
 from genrec.data.files import Chunk
 from genrec.data.sources.base import BadRows, EventBatch
-from genrec.domain import Item, MetadataValue
+from genrec.domain import LATEST_TIMESTAMP, Item, MetadataValue
 from genrec.errors import DataError
 
 TimestampUnit = Literal["s", "ms", "us", "ns"]
@@ -24,8 +24,6 @@ EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "value", "rating", "event_ty
 
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-_LATEST = 1e11
-"""Seconds, the year 5138: timestamps beyond are in a finer unit."""
 _YES = {"1", "true", "yes", "1.0"}
 _NO = {"", "0", "false", "no", "0.0"}
 _EXPECTED = {
@@ -67,7 +65,7 @@ def _event_batch(chunk: Chunk, bad: BadRows, unit: TimestampUnit) -> EventBatch:
     user_id, user_bad = _ids(chunk, "user_id")
     item_id, item_bad = _ids(chunk, "item_id")
     timestamp = _timestamps(chunk, unit)
-    faults = [("user_id", user_bad), ("item_id", item_bad), ("timestamp", ~(np.abs(timestamp) <= _LATEST))]
+    faults = [("user_id", user_bad), ("item_id", item_bad), ("timestamp", ~(np.abs(timestamp) <= LATEST_TIMESTAMP))]
     value = None
     if name := next((name for name in ("value", "rating") if name in chunk.columns), None):
         value, value_bad = _numbers(chunk, name)
@@ -255,8 +253,8 @@ def _seconds(file: str, timestamp: npt.NDArray[np.float64], unit: TimestampUnit)
     seconds = timestamp / _PER_SECOND[unit]
     finite = np.abs(timestamp[np.isfinite(timestamp)])
     middle = float(np.median(finite)) if len(finite) else 0.0
-    if middle / _PER_SECOND[unit] > _LATEST:
-        finer = next((name for name, per in _PER_SECOND.items() if middle / per <= _LATEST), "ns")
+    if middle / _PER_SECOND[unit] > LATEST_TIMESTAMP:
+        finer = next((name for name, per in _PER_SECOND.items() if middle / per <= LATEST_TIMESTAMP), "ns")
         raise DataError(
             f"{file}: the timestamps seem to be in {_UNIT_NAMES[finer]}; expected {_UNIT_NAMES[unit]}",
             f"say so: --timestamp-unit {finer}",

@@ -27,6 +27,9 @@ def set_environment(device: hardware.Device, offline: bool) -> None:
         defaults["TORCH_COMPILE_DISABLE"] = "1"
         if offline:
             defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if not offline:
+        # Recommendations go on without the model; /health says that it is gone.
+        defaults["VLLM_KEEP_ALIVE_ON_ENGINE_DEATH"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")

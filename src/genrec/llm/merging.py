@@ -15,7 +15,8 @@ from genrec.settings import ModelSettings
 def weights(settings: ModelSettings) -> Path:
     """Folder of the model to load: the base of the settings, or the base with the adapter merged into it.
 
-    The merged model is kept in the cache under the contents of base and adapter. ModelError if the two do not fit.
+    The merged model is kept in the cache by place and date of the base and contents of the adapter. ModelError if the
+    two do not fit.
     """
     base = resolve(settings.name)
     if settings.adapter is None:
@@ -28,6 +29,8 @@ def weights(settings: ModelSettings) -> Path:
             "give the folder of a saved adapter",
         )
     digest = hashlib.sha256(str(base.resolve()).encode())
+    for file in sorted(base.glob("*.safetensors")):
+        digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
     for file in files:
         digest.update(file.read_bytes())
     source = digest.hexdigest()

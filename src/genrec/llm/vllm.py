@@ -10,7 +10,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +161,9 @@ class VllmServed(_VllmModel):
             raise _failed(error) from error
         finally:
             for stream in streams:
-                await stream.aclose()
+                # One whose next answer was just cancelled still runs, refuses this, and ends by itself.
+                with suppress(RuntimeError):
+                    await stream.aclose()
 
     async def close(self) -> None:
         """Does nothing: the server owns the engine."""

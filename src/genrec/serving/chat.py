@@ -7,9 +7,12 @@ may stand in the field `genrec` (`extra_body` of the official client). The answe
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -20,9 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 from genrec.domain import Recommendation, RecommendedItem
 from genrec.errors import GenrecError
-from genrec.pipeline import RecommendationRequest, Recommender
 from genrec.serving import metrics
-from genrec.serving.errors import BadRequestError, error_response, invalid, read_bytes
+from genrec.serving.errors import BadRequestError, error_of, invalid, parse_object, read_bytes
 from genrec.serving.routes import live, until_disconnect
 from genrec.serving.schemas import RecommendationBody, recommendation_answer
 
@@ -78,7 +80,7 @@ def attach(app: FastAPI) -> None:
     @router.post(PATH)
     async def chat(request: Request) -> Response:
         raw = await read_bytes(request)
-        data = _parse(raw)
+        data = parse_object(raw)
         if not _is_genrec(data.get("model")):
             refuse_dangerous(data)
             return _Forward(engine_route, raw)
@@ -87,9 +89,11 @@ def attach(app: FastAPI) -> None:
         except ValidationError as error:
             raise invalid(error) from None
         recommender = await live(request).recommender(body.model.partition("/")[2] or None)
-        asked = body.recommendation_body().to_request(recommender.store)
+        asked = await asyncio.to_thread(body.recommendation_body().to_request, recommender.store)
         if body.stream:
-            return StreamingResponse(_stream(recommender, asked, body), media_type="text/event-stream")
+            parts = recommender.stream(asked)
+            first = await anext(parts)  # errors of the request come here, while there is still a status line
+            return StreamingResponse(_stream(_chained(first, parts), body), media_type="text/event-stream")
         with metrics.in_flight():
             answer = await until_disconnect(request, recommender.arecommend(asked))
         metrics.observe(answer)
@@ -103,16 +107,6 @@ def refuse_dangerous(data: dict[str, Any]) -> None:
     outputs = data.get("structured_outputs")
     if (isinstance(outputs, dict) and outputs.get("grammar") is not None) or data.get("guided_grammar") is not None:
         raise BadRequestError("grammars are not accepted", "use a JSON schema or a choice", param="structured_outputs")
-
-
-def _parse(raw: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(raw)
-    except ValueError:
-        raise BadRequestError("the body is not valid JSON") from None
-    if not isinstance(data, dict):
-        raise BadRequestError("the body must be a JSON object")
-    return data
 
 
 def _is_genrec(model: object) -> bool:
@@ -168,9 +162,20 @@ def _completion(answer: Recommendation, model: str) -> dict[str, Any]:
     }
 
 
-async def _stream(recommender: Recommender, asked: RecommendationRequest, body: ChatBody) -> AsyncIterator[str]:
+Part = RecommendedItem | Recommendation
+
+
+async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
+    async with aclosing(rest):  # frees the engine when the caller goes away
+        yield first
+        async for part in rest:
+            yield part
+
+
+async def _stream(parts: AsyncGenerator[Part, None], body: ChatBody) -> AsyncIterator[str]:
     """Server-sent events: one chunk for each item as soon as it is fixed; the last chunk carries the full answer."""
-    head = {"id": "rec-stream", "object": "chat.completion.chunk", "created": int(time.time()), "model": body.model}
+    name, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+    head = {"id": name, "object": "chat.completion.chunk", "created": created, "model": body.model}
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
@@ -178,8 +183,8 @@ async def _stream(recommender: Recommender, asked: RecommendationRequest, body: 
 
     yield chunk({"role": "assistant", "content": ""})
     try:
-        with metrics.in_flight():
-            async for part in recommender.stream(asked):
+        async with aclosing(parts):
+            async for part in parts:
                 if isinstance(part, RecommendedItem):
                     yield chunk({"content": _line(part)})
                 else:
@@ -189,7 +194,7 @@ async def _stream(recommender: Recommender, asked: RecommendationRequest, body: 
                         yield _event({**head, "choices": [], "usage": _usage(part)})
     except GenrecError as error:
         # The status line is gone; the error stands in the stream, where OpenAI clients look for it.
-        yield f"data: {bytes(error_response(error.message, 500).body).decode()}\n\n"
+        yield f"data: {bytes(error_of(error).body).decode()}\n\n"
     yield "data: [DONE]\n\n"
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import json
+import logging
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
-from genrec.errors import DataError, GenrecError, ModelError, NotFoundError, SettingsError
+from genrec.errors import DataError, GenrecError, ModelError, NotFoundError, SettingsError, WorkspaceError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-STATUS: dict[type[GenrecError], int] = {NotFoundError: 404, DataError: 400, SettingsError: 400, ModelError: 503}
+STATUS: dict[type[GenrecError], int] = {
+    NotFoundError: 404,
+    DataError: 400,
+    SettingsError: 400,
+    ModelError: 503,
+    WorkspaceError: 503,
+}
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -39,6 +48,14 @@ async def on_genrec_error(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, BadRequestError):
         return error_response(_text(error), error.status, error.param)
     assert isinstance(error, GenrecError)  # noqa: S101  (registered for this class only)
+    return error_of(error)
+
+
+def error_of(error: GenrecError) -> JSONResponse:
+    """The answer to an expected error. What is wrong with the workspace concerns the operator: see the log."""
+    if isinstance(error, WorkspaceError):
+        logging.getLogger("genrec").error("%s", error)
+        return error_response("the catalogue cannot be used at the moment; try again", 503)
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
     return error_response(_text(error), status)
 
@@ -51,14 +68,28 @@ async def read_body(request: Request, model: type[Body]) -> Body:
         raise invalid(error) from None
 
 
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The body as a JSON object."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BadRequestError("the body is not valid JSON") from None
+    if not isinstance(data, dict):
+        raise BadRequestError("the body must be a JSON object")
+    return data
+
+
 async def read_bytes(request: Request) -> bytes:
     """The raw body; BadRequestError (413) as soon as it is too long."""
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise BadRequestError(f"the body is longer than {MAX_BODY_BYTES} bytes", "send less at once", status=413)
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise BadRequestError(f"the body is longer than {MAX_BODY_BYTES} bytes", "send less", status=413)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise BadRequestError("the caller closed the connection", status=499) from None
     return b"".join(chunks)
 
 

@@ -17,7 +17,7 @@ from genrec.serving.errors import error_response
 
 ALLOWED = re.compile(
     r"/health|/metrics|/v1/models|/v1/chat/completions|/v1/recommendations|/v1/events"
-    r"|/v1/users/[^/]+/history|/v1/items/[^/]+"
+    r"|/v1/users/.+/history|/v1/items/.+"
 )
 """Paths that are open to callers who pass the key check."""
 

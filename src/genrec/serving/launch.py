@@ -67,7 +67,10 @@ def _export(workspace: Workspace, settings: Settings) -> None:
     """Puts what the server's processes need into the environment, so that flags reach every one of them."""
     os.environ[WORKSPACE_VARIABLE] = str(workspace.root.resolve())
     os.environ["VLLM_PLUGINS"] = "genrec"
-    for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+    for section, values in settings.model_dump(mode="json").items():
         for key, value in values.items():
-            if value is not None:
-                os.environ[f"GENREC_{section}__{key}".upper()] = value if isinstance(value, str) else json.dumps(value)
+            variable = f"GENREC_{section}__{key}".upper()
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value if isinstance(value, str) else json.dumps(value)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from genrec.errors import GenrecError
 from genrec.serving import metrics
-from genrec.serving.errors import BadRequestError, error_response, invalid, read_body, read_bytes
+from genrec.serving.errors import BadRequestError, error_response, invalid, parse_object, read_body, read_bytes
 from genrec.serving.schemas import (
     EventBody,
     EventsBody,
@@ -49,11 +49,9 @@ async def recommendations(request: Request) -> JSONResponse:
 @router.post("/v1/events")
 async def events(request: Request) -> JSONResponse:
     """Stores one event, or {"events": [...]} all or none, durably before it answers."""
-    raw = await read_bytes(request)
+    data = parse_object(await read_bytes(request))
     try:
-        bodies = (
-            EventsBody.model_validate_json(raw).events if b'"events"' in raw else [EventBody.model_validate_json(raw)]
-        )
+        bodies = EventsBody.model_validate(data).events if "events" in data else [EventBody.model_validate(data)]
     except ValidationError as error:
         raise invalid(error) from None
     recommender = await live(request).recommender()
@@ -62,16 +60,16 @@ async def events(request: Request) -> JSONResponse:
     return JSONResponse({"accepted": len(bodies), "new": new})
 
 
-@router.get("/v1/users/{user_id}/history")
+@router.get("/v1/users/{user_id:path}/history")
 async def history(request: Request, user_id: str, limit: str = Query(default="50")) -> JSONResponse:
     """The newest events of a user, oldest first. An unknown user has an empty history."""
-    if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+    if len(limit) > 4 or not limit.isdecimal() or not 1 <= int(limit) <= 1000:
         raise BadRequestError("limit must be a whole number from 1 to 1000", param="limit")
     recommender = await live(request).recommender()
     return JSONResponse(history_answer(await asyncio.to_thread(recommender.store.history, user_id, int(limit))))
 
 
-@router.get("/v1/items/{item_id}")
+@router.get("/v1/items/{item_id:path}")
 async def item(request: Request, item_id: str) -> JSONResponse:
     """An item of the catalogue."""
     recommender = await live(request).recommender()

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from genrec.conditions import Condition
 from genrec.data.store import Store
-from genrec.domain import Event, History, HistoryEntry, Item, Recommendation
+from genrec.domain import LATEST_TIMESTAMP, Event, History, HistoryEntry, Item, Recommendation
 from genrec.pipeline import RecommendationRequest
 from genrec.settings import Policy
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
+Timestamp = Annotated[float, Field(ge=-LATEST_TIMESTAMP, le=LATEST_TIMESTAMP)]
+"""Seconds; milliseconds are out of range."""
 
 
 class _Body(BaseModel):
@@ -25,7 +27,7 @@ class HistoryBody(_Body):
     """One event of a history that comes with the request, oldest first."""
 
     item_id: Id
-    timestamp: float | None = None
+    timestamp: Timestamp | None = None
     event_type: Annotated[str, Field(max_length=64)] = "interaction"
     value: float | None = None
 
@@ -68,7 +70,7 @@ class EventBody(_Body):
 
     user_id: Id
     item_id: Id
-    timestamp: float | None = None
+    timestamp: Timestamp | None = None
     event_type: Annotated[str, Field(min_length=1, max_length=64)] = "click"
     value: float | None = None
     event_id: Id | None = None

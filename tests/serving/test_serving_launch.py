@@ -1,0 +1,21 @@
+"""What the server's processes get to know."""
+
+from pathlib import Path
+
+import pytest
+
+from genrec.serving.launch import _export
+from genrec.settings import Settings
+from genrec.workspace import Workspace
+
+
+def test_a_flag_that_says_the_default_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    file = tmp_path / "genrec.toml"
+    file.write_text('[checks]\npolicy = "annotate"\n[ranking]\ntemplate = "rank/other"\n[serving]\nport = 1234\n')
+    flags = {"checks": {"policy": "fuse"}, "ranking": {"template": "rank/pointwise"}}
+    settings = Settings.load(file, flags)
+    _export(Workspace(tmp_path), settings)
+    assert Settings.load(file) == settings
+    assert settings.checks.policy == "fuse"
+    assert settings.serving.port == 1234
