@@ -11,7 +11,7 @@ Every system ranks the same slates of 20 candidates for the same users with the 
     pointwise              genrec: yes/no after each candidate behind the shared prefix
 
 cold: nothing is in the prefix cache. warm: the same user was ranked before on other candidates. Each system runs in a
-process of its own; finished systems are kept in --state, so that an interrupted run goes on where it was.
+process of its own; with --state FILE an interrupted run goes on behind the last finished system.
 The share of matrix multiplication is 2 * parameters of the blocks * computed tokens / time, over what torch.matmul
 reaches on this machine in the same run.
 """
@@ -273,24 +273,27 @@ def main() -> None:
     from rich.table import Table
 
     from genrec.cli.console import console, out, progress, write_json
+    from genrec.workspace import Workspace
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace/demo"))
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
-    parser.add_argument("--state", type=Path, help="file that keeps finished systems")
+    parser.add_argument("--state", type=Path, help="file that keeps finished systems, to resume an interrupted run")
     parser.add_argument("--json", help="write JSON here; '-' is stdout")
     arguments = parser.parse_args()
 
-    state = arguments.state or arguments.workspace / f"bench_ranking-{arguments.requests}.json"
-    done: dict[str, list[dict[str, float]]] = json.loads(state.read_text()) if state.is_file() else {}
+    identity = f"{Workspace.open(arguments.workspace).version()} {arguments.requests}"
+    kept = json.loads(arguments.state.read_text()) if arguments.state and arguments.state.is_file() else {}
+    done: dict[str, list[dict[str, float]]] = kept.get("done", {}) if kept.get("identity") == identity else {}
     with progress() as bar:
         for system in arguments.systems:
             for warm in (False,) if system.startswith("transformers") else (False, True):
                 name = f"{system}, warm" if warm else system
                 if len(done.get(name, ())) != arguments.requests:
                     done[name] = measure(system, warm, arguments.workspace, arguments.requests, bar)
-                    state.write_text(json.dumps(done))
+                    if arguments.state:
+                        arguments.state.write_text(json.dumps({"identity": identity, "done": done}))
     matmul, parameters = matmul_speed(), block_parameters()
     figures = {name: summary(rows, matmul, parameters) for name, rows in done.items()}
     for figure in figures.values():

@@ -137,7 +137,10 @@ def test_pip_that_does_not_start_is_an_error(registry: FakeRegistry, monkeypatch
 @pytest.fixture
 def fetch_in_process(registry: FakeRegistry) -> Callable[[], "subprocess.Popen[str]"]:
     code = textwrap.dedent(f"""
+        import signal
         from genrec import cache
+        # A parent that runs in the background of a shell would hand down that it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         cache.pip_command = lambda: {registry.command()!r}
         package = cache.Package("thing", "1.0", {registry.package.sha256!r}, {registry.package.size})
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
 from genrec.domain import Item, MetadataValue
@@ -14,8 +14,8 @@ class Bounds(TypedDict, total=False):
     """Both ends belong to the range; either may be missing."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
-    min: float
-    max: float
+    min: FiniteFloat
+    max: FiniteFloat
 
 
 Condition = str | float | Sequence[str | float] | Bounds

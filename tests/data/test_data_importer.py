@@ -167,9 +167,12 @@ def test_ties_keep_the_order_of_the_file(workspace, tables):
 IMPORT = """
 import sys, time
 from pathlib import Path
+import signal
 from genrec.data.importer import import_source
 from genrec.data.sources.tables import Tables
 from genrec.workspace import Workspace
+# A parent that runs in the background of a shell would hand down that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def stop(stage, share):
     if stage == sys.argv[3]:
         print(stage, flush=True)
