@@ -42,7 +42,7 @@ class Workspace:
         if not workspace.database.is_file():
             raise WorkspaceError(
                 f"there is no workspace with data at {root}",
-                f"import a log first: genrec data import movielens --path ml-100k --workspace {root}",
+                f"import a log first: genrec data import recbole --path ml-100k --workspace {root}",
             )
         return workspace
 
