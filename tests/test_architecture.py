@@ -12,7 +12,7 @@ import genrec
 PACKAGE = Path(genrec.__file__).parent
 LAYERS = [
     {"domain", "errors"},
-    {"settings", "workspace", "conditions", "cache"},
+    {"settings", "workspace", "conditions", "cache", "clock"},
     {"data", "prompting", "llm", "encoder", "models"},
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion", "learning"},

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from genrec.checks import Outcome, apply_policy, prune
 from genrec.clicks.scorer import ClickScorer
+from genrec.clock import StageClock
 from genrec.conditions import Condition, matches
 from genrec.data.interactions import FloatArray
 from genrec.data.sqlite import SqliteStore
@@ -185,7 +184,7 @@ class Recommender:
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is.
         """
-        clock = _Clock()
+        clock = StageClock()
         slate = await asyncio.to_thread(self._slate, request, clock)
         policy = request.policy or self.settings.checks.policy
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
@@ -217,7 +216,7 @@ class Recommender:
         policy: Policy,
         slate: _Slate,
         fixed: asyncio.Queue[RankedItem | None],
-        clock: _Clock,
+        clock: StageClock,
     ) -> tuple[Ranking | None, str | None]:
         """The model's ranking, and why there is none (or only a part of one). Ends `fixed` with None."""
         partial: list[RankedItem] = []
@@ -253,10 +252,10 @@ class Recommender:
 
     def slate(self, request: RecommendationRequest) -> tuple[History, Candidates]:
         """What the language model would read for this request: for previews, fitting and evaluation."""
-        slate = self._slate(request, _Clock())
+        slate = self._slate(request, StageClock())
         return slate.history, slate.candidates
 
-    def _slate(self, request: RecommendationRequest, clock: _Clock) -> _Slate:
+    def _slate(self, request: RecommendationRequest, clock: StageClock) -> _Slate:
         with clock("history"):
             history = request.history or self._stored_history(request.user_id)
             now = request.now if request.now is not None else self._now(history)
@@ -351,7 +350,7 @@ class Recommender:
         slate: _Slate,
         outcome: Outcome,
         ranking: Ranking | None,
-        clock: _Clock,
+        clock: StageClock,
     ) -> Recommendation:
         return Recommendation(
             request_id=f"rec-{uuid.uuid4().hex}",
@@ -390,18 +389,3 @@ class Recommender:
                 template_hash=template.hash if template else None,
             )
         )
-
-
-class _Clock:
-    """Wall time of each stage, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Any:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[stage] = round((time.perf_counter() - start) * 1000, 2)
