@@ -13,7 +13,7 @@ PACKAGE = Path(genrec.__file__).parent
 LAYERS = [
     {"domain", "errors"},
     {"settings", "workspace", "conditions", "cache", "clock"},
-    {"data", "prompting", "llm", "encoder", "models"},
+    {"data", "prompting", "llm", "encoder", "models", "adapters"},
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion"},
     {"fit", "reading", "learning"},
