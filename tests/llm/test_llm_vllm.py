@@ -37,6 +37,12 @@ class FakeEngine:
         )
         self.requests: list[tuple[Any, Any, str, Any]] = []
         self.left_early = 0
+        self.loaded: list[Any] = []
+
+    async def add_lora(self, lora_request: Any) -> None:
+        if "other" in lora_request.lora_name:
+            raise RuntimeError("no such modules")
+        self.loaded.append(lora_request)
 
     async def generate(
         self, prompt: Any, params: Any, request_id: str, *, lora_request: Any = None
@@ -173,13 +179,44 @@ def test_arguments_on_a_gpu_leave_memory_and_block_to_the_engine(folder: Path) -
     assert not {"block_size", "kv_cache_memory_bytes", "enforce_eager"} & set(arguments)
 
 
-def test_arguments_with_an_adapter(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "adapter_config.json").write_text('{"r": 12}')
-    settings = ModelSettings(name=str(folder))
-    assert engine_arguments(settings, "cpu", adapter_path=tmp_path / "adapter")["max_lora_rank"] == 16
-    with pytest.raises(ModelError, match="no adapter"):
-        engine_arguments(settings, "cpu", adapter_path=tmp_path)
+@pytest.mark.parametrize(
+    ("configs", "rank", "places"),
+    [(['{"r": 12}'], 16, 2), (['{"r": 4}', '{"r": 4, "rank_pattern": {"q_proj": 20}}'], 32, 3)],
+)
+def test_arguments_with_live_adapters(folder: Path, tmp_path: Path, configs: list[str], rank: int, places: int) -> None:
+    live = [tmp_path / str(number) for number in range(len(configs))]
+    for place, config in zip(live, configs, strict=True):
+        place.mkdir()
+        (place / "adapter_config.json").write_text(config)
+    arguments = engine_arguments(ModelSettings(name=str(folder)), "cpu", live=live)
+    assert (arguments["enable_lora"], arguments["max_lora_rank"], arguments["max_loras"]) == (True, rank, places)
+
+
+@pytest.mark.parametrize("config", ["", "{}", "[]", '{"r": "x"}', '{"r": 8, "use_dora": true}'])
+def test_adapters_that_cannot_be_live(folder: Path, tmp_path: Path, config: str) -> None:
+    (tmp_path / "adapter_config.json").write_text(config)
+    with pytest.raises(ModelError, match="adapter"):
+        engine_arguments(ModelSettings(name=str(folder)), "cpu", live=[tmp_path])
+
+
+def test_a_live_adapter_is_loaded_before_it_is_used(tmp_path: Path) -> None:
+    folders = [tmp_path / "adapters" / "mine" / version for version in ("v1", "v2")]
+
+    async def calls() -> list[Any]:
+        model = VllmServed(fake, "small")  # type: ignore[arg-type]
+        tuned = [await model.with_adapter(folder) for folder in folders]
+        for one in (*tuned, model):
+            await one.read([[1]], [5])
+        with pytest.raises(ModelError, match="other@v1"):
+            await model.with_adapter(tmp_path / "adapters" / "other" / "v1")
+        return [one.adapter for one in tuned]
+
+    fake = FakeEngine()
+    assert asyncio.run(calls()) == ["mine@v1", "mine@v2"]
+    first, second = fake.loaded
+    assert (first.lora_name, first.lora_path) == ("mine@v1", str(folders[0]))
+    assert first.lora_int_id != second.lora_int_id
+    assert [used for *_, used in fake.requests] == [first, second, None]
 
 
 def test_the_environment_keeps_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,12 @@ def set_environment(device: hardware.Device, offline: bool) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
 
 
-def engine_arguments(
-    settings: ModelSettings, device: hardware.Device, *, adapter_path: Path | None = None
-) -> dict[str, Any]:
+def engine_arguments(settings: ModelSettings, device: hardware.Device, *, live: Sequence[Path] = ()) -> dict[str, Any]:
     """Arguments of vLLM's engine by their Python names, the same for the server and offline.
 
-    The adapter of the settings is merged; `adapter_path` is one that stays apart.
+    The adapter of the settings is merged, unless there are `live` ones, which stay apart from the base.
     """
-    folder = weights(settings) if adapter_path is None else resolve(settings.name)
+    folder = resolve(settings.name) if live else weights(settings)
     arguments: dict[str, Any] = {
         "model": str(folder),
         "dtype": hardware.dtype(settings.dtype, device),
@@ -60,8 +59,9 @@ def engine_arguments(
             "block_size": CPU_BLOCK,
             "kv_cache_memory_bytes": _cache_bytes(folder, arguments["dtype"], tokens=max(16384, 4 * settings.context)),
         }
-    if adapter_path is not None:
-        arguments |= {"enable_lora": True, "max_lora_rank": _rank(adapter_path), "max_loras": 1}
+    if live:
+        # One place more than there are names: a new version is loaded beside the one that still answers.
+        arguments |= {"enable_lora": True, "max_lora_rank": max(map(_rank, live)), "max_loras": len(live) + 1}
     return arguments
 
 
@@ -87,11 +87,17 @@ def _cache_bytes(folder: Path, dtype: str, tokens: int) -> int:
 
 
 def _rank(adapter: Path) -> int:
-    """The adapter's rank, rounded up to one that vLLM serves."""
+    """The adapter's rank, rounded up to one that vLLM serves. ModelError for a kind that it does not serve."""
     try:
-        rank = int(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["r"])
-    except (OSError, ValueError, KeyError) as error:
+        config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+        rank = max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{adapter} is no adapter: its adapter_config.json cannot be read", "give the folder of a saved adapter"
         ) from error
+    if config.get("use_dora") or config.get("modules_to_save"):
+        raise ModelError(
+            f"the adapter {adapter} can only be merged: it uses DoRA or saves whole modules",
+            "serve it alone on a CPU, or train a plain LoRA adapter",
+        )
     return next((known for known in (1, 8, 16, 32, 64, 128, 256, 320, 512) if known >= rank), rank)

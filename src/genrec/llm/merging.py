@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from genrec import cache
+from genrec.adapters import WEIGHTS
 from genrec.errors import MissingExtraError, ModelError
 from genrec.models import resolve
 from genrec.settings import ModelSettings
@@ -22,7 +23,7 @@ def weights(settings: ModelSettings) -> Path:
     if settings.adapter is None:
         return base
     adapter = Path(settings.adapter).expanduser()
-    files = [adapter / "adapter_config.json", adapter / "adapter_model.safetensors"]
+    files = [adapter / name for name in WEIGHTS]
     if not all(file.is_file() for file in files):
         raise ModelError(
             f"{adapter} is no adapter: {files[0].name} and {files[1].name} are needed",

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
+from genrec.adapters import label
 from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.base import LabelChoice, LogProbs
@@ -151,7 +152,8 @@ def _load(settings: ModelSettings, adapter_path: Path | None) -> TransformersMod
             "give the folder of a causal language model saved as safetensors, and of an adapter made for it",
         ) from error
     context = min(settings.context, getattr(model.config, "max_position_embeddings", settings.context))
-    return TransformersModel(model.to(device), settings.name, context, settings.adapter)
+    adapter = None if chosen.adapter is None else label(Path(chosen.adapter))
+    return TransformersModel(model.to(device), settings.name, context, adapter)
 
 
 def _shared_length(prompts: Sequence[Sequence[int]]) -> int:

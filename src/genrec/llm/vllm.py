@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import queue
 import threading
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genrec.adapters import label
 from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.arguments import engine_arguments, set_environment
@@ -141,6 +143,21 @@ class VllmServed(_VllmModel):
         )
         self._client = engine_client
         self._lora = lora
+
+    async def with_adapter(self, folder: Path) -> VllmServed:
+        """The same engine under a live adapter, which is loaded here. ModelError if the engine refuses it.
+
+        Loading it by itself keeps its faults out of the engine's steps, where one would end the engine.
+        """
+        lora = _lora_request(folder)
+        try:
+            await self._client.add_lora(lora)
+        except Exception as error:
+            raise ModelError(
+                f"the engine cannot load the adapter {label(folder)} ({type(error).__name__})",
+                "it must be made for the base model, with no greater rank than the adapters known at the start",
+            ) from error
+        return VllmServed(self._client, self.name, lora=lora)
 
     async def _answers(
         self, requests: Sequence[tuple[Sequence[int], SamplingParams]], cache_salt: str | None
@@ -294,17 +311,27 @@ async def load(settings: ModelSettings, *, adapter_path: Path | None = None) -> 
     """The model of the settings in an engine of this process. Raises ModelError."""
     device = hardware.device()
     set_environment(device, offline=True)
-    arguments = await asyncio.to_thread(engine_arguments, settings, device, adapter_path=adapter_path)
-    lora = None
-    if adapter_path is not None:
-        from vllm.lora.request import LoRARequest
-
-        lora = LoRARequest(settings.adapter or adapter_path.name, 1, str(adapter_path))
-    return await asyncio.to_thread(VllmOffline, arguments, settings.name, adapter=settings.adapter, lora=lora)
+    live = [] if adapter_path is None else [adapter_path]
+    arguments = await asyncio.to_thread(engine_arguments, settings, device, live=live)
+    lora = None if adapter_path is None else await asyncio.to_thread(_lora_request, adapter_path)
+    adapter = None if settings.adapter is None else label(Path(settings.adapter))
+    return await asyncio.to_thread(VllmOffline, arguments, settings.name, adapter=adapter, lora=lora)
 
 
 _HINT_LOG = "look at the engine's log (VLLM_LOGGING_LEVEL=INFO), and restart it"
 _HINT_PROCESSOR = "start the server with --logits-processors genrec.llm.constraint:DistinctLabels (genrec serve does)"
+
+
+def _lora_request(folder: Path) -> LoRARequest:
+    """Name, number and path are those of the version: the engine keeps cached prefixes apart by them.
+
+    The number follows from the path, so that several server processes on one engine agree on it.
+    """
+    from vllm.lora.request import LoRARequest
+
+    path = str(folder.resolve())
+    number = 1 + int.from_bytes(hashlib.sha256(path.encode()).digest()[:4]) % (2**31 - 1)
+    return LoRARequest(label(folder), number, path)
 
 
 def _start_engine(arguments: dict[str, Any]) -> LLMEngine:
