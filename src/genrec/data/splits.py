@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from genrec.data.interactions import FloatArray, IntArray, Interactions
+from genrec.data.interactions import BoolArray, FloatArray, IntArray, Interactions
 from genrec.errors import DataError
 
 
@@ -71,6 +72,17 @@ def by_name(name: str, interactions: Interactions) -> Split:
     if name not in splits:
         raise DataError(f"there is no split {name!r}", f"choose one of: {', '.join(splits)}")
     return splits[name](interactions)
+
+
+def validation_mask(user_ids: Iterable[str], fraction: float = 0.2, seed: int = 0) -> BoolArray:
+    """Which users [U] are for validation: about `fraction` of them.
+
+    Decided by a hash of seed and id alone, so a user stays on his side whoever else is in the log. Adapters never learn
+    from these users; the weight of the language model is learned on them only.
+    """
+    key = f"genrec validation {seed}".encode()
+    hashes = (hashlib.blake2b(str(user).encode(), digest_size=8, key=key).digest() for user in user_ids)
+    return np.array([int.from_bytes(digest, "big") < fraction * 2**64 for digest in hashes], dtype=np.bool_)
 
 
 def _split(

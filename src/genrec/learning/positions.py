@@ -1,0 +1,93 @@
+"""Which events examples are made of: the last liked ones of each user, held out of what retrieval is fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.clicks.labels import event_labels
+from genrec.data.interactions import Interactions
+from genrec.data.splits import validation_mask
+from genrec.domain import History, Item
+from genrec.errors import DataError
+
+Index = npt.NDArray[np.int64]
+
+ENOUGH = 6_000
+"""So many examples are wanted: where users are few, each gives more of them."""
+MOST_PER_USER = 20
+MOST_VALIDATION_USERS = 5_000
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPositions:
+    """A log, what is left of it to fit on, and the rows (in the whole log) of the events that are to be foreseen.
+
+    `train` [P] are rows of training users, up to a few each; `validation` [V] is one row for each validation user, in a
+    seeded random order. From the earliest held-out row of a user on, none of his events is in `rest`.
+    """
+
+    whole: Interactions
+    rest: Interactions
+    train: Index
+    validation: Index
+
+    def request(self, row: int, items: Sequence[Item]) -> tuple[History, float]:
+        """What the user of a row had done before it (all of it, held out or not), and the time of the request."""
+        user = int(self.whole.user[row])
+        history = self.whole.history(user, items)
+        before = row - self.whole.rows_of(user).start
+        return History(history.user_id, history.entries[:before]), float(self.whole.timestamp[row])
+
+    def later(self, row: int) -> slice:
+        """Rows of what the user did after a row."""
+        return slice(row + 1, self.whole.rows_of(int(self.whole.user[row])).stop)
+
+
+def hold_out(
+    interactions: Interactions,
+    liked: float,
+    *,
+    per_user: int | None = None,
+    most: int = 10_000,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+) -> HeldOutPositions:
+    """Holds out the last `per_user` liked events of each training user, and the last one of each validation user.
+
+    An event counts if it is liked (`clicks.labels.event_labels`), is not the first of its user, and is about an item
+    new to him, as retrieval does not propose what was seen. Without `per_user` each user gives as many as make ENOUGH
+    examples, at most MOST_PER_USER. `most` bounds the training positions; users are drawn with the seed.
+    DataError if nothing can be held out.
+    """
+    mask = validation_mask(interactions.user_ids, validation_fraction)
+    fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0)
+    training_users = max(1, int(np.count_nonzero(~mask & (np.diff(interactions.indptr) > 1))))
+    each = per_user or min(MOST_PER_USER, -(-ENOUGH // training_users))
+    keep = np.ones(len(interactions), dtype=np.bool_)
+    train: list[int] = []
+    validation: list[int] = []
+    for user in np.random.default_rng(seed).permutation(interactions.n_users):
+        chosen, wanted = (validation, 1) if mask[user] else (train, min(each, most - len(train)))
+        if wanted <= 0 or (mask[user] and len(validation) >= MOST_VALIDATION_USERS):
+            continue
+        rows = interactions.rows_of(int(user))
+        found = rows.start + np.flatnonzero(fresh[rows])[-wanted:]
+        if len(found):
+            keep[found[0] : rows.stop] = False
+            chosen += found.tolist()
+    if not train or not keep.any():
+        raise DataError("no user has a liked event behind another one", "import more events to learn from")
+    return HeldOutPositions(interactions, interactions.select(keep), np.array(train), np.array(validation, np.int64))
+
+
+def _fresh(interactions: Interactions) -> npt.NDArray[np.bool_]:
+    """Rows [n] that are the first of their user about their item, and not his first at all."""
+    keys = interactions.user.astype(np.int64) * interactions.n_items + interactions.item
+    fresh = np.zeros(len(keys), dtype=np.bool_)
+    fresh[np.unique(keys, return_index=True)[1]] = True
+    fresh[interactions.indptr[:-1][np.diff(interactions.indptr) > 0]] = False
+    return fresh

@@ -1,0 +1,155 @@
+"""From a workspace to a source of examples: the one function that recipes call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+import genrec
+from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.splits import by_name
+from genrec.data.sqlite import SqliteStore
+from genrec.domain import Candidates, History, Item
+from genrec.encoder import Encoder, Progress
+from genrec.errors import DataError
+from genrec.fit import Fitted, fit_log
+from genrec.learning.base import Example
+from genrec.learning.config import HeldOut
+from genrec.learning.examples import ExampleSettings, SlateSource, validation_examples
+from genrec.learning.pools import Pools, Teacher
+from genrec.learning.positions import HeldOutPositions, hold_out
+from genrec.settings import Settings
+from genrec.workspace import Workspace
+
+_CODE = ("retrieval/*.py", "clicks/*.py", "learning/positions.py", "learning/pools.py", "fit.py", "fusion.py")
+
+
+def prepare(
+    workspace: Workspace,
+    settings: Settings,
+    options: ExampleSettings,
+    *,
+    held_out: HeldOut = "temporal",
+    validation_slates: int = 200,
+    seed: int = 0,
+    tune: bool = True,
+    encoder: Encoder | None = None,
+    progress: Progress | None = None,
+) -> tuple[SlateSource, list[Example], dict[str, Any]]:
+    """Examples of the training users, at most `validation_slates` of the validation users, and an account of them.
+
+    The log is cut to the training part of the split `held_out` ('none': all of it). Retrievers and second stage are
+    fitted without all positions that are to be foreseen; what they propose is kept in the workspace's cache by content,
+    so a second call costs seconds. DataError if the log is too small.
+    """
+    with SqliteStore(Workspace.open(workspace.root).database) as store:
+        log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
+    part = log if held_out == "none" else by_name(held_out, log).train
+    positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=options.most, seed=seed)
+    cache = workspace.root / "cache"
+    key = _key(settings, options, fingerprint, held_out, validation_slates, seed, tune, encoder)
+
+    def collect() -> tuple[Pools, Pools]:
+        split = "temporal" if held_out == "temporal" else "leave-one-out"
+        fitted = fit_log(
+            positions.rest,
+            items,
+            settings,
+            encoder=encoder,
+            cache_folder=cache,
+            split=split,
+            tune=tune,
+            progress=progress,
+        )
+        return _collect(positions, items, fitted, settings, options, validation_slates, progress)
+
+    train, validation = _kept(cache / "learning" / key, collect)
+    if not len(train):
+        raise DataError("retrieval proposes none of the items to be foreseen", "set missed to add, or import more data")
+    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, seed=seed)
+    held = validation_examples(positions, items, validation, candidates=options.candidates, offset=options.offset)
+    return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
+
+
+def _collect(
+    positions: HeldOutPositions,
+    items: Sequence[Item],
+    fitted: Fitted,
+    settings: Settings,
+    options: ExampleSettings,
+    validation_slates: int,
+    progress: Progress | None,
+) -> tuple[Pools, Pools]:
+    def ask(rows: Any, **how: Any) -> Pools:
+        size = settings.retrieval.pool
+        return Pools.collect(positions, rows, items, fitted.blend, teacher, size=size, progress=progress, **how)
+
+    teacher = _second_stage(fitted)
+    return (
+        ask(positions.train, add_missed=options.missed == "add"),
+        ask(positions.validation, slate=options.candidates, most=validation_slates),
+    )
+
+
+def _second_stage(fitted: Fitted) -> Teacher:
+    own: Teacher | None = getattr(fitted, "base_scores", None)
+
+    def fused(history: History, candidates: Candidates, now: float) -> FloatArray:
+        p_click = fitted.clicks.score(history, [candidate.item for candidate in candidates.items], now=now)
+        return fitted.fusion.score([candidate.score for candidate in candidates.items], None, p_click)
+
+    return own or fused
+
+
+def _kept(folder: Path, collect: Callable[[], tuple[Pools, Pools]]) -> tuple[Pools, Pools]:
+    """What is in the folder, else what `collect` gives; one process collects, others wait for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / "train.safetensors", folder / "validation.safetensors"
+    with FileLock(folder / "lock"):
+        try:
+            return Pools.load(files[0]), Pools.load(files[1])
+        except (OSError, ValueError):
+            pools = collect()
+            for part, file in zip(pools, files, strict=True):
+                part.save(file)
+            return pools
+
+
+def _info(
+    part: Interactions,
+    positions: HeldOutPositions,
+    train: Pools,
+    validation: Pools,
+    fingerprint: str,
+    held_out: str,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "data": fingerprint,
+        "held_out": held_out,
+        "seed": seed,
+        "events": len(part),
+        "users": part.n_users,
+        "items": part.n_items,
+        "positions": len(positions.train),
+        "examples": len(train),
+        "targets_in_pool": round(train.found / max(1, train.asked), 4),
+        "validation_slates": len(validation),
+        "validation_targets_in_slate": round(len(validation) / max(1, validation.asked), 4),
+    }
+
+
+def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
+    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
+    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates"})
+    names = [getattr(other, "name", other) for other in others]
+    digest = hashlib.sha256(json.dumps([chosen, picked, names], sort_keys=True).encode())
+    package = Path(genrec.__file__).parent
+    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:24]
