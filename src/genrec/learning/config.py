@@ -1,0 +1,141 @@
+"""Settings of a training: a YAML file, `section.key=value` on top, every problem reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genrec.errors import SettingsError
+
+HeldOut = Literal["temporal", "leave-one-out", "none"]
+
+
+class Section(BaseModel):
+    """A part of a config: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoraSettings(Section):
+    """The adapter."""
+
+    rank: Literal[1, 2, 4, 8, 16, 32, 64, 128] = 16
+    """vLLM serves ranks up to its limit; 16 costs little and was enough so far."""
+    alpha: float = Field(default=32, gt=0)
+    """The update is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    layers: int = Field(default=20, ge=1)
+    """How many of the upper layers are tuned; the lower ones compute no gradients."""
+
+
+class OptimSettings(Section):
+    """AdamW (Loshchilov and Hutter 2019) and its schedule."""
+
+    lr: float = Field(default=5e-4, gt=0)
+    """Peak learning rate."""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """What follows the warm-up, down to a tenth of the peak."""
+    warmup: int = Field(default=20, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+
+
+class LossSettings(Section):
+    """What a slate costs."""
+
+    calibration: float = Field(default=0.05, ge=0)
+    """Weight of the binary cross-entropy that keeps P(yes) a probability; yes-no templates only."""
+    learn_scale: bool = False
+    """Learns the factor by which scores are added to the offset of a slate."""
+
+
+class LoopSettings(Section):
+    """How long and how much at a time."""
+
+    steps: int = Field(default=400, ge=1)
+    """Optimizer steps at most; the schedule ends here."""
+    batch: int = Field(default=8, ge=1)
+    """Slates of one step, over all processes."""
+    tokens: int = Field(default=1024, ge=1)
+    """Padded tokens of one forward pass at most (or one slate); smaller passes are faster on a CPU."""
+    pool: int = Field(default=8, ge=1)
+    """So many batches are drawn at once and sorted by length."""
+    max_minutes: float | None = Field(default=None, gt=0)
+    """Stops after this time, with the schedule bent to end there; the best adapter is kept."""
+    curriculum: float = Field(default=0.3, ge=0, le=1)
+    """Share of the steps over which negatives grow from easy to as hard as those served."""
+    evaluate_every: int = Field(default=50, ge=1)
+    """Steps between two validations."""
+    patience: int = Field(default=4, ge=1)
+    """Validations without a better NDCG@10 after which training stops."""
+    save_every: int = Field(default=25, ge=1)
+    """Steps between two checkpoints."""
+    validation_slates: int = Field(default=200, ge=1)
+    """Slates of the validation users, fixed."""
+    seed: int = 0
+    trackers: tuple[str, ...] = ()
+    """Trackers of accelerate beside TensorBoard, by name: wandb, mlflow, ..."""
+
+
+class TrainConfig(Section):
+    """What the trainer needs; recipes add sections of their own."""
+
+    model: str = "smollm2-135m"
+    """A known name, a local folder, or a hub name."""
+    lora: LoraSettings = LoraSettings()
+    optim: OptimSettings = OptimSettings()
+    loss: LossSettings = LossSettings()
+    loop: LoopSettings = LoopSettings()
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load_config(kind: type[Config], file: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config in `file`, with `section.key=value` on top. SettingsError lists every problem with its place."""
+    try:
+        values = yaml.safe_load(file.read_text("utf-8")) or {}
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}", "name an existing YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f":{place.line + 1}" if place is not None else ""
+        raise SettingsError(f"{file}{line}: is not valid YAML", "mend the file") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}: sections with keys are expected", "see the configs in finetune/configs")
+    wrong = [problem for override in overrides if (problem := _override(values, override)) is not None]
+    try:
+        config = kind.model_validate(values)
+    except ValidationError as error:
+        wrong += [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+    if wrong:
+        raise SettingsError(
+            f"{file} does not validate:\n" + "\n".join(f"  {problem}" for problem in wrong),
+            "mend the file or what was given as section.key=value",
+        )
+    return config
+
+
+def _override(values: dict[str, Any], override: str) -> str | None:
+    """Puts `section.key=value` (the value in YAML) into `values`; what is wrong with it, or None."""
+    path, equals, text = override.partition("=")
+    *sections, key = path.split(".")
+    if not equals or not key or not all(sections):
+        return f"{override!r} is not section.key=value"
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            return f"{path}: {section} is no section"
+        values = inner
+    try:
+        values[key] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return f"{path}: the value is not valid YAML"
+    return None

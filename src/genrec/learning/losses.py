@@ -1,0 +1,54 @@
+"""What a slate costs: listwise cross-entropy, and a term that keeps yes-minus-no a probability.
+
+Listwise softmax: Cao et al. 2007 (ListNet, top one) with the target as the distribution wanted; label cross-entropy of
+a single-pass reading is the same function over the logits of the labels. Inverse-propensity weights as in Joachims et
+al. 2017, normalised over the batch (self-normalised), so that their scale does not act as a learning rate.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def listwise(scores: Tensor, target: Tensor, present: Tensor) -> Tensor:
+    """Cross-entropy [B] between target [B, n] and softmax(scores [B, n]) over the candidates that are `present`.
+
+    In nats; log(n) for equal scores and a one-hot target.
+    """
+    log_probs = scores.masked_fill(~present, -torch.inf).log_softmax(-1)
+    return -(target * log_probs.masked_fill(~present, 0.0)).sum(-1)
+
+
+def calibration(scores: Tensor, target: Tensor, present: Tensor) -> Tensor:
+    """Mean binary cross-entropy [B] of P(yes) = sigmoid(score) against the share of the target that each candidate has.
+
+    A one-hot target makes the chosen candidate a click and the others none; a soft one spreads the one click.
+    """
+    losses = nn.functional.binary_cross_entropy_with_logits(scores, target, reduction="none")
+    return (losses * present).sum(-1) / present.sum(-1)
+
+
+def weighted(losses: Tensor, weight: Tensor, total: Tensor | float | None = None) -> Tensor:
+    """Mean of the losses [B] by weight [B]; `total` is the sum of weights where the batch is only a part of a step."""
+    return (losses * weight).sum() / (weight.sum() if total is None else total)
+
+
+class SlateLoss(nn.Module):
+    """Listwise loss of offset + scale * scores, plus `calibration` times the binary cross-entropy of the scores.
+
+    `scale` is learned (from 1) where slates carry offsets, so that the scores may live on the scale that calibration
+    wants and still speak in the units of the offset; without offsets it is fixed.
+    """
+
+    def __init__(self, calibration: float = 0.0, learn_scale: bool = False) -> None:
+        super().__init__()
+        self.calibration = calibration
+        self.log_scale = nn.Parameter(torch.zeros(()), requires_grad=learn_scale)
+
+    def forward(self, scores: Tensor, target: Tensor, present: Tensor, offset: Tensor) -> Tensor:
+        """Losses [B]; `offset` [B, n] is zero where slates have none."""
+        losses = listwise(offset + self.log_scale.exp() * scores, target, present)
+        if self.calibration:
+            losses = losses + self.calibration * calibration(scores, target, present)
+        return losses
