@@ -30,3 +30,22 @@ def hits(ranked: IntArray, targets: Sequence[IntArray], k: int) -> BoolArray:
 def relevant_counts(targets: Sequence[IntArray]) -> npt.NDArray[np.int64]:
     """Number of relevant items of each user [m]."""
     return np.fromiter((len(target) for target in targets), dtype=np.int64, count=len(targets))
+
+
+def mean_over_places(values: npt.NDArray[np.float64], counted: BoolArray) -> npt.NDArray[np.float64]:
+    """Mean of the values [m, n] of each user's list over the places that count [m, n]; NaN [m] where none does."""
+    n = counted.sum(axis=1)
+    sums = np.where(counted, values, 0.0).sum(axis=1)
+    means: npt.NDArray[np.float64] = np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)
+    return means
+
+
+def exposure(ranked: IntArray, k: int, n_items: int, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How often each item is among the first k [b, n_items] where user u counts weights[b, u] times."""
+    from scipy.sparse import csr_matrix
+
+    top = ranked[:, :k]
+    user, place = np.nonzero(top >= 0)
+    lists = csr_matrix((np.ones(len(user)), (top[user, place], user)), shape=(n_items, len(top)))
+    counts: npt.NDArray[np.float64] = (lists @ weights.T).T
+    return counts

@@ -6,9 +6,10 @@ Source: Hanley and McNeil, The meaning and use of the area under a ROC curve, Ra
 from __future__ import annotations
 
 from genrec.clicks.calibration import auc
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Better, Values
 
 DEFINITION = "share of pairs of a click and a non-click that are ordered rightly, ties counting half"
+BETTER: Better = "higher"
 
 
 def over_rows(clicked: Values, p_click: Values) -> float:

@@ -9,9 +9,10 @@ of equal size after Nguyen and O'Connor, Posterior calibration and exploratory a
 from __future__ import annotations
 
 from genrec.clicks.calibration import expected_calibration_error
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Better, Values
 
 DEFINITION = "|mean P(click) - click rate|, averaged over 15 bins of P(click) with equally many rows"
+BETTER: Better = "lower"
 
 
 def over_rows(clicked: Values, p_click: Values) -> float:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from genrec.data.interactions import IntArray
 from genrec.evaluation.hits import hits
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Better, Values
 
 DEFINITION = "1 if a relevant item is among the first k, else 0"
+BETTER: Better = "higher"
 
 
 def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:

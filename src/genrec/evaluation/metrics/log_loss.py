@@ -8,9 +8,10 @@ Source: Good, Rational decisions, Journal of the Royal Statistical Society B 14,
 from __future__ import annotations
 
 from genrec.clicks.calibration import log_loss
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Better, Values
 
 DEFINITION = "mean of -log of the probability given to what happened, in nats"
+BETTER: Better = "lower"
 
 
 def over_rows(clicked: Values, p_click: Values) -> float:

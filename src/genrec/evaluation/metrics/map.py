@@ -14,9 +14,10 @@ import numpy as np
 
 from genrec.data.interactions import IntArray
 from genrec.evaluation.hits import hits, relevant_counts
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Better, Values
 
 DEFINITION = "sum of the precision at each hit in the first k / all relevant items of the user"
+BETTER: Better = "higher"
 
 
 def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:

@@ -13,9 +13,10 @@ import numpy as np
 
 from genrec.data.interactions import IntArray
 from genrec.evaluation.hits import hits
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Better, Values
 
 DEFINITION = "1 / place of the first relevant item, 0 if none is among the first k"
+BETTER: Better = "higher"
 
 
 def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:

@@ -1,0 +1,41 @@
+"""Serendipity: the share of the first k places with a relevant item that a primitive recommender would not have shown.
+
+    |relevant, in the first k, and not among the k most popular items that the user has not seen| / k
+
+Popularity is the number of training users; of equals the first in the catalogue is the more popular.
+Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy: evaluating recommender systems by coverage and serendipity,
+RecSys 2010, after Murakami, Mori and Orihara, Metrics for evaluating the serendipity of recommendation lists, 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from genrec.data.interactions import BoolArray, IntArray
+from genrec.evaluation.catalogue import CatalogueFacts
+from genrec.evaluation.hits import hits
+from genrec.evaluation.metrics import Better, Values
+
+DEFINITION = "relevant items among the first k that are not among the k most popular unseen ones / k"
+BETTER: Better = "higher"
+
+
+def per_list(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int) -> Values:
+    """Share in [0, 1] for each user [m]."""
+    surprising = hits(ranked, targets, k) & ~expected(ranked, facts, k)
+    shares: Values = surprising.sum(axis=1) / k
+    return shares
+
+
+def expected(ranked: IntArray, facts: CatalogueFacts, k: int) -> BoolArray:
+    """Whether each of the first k items [m, min(k, K)] is one of the user's k most popular unseen ones."""
+    place = np.empty(facts.n_items, dtype=np.int64)
+    place[np.argsort(-facts.item_users.astype(np.int64), kind="stable")] = np.arange(facts.n_items)
+    top = ranked[:, :k]
+    found = np.zeros(top.shape, dtype=np.bool_)
+    for row, history in enumerate(facts.histories):
+        places = place[top[row]]
+        found[row] = places - np.searchsorted(np.sort(place[history]), places) < k
+    return found & (top >= 0)

@@ -1,0 +1,31 @@
+"""Gap between user groups: how much better some users are served than others.
+
+    largest - smallest over groups of mean nDCG@k
+
+Groups are those of the facts: by length of history, or as given; those with fewer than 20 users are left out. A largest
+difference is above 0 by chance alone: look at its interval. Source: Ekstrand et al., All the cool kids, how do they fit
+in? FAT* 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genrec.data.interactions import IntArray
+from genrec.evaluation import groups
+from genrec.evaluation.catalogue import CatalogueFacts
+from genrec.evaluation.metrics import Better, Values, ndcg
+
+DEFINITION = "largest difference of mean ndcg in the first k between groups of users"
+BETTER: Better = "lower"
+
+
+def over_lists(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int, weights: Values) -> Values:
+    """Value in [0, 1] for each resample [b]; NaN where fewer than two groups have users."""
+    return groups.gap(by_group(ndcg.per_user(ranked, targets, k), facts, weights))
+
+
+def by_group(values: Values, facts: CatalogueFacts, weights: Values) -> Values:
+    """Mean of the values [m] of any metric in each group of `facts.user_groups`, in each resample [b, G]."""
+    members = groups.one_hot(facts.user_group, len(facts.user_groups))
+    return groups.rates(members * values[:, None], members, weights)
