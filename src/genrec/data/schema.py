@@ -9,7 +9,7 @@ from pathlib import Path
 from genrec.errors import WorkspaceError
 
 APPLICATION_ID = 0x67656E72  # "genr": tells a genrec database from any other SQLite file
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 60.0
 DEFAULT_TYPE = "interaction"
 _CACHE = "PRAGMA cache_size = -65536"  # 64 MiB
@@ -29,11 +29,14 @@ CREATE TABLE events (
 );
 CREATE TABLE exposures (
     id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, user TEXT, items TEXT NOT NULL, timestamp REAL NOT NULL,
-    template_id TEXT, template_version INTEGER, template_hash TEXT, propensities TEXT
+    template_id TEXT, template_version INTEGER, template_hash TEXT, propensities TEXT, prefix_propensities TEXT
 );
 CREATE TABLE blocked (user TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (user, item)) WITHOUT ROWID;
 """
 """`events.id` is the order of arrival: rows are only ever added."""
+
+MIGRATIONS = {1: "ALTER TABLE exposures ADD COLUMN prefix_propensities TEXT"}
+"""What turns a database of a version into one of the next."""
 
 INDEXES = """
 CREATE INDEX events_by_user ON events (user, timestamp);
@@ -49,7 +52,8 @@ class Connection(sqlite3.Connection):
 def connect(path: Path) -> Connection:
     """Opens a durable connection to an existing database.
 
-    WorkspaceError if the file is no genrec database or was written by a newer version.
+    A database of an older version is brought up to date first. WorkspaceError if the file is no genrec database or was
+    written by a newer version.
     """
     connection = _open(path)
     try:
@@ -71,6 +75,8 @@ def connect(path: Path) -> Connection:
     # FULL makes a commit wait for the disk: an acknowledged event survives a crash of process and machine.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(_CACHE)
+    if version < VERSION:
+        _migrate(connection, path)
     return connection
 
 
@@ -110,6 +116,22 @@ def publish(connection: Connection, building: Path, path: Path) -> bool:
         building.unlink(missing_ok=True)
     _sync(path.parent)
     return True
+
+
+def _migrate(connection: Connection, path: Path) -> None:
+    """All steps in one transaction: after a crash the database is of the old version or of the new one."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        # Another process may have done it while this one waited.
+        for version in range(connection.execute("PRAGMA user_version").fetchone()[0], VERSION):
+            connection.execute(MIGRATIONS[version])
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise WorkspaceError(
+            f"{path} cannot be brought to data format {VERSION}: {error}", "make the file writable, or free disk space"
+        ) from error
 
 
 def _run(connection: Connection, script: str) -> None:

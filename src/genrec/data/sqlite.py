@@ -162,11 +162,12 @@ class SqliteStore:
 
     def log_exposure(self, exposure: Exposure) -> None:
         """See `Store.log_exposure`. The same request id twice is one exposure, the first."""
-        propensities = None if exposure.propensities is None else json.dumps(exposure.propensities)
+        odds = [_odds(odds, exposure) for odds in (exposure.propensities, exposure.prefix_propensities)]
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO exposures (request_id, user, items, timestamp, template_id, template_version,"
-                " template_hash, propensities) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                " template_hash, propensities, prefix_propensities) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
                 (
                     _text(exposure.request_id, "request id"),
                     exposure.user_id,
@@ -175,20 +176,20 @@ class SqliteStore:
                     exposure.template_id,
                     exposure.template_version,
                     exposure.template_hash,
-                    propensities,
+                    *odds,
                 ),
             )
 
     def exposures(self) -> Iterator[Exposure]:
         """See `Store.exposures`."""
         rows = self._connection().execute(
-            "SELECT request_id, user, items, timestamp, template_id, template_version, template_hash, propensities"
-            " FROM exposures ORDER BY timestamp, id"
+            "SELECT request_id, user, items, timestamp, template_id, template_version, template_hash, propensities,"
+            " prefix_propensities FROM exposures ORDER BY timestamp, id"
         )
-        for request_id, user, items, timestamp, template, version, digest, propensities in rows:
+        for request_id, user, items, timestamp, template, version, digest, *odds in rows:
+            place, prefix = (None if text is None else tuple(json.loads(text)) for text in odds)
             shown = tuple(json.loads(items))
-            odds = None if propensities is None else tuple(json.loads(propensities))
-            yield Exposure(request_id, user, shown, timestamp, template, version, digest, odds)
+            yield Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix)
 
     def clicked(self) -> Mapping[str, frozenset[str]]:
         """See `Store.clicked`."""
@@ -290,6 +291,17 @@ def item_row(item: Item) -> tuple[str, str, str, bool]:
     except (TypeError, ValueError):
         raise DataError("the metadata of an item is no text, finite number or list of texts", "mend the item") from None
     return _text(item.id, "item id"), _text(item.title, "title"), metadata, item.sponsored
+
+
+def _odds(odds: tuple[float, ...] | None, exposure: Exposure) -> str | None:
+    if odds is None:
+        return None
+    if len(odds) != len(exposure.item_ids) or not all(0 < p <= 1 for p in odds):
+        raise DataError(
+            "an exposure has propensities that are not one in (0, 1] for each item",
+            "give the probability with which the policy showed each item, or none",
+        )
+    return json.dumps(odds)
 
 
 def _is_metadata(value: object) -> bool:

@@ -14,7 +14,8 @@ from genrec.domain import Event, History, Item
 class Exposure:
     """A list that was shown: who saw it, in which order, made by which template. Clicks join on `request_id`.
 
-    `propensities` has the probability with which each item was shown at its place, where the policy knows it.
+    Where the list was drawn at random, and the policy knows the odds: `propensities` has the probability of each item
+    at its place, `prefix_propensities` that of the whole list down to each place (the last one is the list's own).
     """
 
     request_id: str
@@ -25,6 +26,7 @@ class Exposure:
     template_version: int | None = None
     template_hash: str | None = None
     propensities: tuple[float, ...] | None = None
+    prefix_propensities: tuple[float, ...] | None = None
 
 
 class Store(Protocol):
@@ -62,7 +64,7 @@ class Store(Protocol):
         """All events as columns."""
 
     def log_exposure(self, exposure: Exposure) -> None:
-        """Stores what was shown, durably."""
+        """Stores what was shown, durably. DataError for propensities that are not one in (0, 1] for each item."""
 
     def exposures(self) -> Iterator[Exposure]:
         """All exposures, oldest first."""
