@@ -15,6 +15,7 @@ from genrec.evaluation.tables import Table, as_json
 
 LOGGED = "logged"
 """The row of the policy that made the log: the mean clicks on a list, which every estimator finds."""
+_DIGITS = 6
 
 
 def estimate(terms: Terms) -> float:
@@ -22,13 +23,13 @@ def estimate(terms: Terms) -> float:
     return float(_ratios(terms.numerator.sum(axis=0), terms.denominator.sum(axis=0)))
 
 
-def policy_table(policies: Mapping[str, Rounds], names: Sequence[str], *, seed: int = 0, digits: int = 6) -> Table:
+def policy_table(policies: Mapping[str, Rounds], names: Sequence[str], *, logged: str = LOGGED, seed: int = 0) -> Table:
     """Estimators as columns, policies as rows, all judged on the same lists; the logging policy first.
 
-    Each policy has `<estimator>_vs_logged`, paired, where the estimate is defined; None where it is not.
+    Each policy has `<estimator>_vs_<logged>`, paired. An estimate that is not defined is None.
     """
     first = next(iter(policies.values()))
-    every = {LOGGED: first.as_logged(), **policies}
+    every = {logged: first.as_logged(), **policies}
     found = {(policy, name): estimators.terms(name, rounds) for policy, rounds in every.items() for name in names}
     resampled = dict(zip(found, resample(list(found.values()), first.owner, seed), strict=True))
     table: Table = {policy: {} for policy in every}
@@ -38,12 +39,12 @@ def policy_table(policies: Mapping[str, Rounds], names: Sequence[str], *, seed: 
         if not np.isfinite(value):
             continue
         low, high = significance.interval(draws[np.isfinite(draws), None])
-        row[name] = round(value, digits)
-        row[f"{name}_ci"] = [round(float(low[0]), digits), round(float(high[0]), digits)]
-        if policy != LOGGED:
-            deltas = draws - resampled[LOGGED, name]
-            gain = value - estimate(found[LOGGED, name])
-            row[f"{name}_vs_{LOGGED}"] = as_json(significance.difference(gain, deltas[np.isfinite(deltas)]))
+        row[name] = round(value, _DIGITS)
+        row[f"{name}_ci"] = [round(float(low[0]), _DIGITS), round(float(high[0]), _DIGITS)]
+        if policy != logged:
+            deltas = draws - resampled[logged, name]
+            gain = value - estimate(found[logged, name])
+            row[f"{name}_vs_{logged}"] = as_json(significance.difference(gain, deltas[np.isfinite(deltas)]))
     return table
 
 

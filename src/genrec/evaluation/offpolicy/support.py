@@ -17,6 +17,8 @@ FEW = 100
 """With an effective sample of fewer lists the interval of a bootstrap is too narrow to be believed."""
 LEVEL = 0.99
 """Of the interval of the mean weight: a warning that comes with one sound log in twenty would be ignored."""
+TOLERANCE = 0.05
+"""How far the mean weight may be from 1 without a word, however sure that is."""
 
 
 def effective_sample_size(weights: FloatArray) -> float:
@@ -29,9 +31,9 @@ def effective_sample_size(weights: FloatArray) -> float:
 
 
 def unsupported(target: npt.ArrayLike, logging: npt.ArrayLike) -> float:
-    """Probability that the new policy shows what the logging policy never does: sum of target where logging is 0."""
+    """Share of what the new policy shows that the logging policy never does; both [items, places] of probabilities."""
     new, old = np.asarray(target, dtype=np.float64), np.asarray(logging, dtype=np.float64)
-    return float(new[old <= 0].sum())
+    return float(new[old <= 0].sum() / new.sum())
 
 
 def diagnose(rounds: Rounds, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -40,11 +42,9 @@ def diagnose(rounds: Rounds, seed: int = 0) -> dict[str, dict[str, Any]]:
     The weights of a policy average 1 if the log could show all that the policy shows and the propensities are right.
     """
     kinds = {"list": None if rounds.prefix is None else rounds.prefix[:, -1:], "place": rounds.place}
-    return {
-        kind: _measured(weights, rounds.owner, seed)
-        for kind, weights in kinds.items()
-        if weights is not None and len(weights)
-    }
+    if rounds.reward.shape[1] == 1 and rounds.prefix is not None:
+        del kinds["place"]  # one and the same
+    return {kind: _measured(weights, rounds.owner, seed) for kind, weights in kinds.items() if weights is not None}
 
 
 def reservations(policy: str, diagnosis: dict[str, dict[str, Any]]) -> list[str]:
@@ -53,12 +53,12 @@ def reservations(policy: str, diagnosis: dict[str, dict[str, Any]]) -> list[str]
     for kind, found in diagnosis.items():
         low, high = found["mean_ci"]
         mean, size = found["mean"], found["effective_sample_size"]
-        if high < 1:
+        if high < 1 and mean < 1 - TOLERANCE:
             said.append(
                 f"{policy}: the weights of each {kind} average {mean:.3g}, below 1: about {1 - mean:.0%} of what this "
                 "policy shows was never, or hardly ever, shown in the log; its value there is not in the figures"
             )
-        elif low > 1:
+        elif low > 1 and mean > 1 + TOLERANCE:
             said.append(
                 f"{policy}: the weights of each {kind} average {mean:.3g}, above 1: propensities look too small"
             )

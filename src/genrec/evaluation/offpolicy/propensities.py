@@ -1,0 +1,90 @@
+"""Policies that explore: lists drawn at random around a ranking, with the probabilities that a log must keep.
+
+A ranking that is always shown as it is has probability 1, and its log can judge no other. These two draw lists of k out
+of n candidates and know, without simulation, the probability of each item at its place (for `independent_ips` and
+`doubly_robust`) and of the list down to each place (for the others). Both can show every list of the candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.data.interactions import FloatArray
+
+Order = npt.NDArray[np.int64]
+
+_STEP, _LEAST, _MOST = 0.25, -32.0, 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A list: positions of the candidates [k], P(item at its place) [k], and P(list down to the place) [k]."""
+
+    order: Order
+    place: FloatArray
+    prefix: FloatArray
+
+
+def plackett_luce(scores: npt.ArrayLike, k: int, temperature: float, generator: np.random.Generator) -> Drawn:
+    """Draws one item after the other from a softmax of scores [n] / temperature over those that are left.
+
+    Items with like scores swap often, others seldom. Sources: Luce, Individual choice behavior, 1959; Plackett, The
+    analysis of permutations, 1975; drawn at once as the order of scores with Gumbel noise (Yellott, 1977).
+    """
+    utilities = np.asarray(scores, dtype=np.float64) / temperature
+    order = np.argsort(-(utilities + generator.gumbel(size=len(utilities))), kind="stable")[:k]
+    prefix = plackett_luce_prefixes(utilities, order)
+    place = plackett_luce_places(utilities, len(order))[order, np.arange(len(order))]
+    # What is too small for the integral is at least as likely as the list that led to it.
+    return Drawn(order, np.maximum(place, prefix), prefix)
+
+
+def plackett_luce_prefixes(utilities: npt.ArrayLike, order: Order) -> FloatArray:
+    """P(the list begins with order[:j + 1]) for each j [k]: the product of the softmax of each over those left."""
+    values = np.asarray(utilities, dtype=np.float64)
+    values = values - values.max(initial=-np.inf)
+    rest = np.delete(values, order)
+    left = np.concatenate([values[order], [np.logaddexp.reduce(rest)] if len(rest) else []])
+    behind = np.logaddexp.accumulate(left[::-1])[::-1][: len(order)]
+    prefixes: FloatArray = np.exp(np.cumsum(values[order] - behind))
+    return prefixes
+
+
+def plackett_luce_places(utilities: npt.ArrayLike, k: int) -> FloatArray:
+    """P(item i at place j) [n, k].
+
+    Items are the arrivals of independent exponential clocks with rates e^u, so item i is at place j if j others ring
+    before it: the integral over its time of ring of a Poisson binomial probability. With t = e^x / rate the integrand
+    e^(x - e^x) * P(j others before t) is smooth and dies at both ends, where the trapezoid rule is exact to about 1e-9.
+    """
+    values = np.asarray(utilities, dtype=np.float64)
+    n = len(values)
+    x = np.arange(_LEAST, _MOST, _STEP)
+    with np.errstate(over="ignore"):
+        rang = -np.expm1(-np.exp(values[None, :, None] - values[:, None, None] + x))  # [i, other, x]
+    rang[np.arange(n), np.arange(n)] = 0.0
+    before = np.zeros((n, k + 1, len(x)))
+    before[:, 0] = 1.0
+    for other in range(n):
+        p = rang[:, None, other]
+        before[:, 1:] = before[:, 1:] * (1 - p) + before[:, :-1] * p
+        before[:, :1] *= 1 - p
+    places: FloatArray = np.einsum("ijx,x->ij", before[:, :k], _STEP * np.exp(x - np.exp(x)))
+    return np.clip(places, 0.0, 1.0)
+
+
+def epsilon_greedy(n: int, k: int, epsilon: float, generator: np.random.Generator) -> Drawn:
+    """The ranking 0, 1, ... n - 1 cut at k; with probability `epsilon` k of the n in any order, all equally likely."""
+    k = min(k, n)
+    explore = generator.random() < epsilon
+    order = generator.permutation(n)[:k] if explore else np.arange(k)
+    greedy = order == np.arange(k)
+    by_chance = np.cumprod(1 / (n - np.arange(k)))
+    return Drawn(
+        order,
+        (1 - epsilon) * greedy + epsilon / n,
+        (1 - epsilon) * np.logical_and.accumulate(greedy) + epsilon * by_chance,
+    )
