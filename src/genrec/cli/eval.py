@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genrec.cli import options
+from genrec.cli.policy import policy
 
 if TYPE_CHECKING:
     from genrec.data.sqlite import SqliteStore
@@ -95,6 +96,9 @@ def rank(
             seed=seed,
             progress=run.progress,
         )
+
+
+app.command()(policy)
 
 
 @dataclass
