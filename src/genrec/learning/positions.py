@@ -18,16 +18,18 @@ Index = npt.NDArray[np.int64]
 
 ENOUGH = 6_000
 """So many examples are wanted: where users are few, each gives more of them."""
+ENOUGH_VALIDATION = 1_000
 MOST_PER_USER = 20
-MOST_VALIDATION_USERS = 5_000
+MOST_VALIDATION = 5_000
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutPositions:
     """A log, what is left of it to fit on, and the rows (in the whole log) of the events that are to be foreseen.
 
-    `train` [P] are rows of training users, up to a few each; `validation` [V] is one row for each validation user, in a
-    seeded random order. From the earliest held-out row of a user on, none of his events is in `rest`.
+    `train` [P] are rows of training users, `validation` [V] of validation users, up to a few each: the last one of each
+    user in a seeded random order, then the one before it, and so on. From the earliest held-out row of a user on, none
+    of his events is in `rest`.
     """
 
     whole: Interactions
@@ -56,32 +58,40 @@ def hold_out(
     validation_fraction: float = 0.2,
     seed: int = 0,
 ) -> HeldOutPositions:
-    """Holds out the last `per_user` liked events of each training user, and the last one of each validation user.
+    """Holds out the last `per_user` liked events of each training user, and the last of each validation user.
 
     An event counts if it is liked (`clicks.labels.event_labels`), is not the first of its user, and is about an item
     new to him, as retrieval does not propose what was seen. Without `per_user` each user gives as many as make ENOUGH
-    examples, at most MOST_PER_USER. `most` bounds the training positions; users are drawn with the seed.
-    DataError if nothing can be held out.
+    examples, and validation users more than one if they are so few that ENOUGH_VALIDATION are not reached; at most
+    MOST_PER_USER. `most` bounds the training positions; users are drawn with the seed. DataError if there are none.
     """
     mask = validation_mask(interactions.user_ids, validation_fraction)
     fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0)
-    training_users = max(1, int(np.count_nonzero(~mask & (np.diff(interactions.indptr) > 1))))
-    each = per_user or min(MOST_PER_USER, -(-ENOUGH // training_users))
     keep = np.ones(len(interactions), dtype=np.bool_)
-    train: list[int] = []
-    validation: list[int] = []
-    for user in np.random.default_rng(seed).permutation(interactions.n_users):
-        chosen, wanted = (validation, 1) if mask[user] else (train, min(each, most - len(train)))
-        if wanted <= 0 or (mask[user] and len(validation) >= MOST_VALIDATION_USERS):
-            continue
-        rows = interactions.rows_of(int(user))
-        found = rows.start + np.flatnonzero(fresh[rows])[-wanted:]
-        if len(found):
-            keep[found[0] : rows.stop] = False
-            chosen += found.tolist()
-    if not train or not keep.any():
+    order = np.random.default_rng(seed).permutation(interactions.n_users)
+    some = np.diff(interactions.indptr) > 1
+
+    def last(users: npt.NDArray[np.integer], each: int, most: int) -> Index:
+        found: list[tuple[int, int]] = []
+        for user in users:
+            if len(found) >= most:
+                break
+            rows = interactions.rows_of(int(user))
+            chosen = rows.start + np.flatnonzero(fresh[rows])[-each:]
+            if len(chosen):
+                keep[chosen[0] : rows.stop] = False
+                found += enumerate(chosen[::-1].tolist())
+        return np.array([row for _, row in sorted(found, key=lambda pair: pair[0])], dtype=np.int64)
+
+    def share(users: npt.NDArray[np.integer], enough: int) -> int:
+        return min(MOST_PER_USER, -(-enough // max(1, len(users))))
+
+    training, validating = order[(some & ~mask)[order]], order[(some & mask)[order]]
+    train = last(training, per_user or share(training, ENOUGH), most)
+    validation = last(validating, share(validating, ENOUGH_VALIDATION), MOST_VALIDATION)
+    if not len(train) or not keep.any():
         raise DataError("no user has a liked event behind another one", "import more events to learn from")
-    return HeldOutPositions(interactions, interactions.select(keep), np.array(train), np.array(validation, np.int64))
+    return HeldOutPositions(interactions, interactions.select(keep), train[:most], validation)
 
 
 def _fresh(interactions: Interactions) -> npt.NDArray[np.bool_]:

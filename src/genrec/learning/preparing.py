@@ -21,8 +21,10 @@ from genrec.fit import Fitted, fit_log
 from genrec.learning.base import Example
 from genrec.learning.config import HeldOut
 from genrec.learning.examples import ExampleSettings, SlateSource, validation_examples
+from genrec.learning.exposures import ExposureSource
 from genrec.learning.pools import Pools, Teacher
 from genrec.learning.positions import HeldOutPositions, hold_out
+from genrec.learning.requests import RequestSimulator
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -36,6 +38,7 @@ def prepare(
     *,
     held_out: HeldOut = "temporal",
     validation_slates: int = 200,
+    language: str = "en",
     seed: int = 0,
     tune: bool = True,
     encoder: Encoder | None = None,
@@ -45,11 +48,11 @@ def prepare(
 
     The log is cut to the training part of the split `held_out` ('none': all of it). Retrievers and second stage are
     fitted without all positions that are to be foreseen; what they propose is kept in the workspace's cache by content,
-    so a second call costs seconds. DataError if the log is too small.
+    so a second call costs seconds. `language` is that of simulated requests. DataError if the log is too small.
     """
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
-    part = log if held_out == "none" else by_name(held_out, log).train
+    part = _training_part(log, held_out)
     positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=options.most, seed=seed)
     cache = workspace.root / "cache"
     key = _key(settings, options, fingerprint, held_out, validation_slates, seed, tune, encoder)
@@ -71,9 +74,40 @@ def prepare(
     train, validation = _kept(cache / "learning" / key, collect)
     if not len(train):
         raise DataError("retrieval proposes none of the items to be foreseen", "set missed to add, or import more data")
-    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, seed=seed)
+    simulator = RequestSimulator(items, language) if options.augment.requests else None
+    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, simulator=simulator, seed=seed)
     held = validation_examples(positions, items, validation, candidates=options.candidates, offset=options.offset)
     return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
+
+
+def shown_lists(
+    workspace: Workspace,
+    *,
+    held_out: HeldOut = "temporal",
+    candidates: int = 20,
+    eta: float = 0.0,
+    validation: bool = False,
+) -> ExposureSource:
+    """The shown lists with clicks of the training users (with `validation`: of the validation users) as a source.
+
+    `eta` weighs clicks against position. Clicks outside the training part of the split `held_out` are not among them.
+    DataError if there is no such list.
+    """
+    with SqliteStore(Workspace.open(workspace.root).database) as store:
+        log, items, clicked = store.interactions(), list(store.all_items()), store.clicked()
+        shown = [(exposure, clicked.get(exposure.request_id, frozenset())) for exposure in store.exposures()]
+    part = _training_part(log, held_out)
+    source = ExposureSource(part, items, shown, candidates=candidates, eta=eta, validation=validation)
+    if not len(source):
+        raise DataError(
+            "there are no shown lists with clicks to learn from",
+            "serve first: exposures are logged by genrec serve, and clicks name them by request_id",
+        )
+    return source
+
+
+def _training_part(log: Interactions, held_out: HeldOut) -> Interactions:
+    return log if held_out == "none" else by_name(held_out, log).train
 
 
 def _collect(
