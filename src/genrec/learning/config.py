@@ -69,8 +69,8 @@ class LoopSettings(Section):
     """So many batches are drawn at once and sorted by length."""
     max_minutes: float | None = Field(default=None, gt=0)
     """Stops after this time, with the schedule bent to end there; the best adapter is kept."""
-    curriculum: float = Field(default=0.3, ge=0, le=1)
-    """Share of the steps over which negatives grow from easy to as hard as those served."""
+    curriculum: int = Field(default=100, ge=0)
+    """Steps over which negatives grow from easy to as hard as those served."""
     evaluate_every: int = Field(default=50, ge=1)
     """Steps between two validations."""
     patience: int = Field(default=4, ge=1)

@@ -1,4 +1,4 @@
-"""The model that is tuned: a frozen base, and a LoRA adapter (Hu et al. 2021) on the linear maps of its upper layers."""
+"""The model that is tuned: a frozen base, and a LoRA adapter (Hu et al. 2021) on the maps of its upper layers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from torch import Tensor
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
@@ -56,19 +55,6 @@ def attach(model: Any, settings: LoraSettings, seed: int) -> PeftModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, config)
-
-
-def adapter_state(model: PeftModel) -> dict[str, Tensor]:
-    """The weights of the adapter by name, detached copies on the CPU."""
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in get_peft_model_state_dict(model).items()
-    }
-
-
-def load_adapter_state(model: PeftModel, state: dict[str, Tensor]) -> None:
-    """Puts weights back that `adapter_state` took."""
-    set_peft_model_state_dict(model, state)
 
 
 def save_adapter(model: PeftModel, folder: Path, base_name: str) -> None:

@@ -1,8 +1,7 @@
 """What a slate costs: listwise cross-entropy, and a term that keeps yes-minus-no a probability.
 
 Listwise softmax: Cao et al. 2007 (ListNet, top one) with the target as the distribution wanted; label cross-entropy of
-a single-pass reading is the same function over the logits of the labels. Inverse-propensity weights as in Joachims et
-al. 2017, normalised over the batch (self-normalised), so that their scale does not act as a learning rate.
+a single-pass reading is the same function over the logits of the labels.
 """
 
 from __future__ import annotations
@@ -29,12 +28,7 @@ def calibration(scores: Tensor, target: Tensor, present: Tensor) -> Tensor:
     return (losses * present).sum(-1) / present.sum(-1)
 
 
-def weighted(losses: Tensor, weight: Tensor, total: Tensor | float | None = None) -> Tensor:
-    """Mean of the losses [B] by weight [B]; `total` is the sum of weights where the batch is only a part of a step."""
-    return (losses * weight).sum() / (weight.sum() if total is None else total)
-
-
-class SlateLoss(nn.Module):
+class SlateLoss(nn.Module):  # type: ignore[misc]
     """Listwise loss of offset + scale * scores, plus `calibration` times the binary cross-entropy of the scores.
 
     `scale` is learned (from 1) where slates carry offsets, so that the scores may live on the scale that calibration
@@ -48,7 +42,11 @@ class SlateLoss(nn.Module):
 
     def forward(self, scores: Tensor, target: Tensor, present: Tensor, offset: Tensor) -> Tensor:
         """Losses [B]; `offset` [B, n] is zero where slates have none."""
-        losses = listwise(offset + self.log_scale.exp() * scores, target, present)
+        losses = listwise(self.combined(scores, offset), target, present)
         if self.calibration:
             losses = losses + self.calibration * calibration(scores, target, present)
         return losses
+
+    def combined(self, scores: Tensor, offset: Tensor) -> Tensor:
+        """Offset + scale * scores [B, n]: what orders the candidates."""
+        return offset + self.log_scale.exp() * scores
