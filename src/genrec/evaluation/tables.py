@@ -165,9 +165,9 @@ def _over_lists(
         return found
 
     seeds = measure(np.ones((1, len(targets))))[:, 0]
-    blocks = [measure(weights).mean(axis=0) for weights in significance.user_weights(len(targets), seed=seed)]
+    parts = [measure(weights).mean(axis=0) for weights in significance.left_out_weights(len(targets), seed)]
     value: Values = seeds.mean(axis=0)
-    return _Measured(value, significance.centred(value, np.concatenate(blocks)), seeds)
+    return _Measured(value, significance.jackknife_draws(value, np.concatenate(parts), seed=seed), seeds)
 
 
 def _known(facts: CatalogueFacts | None, name: str) -> CatalogueFacts:

@@ -37,5 +37,6 @@ def expected(ranked: IntArray, facts: CatalogueFacts, k: int) -> BoolArray:
     found = np.zeros(top.shape, dtype=np.bool_)
     for row, history in enumerate(facts.histories):
         places = place[top[row]]
-        found[row] = places - np.searchsorted(np.sort(place[history]), places) < k
+        unseen_before = places - np.searchsorted(np.sort(place[history]), places)
+        found[row] = (unseen_before < k) & ~np.isin(top[row], history)
     return found & (top >= 0)

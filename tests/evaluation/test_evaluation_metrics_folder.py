@@ -1,0 +1,67 @@
+"""What every metric of the folder must have, and how suites name them."""
+
+import importlib
+
+import pytest
+
+from genrec.errors import NotFoundError, SettingsError
+from genrec.evaluation import metrics
+
+
+@pytest.mark.parametrize("name", metrics.names())
+def test_a_metric_has_a_kind_a_definition_a_direction_and_a_source(name):
+    module = importlib.import_module(f"genrec.evaluation.metrics.{name}")
+    assert [kind for kind in metrics.KINDS if name in metrics.names(kind)] == [metrics.kind_of(name)]
+    assert 20 < len(module.DEFINITION) < 120
+    assert "\n" not in module.DEFINITION
+    assert module.BETTER in ("higher", "lower", "neither")
+    assert "Source" in module.__doc__
+
+
+def test_all_metrics_are_described():
+    described = {one.name: one for one in metrics.describe()}
+    assert list(described) == metrics.names()
+    assert described["ndcg"].kind == "ranking"
+    assert described["gini"].better == "lower"
+    assert described["log_loss"].definition == metrics.definition("log_loss")
+
+
+def test_kinds_do_not_stand_in_for_each_other():
+    lookups = (metrics.ranking, metrics.beyond, metrics.overall, metrics.click, metrics.grouped_click)
+    kinds = ("ranking", "beyond accuracy", "set", "click", "grouped click")
+    for lookup, kind in zip(lookups, kinds, strict=True):
+        for name in metrics.names():
+            if name in metrics.names(kind):
+                assert metrics.definition(name) == lookup(name).DEFINITION
+            else:
+                with pytest.raises(NotFoundError, match=f"no {kind} metric"):
+                    lookup(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("ndcg@10", ("ndcg", 10)), ("coverage@5", ("coverage", 5)), ("log_loss", ("log_loss", None))],
+)
+def test_names_as_suites_write_them(text, expected):
+    assert metrics.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "ndcg@ten", "ndcg@1.5", "ndcg@²", "auc@10"])
+def test_a_missing_or_wrong_number_of_places_is_named(text):
+    with pytest.raises(SettingsError, match=text.partition("@")[0]):
+        metrics.parse(text)
+
+
+@pytest.mark.parametrize("text", ["accuracy@10", "@10", "", "__init__"])
+def test_unknown_metrics_are_named(text):
+    with pytest.raises(NotFoundError, match="there is no metric"):
+        metrics.parse(text)
+    with pytest.raises(NotFoundError):
+        metrics.definition(text)
+
+
+def test_which_way_is_good():
+    assert metrics.better("ndcg@10") == "higher"
+    assert metrics.better("calibration_error") == "lower"
+    assert metrics.better("novelty@10") == "neither"
+    assert metrics.better("requests") == "neither"

@@ -1,0 +1,105 @@
+"""Metrics of clicks within users, of two systems' lists, and of what a model makes of its slates."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genrec.checks import Validity
+from genrec.evaluation import metrics
+from genrec.evaluation.metrics import agreement, grouped_auc, label_position, validity
+
+
+def test_grouped_auc_by_hand():
+    # User 3: one of two pairs ordered rightly. User 8: one pair, tied. User 5: no click.
+    user = np.array([3, 8, 3, 5, 3, 8, 5])
+    clicked = np.array([1.0, 1, 0, 0, 0, 0, 0])
+    p_click = np.array([0.5, 0.2, 0.4, 0.1, 0.6, 0.2, 0.9])
+    values, rows = grouped_auc.by_user(user, clicked, p_click)
+    assert values == pytest.approx([0.5, math.nan, 0.5], nan_ok=True)
+    assert rows.tolist() == [3, 2, 2]
+    better = np.where(user == 3, [0.9, 0, 0.4, 0, 0.6, 0, 0], p_click)
+    assert metrics.grouped_click("grouped_auc").over_user_rows(user, clicked, better) == pytest.approx(
+        (3 * 1 + 2 * 0.5) / 5
+    )
+
+
+def test_grouped_auc_gives_nothing_for_knowing_who_clicks_much():
+    user, clicked = np.repeat([0, 1], 4), np.array([1.0, 1, 1, 0, 1, 0, 0, 0])
+    by_user = np.repeat([0.75, 0.25], 4)
+    assert metrics.click("auc").over_rows(clicked, by_user) > 0.5
+    assert grouped_auc.over_user_rows(user, clicked, by_user) == 0.5
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 4)), max_size=40))
+def test_grouped_auc_is_the_auc_of_each_user(rows):
+    user, clicked, p_click = (np.array([row[column] for row in rows], dtype=float) for column in range(3))
+    expected = []
+    for one in np.unique(user):
+        mine = user == one
+        above = p_click[mine & (clicked == 1)][:, None] - p_click[mine & (clicked == 0)]
+        expected.append(((above > 0) + (above == 0) / 2).mean() if above.size else math.nan)
+    values, counts = grouped_auc.by_user(user.astype(int), clicked, p_click)
+    assert values == pytest.approx(expected, nan_ok=True)
+    known = np.isfinite(values)
+    mean = np.average(values[known], weights=counts[known]) if known.any() else math.nan
+    found = grouped_auc.over_user_rows(user.astype(int), clicked, p_click)
+    assert found == pytest.approx(mean, nan_ok=True)
+
+
+def test_agreement_looks_at_the_items_that_both_have():
+    first = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, -1, -1]], dtype=np.int32)
+    second = np.array([[9, 2, 1, 4, 3], [1, 2, 3, 4, 5], [4, 3, 2, 1, 0], [5, 1, -1, -1, -1]], dtype=np.int32)
+    # Orders 2, 1, 4, 3 against 1, 2, 3, 4: four of six pairs in the same order.
+    assert agreement.between(first, second, 5) == pytest.approx([(4 - 2) / 6, 1, -1, math.nan], nan_ok=True)
+    assert agreement.between(first, second, 3) == pytest.approx([-1, 1, -1, math.nan], nan_ok=True)
+
+
+def test_validity_counts_rankings_with_any_fault():
+    answers = [Validity(), Validity(("x", "y")), Validity(("x",), ("a",)), Validity(missing=("b",))]
+    assert validity.per_answer(answers).tolist() == [1, 0, 0, 0]
+    assert validity.shares(answers) == {"invalid": 0.5, "duplicate": 0.25, "missing": 0.25}
+    assert validity.shares([]) == {"invalid": 0, "duplicate": 0, "missing": 0}
+
+
+def test_gain_by_label_by_hand():
+    presented = np.array([[5, 6, 7], [6, 5, 7], [7, 6, 5], [5, 6, -1]], dtype=np.int32)
+    ranked = np.array([[5, 6, 7], [6, 5, 7], [7, 6, 5], [6, 5, -1]], dtype=np.int32)
+    targets = [np.array([5]), np.array([5, 6]), np.array([5]), np.array([9])]
+    found = label_position.by_label(presented, ranked, targets, 2)
+    # Label 1: item 5 at place 1, item 6 at place 1. Label 2: item 5 at place 2. Label 3: item 5 beyond place 2.
+    assert found.gain == pytest.approx([1, 1 / math.log2(3), 0])
+    assert found.relevant.tolist() == [2, 1, 1]
+    assert found.first == pytest.approx([3 / 4, 1 / 4, 0])
+    assert found.deviation == pytest.approx(np.std([1, 1 / math.log2(3), 0], ddof=1))
+
+
+def test_a_reader_of_items_has_no_label_bias_and_a_reader_of_labels_has():
+    generator = np.random.default_rng(0)
+    presented = np.array([generator.permutation(5) for _ in range(4000)], dtype=np.int32)
+    targets = [np.array([2], dtype=np.int32)] * 4000
+    fair = np.array([generator.permutation(5) for _ in range(4000)], dtype=np.int32)
+    of_items, of_labels = (label_position.by_label(presented, ranked, targets, 5) for ranked in (fair, presented))
+    assert of_items.deviation < 0.03
+    assert of_items.first == pytest.approx(np.full(5, 0.2), abs=0.03)
+    assert of_labels.gain == pytest.approx(1 / np.log2(np.arange(2, 7)))
+    assert of_labels.first.tolist() == [1, 0, 0, 0, 0]
+
+
+def test_labels_without_relevant_items_say_nothing():
+    found = label_position.by_label(np.array([[1, 2]]), np.array([[2, 1]]), [np.array([2])], 2)
+    assert found.gain == pytest.approx([math.nan, 1], nan_ok=True)
+    assert math.isnan(found.deviation)
+    nothing = label_position.by_label(np.zeros((0, 2), int), np.zeros((0, 2), int), [], 2)
+    assert np.isnan(nothing.gain).all()
+    assert nothing.first.tolist() == [0, 0]
+
+
+def test_the_effect_of_shuffling_is_a_share_of_the_retrievers_order():
+    retriever = np.array([0.2, 0.4, 0.6])
+    found = label_position.shuffle_effect(retriever * 0.99, retriever)
+    assert found.mean == pytest.approx(-0.01)
+    assert found.low < -0.01 < found.high < 0
+    assert math.isnan(label_position.shuffle_effect(retriever, np.zeros(3)).mean)
