@@ -21,7 +21,7 @@ from genrec.retrieval.fitting import fit_blend, fit_retriever
 from genrec.retrieval.scoring import score_batch
 from genrec.settings import Settings
 
-HELPERS = {"base", "blend", "files", "fitting", "pools", "scoring"}
+HELPERS = {"base", "blend", "factors", "files", "fitting", "matrices", "pools", "scoring"}
 RETRIEVERS = sorted({module.name for module in pkgutil.iter_modules(genrec.retrieval.__path__)} - HELPERS)
 N_ITEMS = 30
 
@@ -120,7 +120,7 @@ class TestContract:
 
 
 def test_every_module_with_a_retriever_is_tested() -> None:
-    assert set(RETRIEVERS) >= {"covisit", "popular", "semantic"}
+    assert set(RETRIEVERS) >= {"covisit", "popular", "semantic", "ease", "ials", "bpr", "item_knn", "repeat"}
 
 
 def test_an_unknown_retriever_is_named() -> None:

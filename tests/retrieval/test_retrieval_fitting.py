@@ -201,6 +201,28 @@ def test_the_default_stays_where_nothing_is_clearly_better(
     assert not fitted._good
 
 
+def test_entries_that_only_ask_otherwise_share_one_fit(
+    log: Interactions, catalogue: list[Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[tuple[bool, int]] = []
+
+    class Asked(Tunable):
+        grid = ({"good": False, "late": 0}, {"good": False, "late": 1}, {"good": True, "late": 1})
+
+        @classmethod
+        def fit(cls, interactions: Interactions, items: Sequence[Item], *, good: bool, late: int) -> Asked:
+            fits.append((good, late))
+            return cls(interactions.n_items, good)
+
+        def asking(self, late: int) -> Asked:
+            return type(self)(self._size, bool(late))
+
+    monkeypatch.setattr("genrec.retrieval.fitting.retriever_class", lambda name: Asked)
+    fitted = fit_retriever("asked", log, catalogue, settings=Settings())
+    assert fits == [(False, 0), (True, 1), (False, 1)]  # two to choose from, and the one chosen on the whole log
+    assert isinstance(fitted, Asked)
+
+
 def test_pools_give_the_ndcg_of_the_blend(log: Interactions) -> None:
     split = leave_one_out(log)
     random = np.random.default_rng(5)

@@ -27,11 +27,20 @@ class Query:
 
 
 class Retriever(Protocol):
-    """One alternative is one module of `genrec.retrieval` with a class `Fitted` that satisfies this."""
+    """One alternative is one module of `genrec.retrieval` with a class `Fitted` that satisfies this.
+
+    Two more methods are used where a retriever has them. `batch_scores(queries)` gives the scores [q, I] of several
+    queries at once. `asking(decay=...)` gives the same fit with other values of those hyper-parameters that only say
+    how a query is scored: choosing among them needs no new fit. Entries of a grid that share a fit stand together.
+    """
 
     name: ClassVar[str]
     grid: ClassVar[Sequence[Mapping[str, Any]]]
-    """Hyper-parameters to choose from on validation; the first entry is the default."""
+    """Hyper-parameters to choose from on validation; the first entry is the default.
+
+    In the box every grid has six entries (`semantic` three, one for each way to look back), so that baselines are tuned
+    by the same budget as what is compared with them.
+    """
 
     @classmethod
     def fit(cls, interactions: Interactions, items: Sequence[Item], **hyper_parameters: Any) -> Self:

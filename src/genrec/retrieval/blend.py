@@ -184,7 +184,8 @@ def retriever_class(name: str) -> type[Retriever]:
     except (ModuleNotFoundError, AttributeError) as error:
         raise SettingsError(
             f"there is no retriever {name!r}",
-            "name a module of genrec.retrieval with a class Fitted (covisit, semantic, popular), or a dotted path",
+            "name a module of genrec.retrieval with a class Fitted (covisit, semantic, popular, ease, item_knn, ials, "
+            "bpr, repeat), or a dotted path",
         ) from error
     return fitted
 

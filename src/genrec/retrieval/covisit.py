@@ -14,7 +14,7 @@ from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.files import read_tensors, write_tensors
-from genrec.retrieval.scoring import top_k
+from genrec.retrieval.matrices import histories, largest
 
 _CHUNK = 4_000_000
 
@@ -64,7 +64,7 @@ class Fitted:
         counts = np.maximum(np.bincount(interactions.item, minlength=interactions.n_items), 1).astype(np.float64)
         rows = np.repeat(counts**-source_power, np.diff(table.indptr))
         table.data = (table.data * rows * (counts**-target_power)[table.indices]).astype(np.float32)
-        return cls(_largest(table, neighbours), decay, history)
+        return cls(largest(table, neighbours), decay, history)
 
     def scores(self, query: Query) -> Scores:
         """Scores [I]; 0 for items that never came near the query's."""
@@ -73,14 +73,8 @@ class Fitted:
 
     def batch_scores(self, queries: Sequence[Query]) -> Scores:
         """Scores [q, I] of several queries."""
-        newest = [query.item[::-1][: self._history] for query in queries]
-        lengths = np.array([len(items) for items in newest], dtype=np.int64)
-        indptr = np.concatenate(([0], np.cumsum(lengths)))
-        ages = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
-        columns = np.concatenate(newest) if newest else np.zeros(0, dtype=np.int32)
-        weights = np.power(self._decay, ages).astype(np.float32)
-        histories = sparse.csr_matrix((weights, columns, indptr), shape=(len(queries), self._table.shape[0]))
-        return np.asarray((histories @ self._table).toarray(), dtype=np.float32)
+        weights = histories(queries, self._table.shape[0], self._decay, self._history)
+        return np.asarray((weights @ self._table).toarray(), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes the table as CSR arrays."""
@@ -125,16 +119,3 @@ def _pieces(interactions: Interactions, window: int) -> Iterator[tuple[npt.NDArr
                 pending, size = [], 0
     if pending:
         yield tuple(map(np.concatenate, zip(*pending, strict=True)))
-
-
-def _largest(table: sparse.csr_matrix, keep: int) -> sparse.csr_matrix:
-    """The `keep` largest entries of each row; of equal ones the smaller column."""
-    table.sort_indices()
-    lengths = np.diff(table.indptr)
-    chosen = np.ones(table.nnz, dtype=np.bool_)
-    for row in np.flatnonzero(lengths > keep):
-        start, end = table.indptr[row], table.indptr[row + 1]
-        chosen[start:end] = False
-        chosen[start + top_k(table.data[start:end], keep)] = True
-    indptr = np.concatenate(([0], np.cumsum(np.minimum(lengths, keep))))
-    return sparse.csr_matrix((table.data[chosen], table.indices[chosen], indptr), shape=table.shape)

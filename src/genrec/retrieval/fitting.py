@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,8 +170,8 @@ class _Fitter:
         if validation is None or len(grid) == 1:
             return Choice(grid[0], ())
         reached = []
-        for number, entry in enumerate(grid):
-            reached.append(ndcg_at(self.fit(name, validation.train, entry), validation, _K))
+        for number, retriever in enumerate(self._fits(name, grid, validation.train)):
+            reached.append(ndcg_at(retriever, validation, _K))
             if self._progress:
                 self._progress(f"choosing {name}", number + 1, len(grid))
         means = [float(values.mean()) for values in reached]
@@ -179,6 +179,20 @@ class _Fitter:
         gain = reached[best] - reached[0]
         clear = gain.mean() > gain.std() / np.sqrt(len(gain))
         return Choice(grid[best if clear else 0], means)
+
+    def _fits(self, name: str, grid: Sequence[Mapping[str, Any]], log: Interactions) -> Iterator[Retriever]:
+        """One retriever for each entry; where an entry differs from the last only in how it asks, the same fit."""
+        asking = getattr(retriever_class(name), "asking", None)
+        late = inspect.signature(asking).parameters.keys() if asking else set[str]()
+        last: Mapping[str, Any] | None = None
+        for entry in grid:
+            early = {key: value for key, value in entry.items() if key not in late}
+            if asking and early == last:
+                fitted = asking(fitted, **{key: entry[key] for key in late & entry.keys()})
+            else:
+                fitted = self.fit(name, log, entry)
+            last = early
+            yield fitted
 
     def _cached_encoder(self) -> CachedEncoder:
         if self._encoder is None:

@@ -1,0 +1,36 @@
+"""What the retrievers with latent factors share: the optional library that learns the factors."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genrec.errors import MissingExtraError
+
+Factors = npt.NDArray[np.float32]
+
+
+@contextmanager
+def implicit_module(name: str) -> Iterator[Any]:
+    """The module `implicit.cpu.<name>`, to be fitted with inside the context; MissingExtraError if it is not installed.
+
+    The library runs threads of its own, so the matrix library gets one thread meanwhile; its warnings about that are
+    not passed on.
+    """
+    try:
+        module = importlib.import_module(f"implicit.cpu.{name}")
+        limits = importlib.import_module("threadpoolctl").threadpool_limits
+    except ImportError:
+        raise MissingExtraError(
+            "iALS and BPR are learned by the library implicit, which is not installed",
+            "install it: pip install 'genrec[train]'",
+        ) from None
+    with warnings.catch_warnings(), limits(1, "blas"):
+        warnings.simplefilter("ignore")
+        yield module
