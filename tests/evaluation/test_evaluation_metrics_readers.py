@@ -49,6 +49,14 @@ def test_grouped_auc_is_the_auc_of_each_user(rows):
     assert found == pytest.approx(mean, nan_ok=True)
 
 
+def test_a_user_drawn_twice_counts_twice_in_grouped_auc():
+    user, clicked = np.array([0, 0, 0, 1, 1]), np.array([1.0, 0, 0, 1, 0])
+    p_click, twice = np.array([0.5, 0.6, 0.1, 0.9, 0.2]), np.array([0, 1, 2, 0, 1, 2, 3, 4])
+    assert grouped_auc.over_user_rows(user, clicked, p_click) == pytest.approx((3 * 0.5 + 2 * 1) / 5)
+    drawn = grouped_auc.over_user_rows(user[twice], clicked[twice], p_click[twice])
+    assert drawn == pytest.approx((6 * 0.5 + 2 * 1) / 8)
+
+
 def test_agreement_looks_at_the_items_that_both_have():
     first = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, -1, -1]], dtype=np.int32)
     second = np.array([[9, 2, 1, 4, 3], [1, 2, 3, 4, 5], [4, 3, 2, 1, 0], [5, 1, -1, -1, -1]], dtype=np.int32)

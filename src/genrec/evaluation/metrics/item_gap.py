@@ -2,9 +2,9 @@
 
     largest - smallest over groups of (relevant items of the group among the first k / relevant items of the group)
 
-Groups are head, tail and untouched items; those with fewer than 20 relevant items are left out. Source: Zhu, Wang and
-Caverlee, Measuring and mitigating item under-recommendation bias in personalized ranking systems, SIGIR 2020 (equal
-opportunity).
+Groups are head, tail and untouched items; those with fewer than 20 relevant items are left out. A largest difference is
+above 0 by chance alone, so an interval without 0 proves nothing: compare it between systems. Source: Zhu, Wang and
+Caverlee, Measuring and mitigating item under-recommendation bias in personalized ranking systems, SIGIR 2020.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     largest - smallest over groups of mean nDCG@k
 
 Groups are those of the facts: by length of history, or as given; those with fewer than 20 users are left out. A largest
-difference is above 0 by chance alone: look at its interval. Source: Ekstrand et al., All the cool kids, how do they fit
-in? FAT* 2018.
+difference is above 0 by chance alone, so an interval without 0 proves nothing: compare it between systems, or two
+groups with each other. Source: Ekstrand et al., All the cool kids, how do they fit in? FAT* 2018.
 """
 
 from __future__ import annotations
