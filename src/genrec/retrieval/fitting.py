@@ -184,6 +184,7 @@ class _Fitter:
         """One retriever for each entry; where an entry differs from the last only in how it asks, the same fit."""
         asking = getattr(retriever_class(name), "asking", None)
         late = inspect.signature(asking).parameters.keys() if asking else set[str]()
+        fitted: Any = None
         last: Mapping[str, Any] | None = None
         for entry in grid:
             early = {key: value for key, value in entry.items() if key not in late}
