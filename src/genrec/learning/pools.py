@@ -46,8 +46,7 @@ class Pools:
     def served(self, index: int, n: int) -> Index:
         """Columns of the n best items of a pool by the second stage, in retrieval order: the slate as served."""
         size = int(np.count_nonzero(self.item[index] >= 0))
-        best = np.argsort(-self.base[index, :size], kind="stable")[:n]
-        return np.sort(best)
+        return _best(self.base[index, :size], n)
 
     @classmethod
     def collect(
@@ -83,8 +82,8 @@ class Pools:
                 pool = blend.candidates(history, size, now=now, items=lambda ids: [by_id[item_id] for item_id in ids])
                 place, pool = _with_target(pool, items[int(whole.item[row])], blend, history, now, size)
                 scores = np.array([candidate.score for candidate in pool.items])
-                base = scores if teacher is None else teacher(history, pool, now)
-                if slate is None or np.count_nonzero(base > base[place]) < slate:
+                base = (scores if teacher is None else teacher(history, pool, now)).astype(np.float32)
+                if slate is None or place in _best(base, slate):
                     kept.add(row, place, [blend.index[candidate.item.id] for candidate in pool.items], scores, base)
                 if most is not None and len(kept.row) == most:
                     break
@@ -137,13 +136,13 @@ class _Kept:
         self.score: list[npt.NDArray[np.float32]] = []
         self.base: list[npt.NDArray[np.float32]] = []
 
-    def add(self, row: int, place: int, item: Sequence[int], score: FloatArray, base: FloatArray) -> None:
+    def add(self, row: int, place: int, item: Sequence[int], score: FloatArray, base: npt.NDArray[np.float32]) -> None:
         padding = (0, self.size - len(item))
         self.row.append(row)
         self.place.append(place)
         self.item.append(np.pad(np.array(item, dtype=np.int32), padding, constant_values=-1))
         self.score.append(np.pad(score.astype(np.float32), padding))
-        self.base.append(np.pad(base.astype(np.float32), padding))
+        self.base.append(np.pad(base, padding))
 
 
 def _proposed(positions: HeldOutPositions, rows: Index, blend: Blend, size: int) -> list[bool]:
@@ -170,6 +169,11 @@ def _with_target(
     score = float(blend.scores_of(history, [target.id], now=now)[0])
     kept = pool.items[: size - 1]
     return len(kept), Candidates((*kept, Candidate(target, score)), pool.dropped)
+
+
+def _best(base: npt.NDArray[np.float32], n: int) -> Index:
+    """Columns of the n best, in ascending order; of equal scores the first."""
+    return np.sort(np.argsort(-base, kind="stable")[:n])
 
 
 def _chunks(rows: Index, n_items: int) -> list[Index]:
