@@ -78,7 +78,7 @@ def ranking_table(
     over_all = [column for column in columns if metrics.kind_of(column[0]) == "set"]
     per_user = [column for column in columns if column not in over_all]
     measured, compared = _from_values(
-        {name: _values(ranked, targets, per_user, facts) for name, ranked in lists.items()}, comparisons, seed
+        {name: user_values(ranked, targets, per_user, facts) for name, ranked in lists.items()}, comparisons, seed
     )
     if over_all:
         whole = {name: _over_lists(ranked, targets, over_all, facts, seed) for name, ranked in lists.items()}
@@ -91,6 +91,20 @@ def ranking_table(
         [column_name(column) for column in columns],
         len(targets),
     )
+
+
+def user_values(
+    ranked: IntArray, targets: Sequence[IntArray], columns: Sequence[Column], facts: CatalogueFacts | None
+) -> Values:
+    """Values [s, m, c] of lists [s, m, K] in metrics of single lists (all kinds but `set`)."""
+    values = np.empty((len(ranked), len(targets), len(columns)))
+    for column, (name, k) in enumerate(columns):
+        for run, lists in enumerate(ranked):
+            if metrics.kind_of(name) == "ranking":
+                values[run, :, column] = metrics.ranking(name).per_user(lists, targets, k)
+            else:
+                values[run, :, column] = metrics.beyond(name).per_list(lists, targets, _known(facts, name), k)
+    return values
 
 
 def value_table(
@@ -134,20 +148,6 @@ def adjust(table: Table) -> Table:
         for found, p in zip(family, significance.holm([found["p"] for found in family]), strict=True):
             found["p_holm"] = round(p, 6)
     return table
-
-
-def _values(
-    ranked: IntArray, targets: Sequence[IntArray], columns: Sequence[Column], facts: CatalogueFacts | None
-) -> Values:
-    """Values [s, m, c] of lists [s, m, K]."""
-    values = np.empty((len(ranked), len(targets), len(columns)))
-    for column, (name, k) in enumerate(columns):
-        for run, lists in enumerate(ranked):
-            if metrics.kind_of(name) == "ranking":
-                values[run, :, column] = metrics.ranking(name).per_user(lists, targets, k)
-            else:
-                values[run, :, column] = metrics.beyond(name).per_list(lists, targets, _known(facts, name), k)
-    return values
 
 
 def _over_lists(
