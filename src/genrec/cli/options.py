@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from genrec import adapters
+from genrec.domain import TemplateRef
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -18,23 +21,67 @@ RankerOption = Annotated[str | None, typer.Option("--ranker", help="pointwise, s
 TemplateOption = Annotated[str | None, typer.Option("--template", help="Template id.")]
 PolicyOption = Annotated[str | None, typer.Option("--policy", help="annotate, fuse or veto.")]
 
+AdapterOption = Annotated[
+    str | None,
+    typer.Option("--adapter", help="Tuned adapter: NAME or NAME@VERSION of the workspace, or a folder; 'base': none."),
+]
+
 
 def open_workspace(
     folder: Path,
     *,
     model: str | None = None,
     engine: str | None = None,
+    adapter: str | None = None,
     ranker: str | None = None,
     template: str | None = None,
     policy: str | None = None,
+    resolve: bool = True,
     **sections: dict[str, Any],
 ) -> tuple[Workspace, Settings]:
-    """The workspace and its settings, with the flags that were given on top."""
+    """The workspace and its settings, with the flags that were given on top.
+
+    The adapter's name becomes its folder (not with `resolve=False`); a warning says if it was tuned on another
+    template. NotFoundError if there is no such adapter.
+    """
     workspace = Workspace.open(folder)
     flags: dict[str, dict[str, Any]] = {
-        "model": {"name": model, "engine": engine},
+        "model": {"name": model, "engine": engine, "adapter": adapter},
         "ranking": {"ranker": ranker, "template": template},
         "checks": {"policy": policy},
         **sections,
     }
-    return workspace, Settings.load(workspace.settings_file, flags)
+    settings = Settings.load(workspace.settings_file, flags)
+    if resolve:
+        settings = adapters.resolved(workspace.root, settings)
+        if settings.model.adapter is not None and settings.model.engine != "openai":
+            warn_of_template(Path(settings.model.adapter), settings)
+    return workspace, settings
+
+
+def warn_of_template(adapter: Path, settings: Settings) -> None:
+    """Says on the console if the adapter of a folder was tuned on another template than the ranker's."""
+    card = adapters.Card.load(adapter)
+    if card is None:
+        return
+    from rich.markup import escape
+
+    from genrec.cli.console import console
+
+    used = _template(settings)
+    said = used and adapters.template_warning(card, used)
+    if said:
+        console.print(f"[bold yellow]warning:[/] {escape(said)}", soft_wrap=True)
+
+
+def _template(settings: Settings) -> TemplateRef | None:
+    """The template of the settings, or their ranker's own; None for an unknown ranker, whose loading says so later."""
+    from genrec.prompting.library import TemplateLibrary
+
+    ranker = settings.ranking.ranker
+    try:
+        module = importlib.import_module(ranker if "." in ranker else f"genrec.ranking.{ranker}")
+        name = settings.ranking.template or module.Ranker.default_template
+    except (ImportError, AttributeError):
+        return None
+    return TemplateLibrary(settings.prompts.folder).get(name).ref

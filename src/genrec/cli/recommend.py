@@ -27,6 +27,7 @@ def recommend(
     llm: Annotated[bool, typer.Option(help="Read the candidates with the language model.")] = True,
     model: options.ModelOption = None,
     engine: options.EngineOption = None,
+    adapter: options.AdapterOption = None,
     ranker: options.RankerOption = None,
     template: options.TemplateOption = None,
     policy: options.PolicyOption = None,
@@ -34,7 +35,7 @@ def recommend(
 ) -> None:
     """Recommends items to a user, with P(click) beside each."""
     place, settings = options.open_workspace(
-        workspace, model=model, engine=engine, ranker=ranker, template=template, policy=policy
+        workspace, model=model, engine=engine, adapter=adapter, ranker=ranker, template=template, policy=policy
     )
     facts = dict(_fact(entry) for entry in context or [])
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from genrec.adapters import BASE, resolve
 from genrec.cli import options
 from genrec.cli.console import console
 
@@ -22,6 +23,14 @@ def serve(
         bool | None, typer.Option("--open-engine-routes", help="Also open the routes that vLLM adds by itself.")
     ] = None,
     model: options.ModelOption = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="Tuned adapter: NAME, NAME@VERSION or a folder; may be repeated, the first is the default."),
+    ] = None,
+    live_adapters: Annotated[
+        bool,
+        typer.Option("--live-adapters", help="Keep a single adapter apart from the base: slower on a CPU, swappable."),
+    ] = False,
     ranker: options.RankerOption = None,
     template: options.TemplateOption = None,
     policy: options.PolicyOption = None,
@@ -33,6 +42,7 @@ def serve(
         ranker=ranker,
         template=template,
         policy=policy,
+        resolve=False,
         serving={"host": host, "port": port, "open_engine_routes": open_engine_routes},
     )
     from genrec.serving.launch import serve as run
@@ -42,5 +52,9 @@ def serve(
             f"[yellow]warning:[/] {settings.serving.host} is open to the network and no API key is set "
             "(GENREC_SERVING__API_KEY)"
         )
+    named = adapter if adapter is not None else [settings.model.adapter or BASE]
+    wanted = [reference for reference in named if reference not in ("", BASE)]
+    for reference in wanted:
+        options.warn_of_template(resolve(place.root, reference), settings)
     console.print(f"starting on http://{settings.serving.host}:{settings.serving.port} (Ctrl-C ends it)")
-    run(place, settings)
+    run(place, settings, wanted, live_adapters=live_adapters)

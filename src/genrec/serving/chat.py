@@ -1,4 +1,4 @@
-"""The recommender as a chat model: `genrec` and `genrec/<template>` answer `POST /v1/chat/completions`.
+"""The recommender as a chat model: `genrec`, `genrec@<adapter>`, `genrec/<template>` and `genrec/<template>@<adapter>`.
 
 The last user message is the request in words; `user` names the user; everything else that `/v1/recommendations` takes
 may stand in the field `genrec` (`extra_body` of the official client). The answer's text is for people, its field
@@ -71,6 +71,13 @@ class ChatBody(BaseModel):
         update = {"request": self.genrec.request or words[:4000] or None, "user_id": self.genrec.user_id or self.user}
         return self.genrec.model_copy(update=update)
 
+    def template_and_adapter(self) -> tuple[str | None, str | None]:
+        """What the model's name asks for; the adapter may stand in the field `genrec` instead."""
+        name, at, adapter = self.model.partition("@")
+        if at and self.genrec.adapter not in (None, adapter):
+            raise BadRequestError("the model's name and the field name two adapters", param="genrec.adapter")
+        return name.partition("/")[2] or None, adapter if at else self.genrec.adapter
+
 
 def attach(app: FastAPI) -> None:
     """Puts genrec's chat route in front of the engine's."""
@@ -88,7 +95,7 @@ def attach(app: FastAPI) -> None:
             body = ChatBody.model_validate(data)
         except ValidationError as error:
             raise invalid(error) from None
-        recommender = await live(request).recommender(body.model.partition("/")[2] or None)
+        recommender = await live(request).recommender(*body.template_and_adapter())
         asked = await asyncio.to_thread(body.recommendation_body().to_request, recommender.store)
         if body.stream:
             parts = recommender.stream(asked)
@@ -110,7 +117,7 @@ def refuse_dangerous(data: dict[str, Any]) -> None:
 
 
 def _is_genrec(model: object) -> bool:
-    return isinstance(model, str) and (model == "genrec" or model.startswith("genrec/"))
+    return isinstance(model, str) and (model.partition("@")[0] == "genrec" or model.startswith("genrec/"))
 
 
 class _Forward(Response):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
+from genrec.adapters import BASE
 from genrec.errors import MissingExtraError
-from genrec.serving.state import WORKSPACE_VARIABLE
+from genrec.serving.models import ServedAdapters
+from genrec.serving.state import ADAPTERS_VARIABLE, WORKSPACE_VARIABLE
 from genrec.settings import Settings
 from genrec.workspace import PARTS, Workspace
 
 
-def serve(workspace: Workspace, settings: Settings) -> None:
-    """Serves until it is interrupted. Raises WorkspaceError, ModelError, MissingExtraError before anything starts."""
+def serve(
+    workspace: Workspace, settings: Settings, adapters: Sequence[str] = (), *, live_adapters: bool = False
+) -> None:
+    """Serves until it is interrupted. The first of the adapters is the default; see `ServedAdapters`.
+
+    Raises WorkspaceError, NotFoundError, ModelError, MissingExtraError before anything starts.
+    """
     for part in PARTS:
         workspace.part(part)
-    _export(workspace, settings)
     try:
         import uvloop
 
@@ -30,17 +38,24 @@ def serve(workspace: Workspace, settings: Settings) -> None:
         raise MissingExtraError(
             "vLLM is not installed", "install genrec[cpu] or genrec[gpu]; genrec doctor says more"
         ) from error
-    args = make_arg_parser(FlexibleArgumentParser()).parse_args(server_arguments(settings))
+    # A live adapter more than halves the speed of a CPU, and costs next to nothing on a GPU.
+    served = ServedAdapters.choose(adapters, live=live_adapters, merge=hardware.device() == "cpu")
+    folders = served.folders(workspace.root)
+    merged = str(folders[0]) if folders and not served.live else None
+    arguments = server_arguments(_with_adapter(settings, merged), folders if served.live else ())
+    # Said, not left out: the settings file of the workspace may name another.
+    _export(workspace, _with_adapter(settings, merged or BASE), served)
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
     validate_parsed_serve_args(args)
     uvloop.run(run_server(args))
 
 
-def server_arguments(settings: Settings) -> list[str]:
+def server_arguments(settings: Settings, live: Sequence[Path] = ()) -> list[str]:
     """The command line of vLLM's server."""
     from genrec.llm import hardware
     from genrec.llm.vllm import engine_arguments
 
-    engine = engine_arguments(settings.model, hardware.device())
+    engine = engine_arguments(settings.model, hardware.device(), live=live)
     arguments = [
         *("--served-model-name", settings.model.name),
         *("--host", settings.serving.host),
@@ -63,9 +78,14 @@ def server_arguments(settings: Settings) -> list[str]:
     return arguments
 
 
-def _export(workspace: Workspace, settings: Settings) -> None:
+def _with_adapter(settings: Settings, adapter: str | None) -> Settings:
+    return settings.model_copy(update={"model": settings.model.model_copy(update={"adapter": adapter})})
+
+
+def _export(workspace: Workspace, settings: Settings, served: ServedAdapters) -> None:
     """Puts what the server's processes need into the environment, so that flags reach every one of them."""
     os.environ[WORKSPACE_VARIABLE] = str(workspace.root.resolve())
+    os.environ[ADAPTERS_VARIABLE] = served.to_json()
     os.environ["VLLM_PLUGINS"] = "genrec"
     for section, values in settings.model_dump(mode="json").items():
         for key, value in values.items():

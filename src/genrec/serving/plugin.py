@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.datastructures import State
 
+from genrec.adapters import label
 from genrec.errors import GenrecError
 from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error
-from genrec.serving.state import Live, served_workspace, serving_settings
+from genrec.serving.models import ServedModels
+from genrec.serving.state import Live, served_adapters, served_workspace, serving_settings
 
 
 class GenrecEndpoints:
@@ -27,10 +30,12 @@ class GenrecEndpoints:
         app.add_exception_handler(GenrecError, on_genrec_error)
 
     async def init_state(self, engine_client: Any, state: State, args: Namespace) -> None:
-        """Opens the workspace around the running engine."""
+        """Opens the workspace around the running engine, and loads the adapters."""
         from genrec.llm.vllm import VllmServed
 
-        settings = serving_settings()
-        model = VllmServed(engine_client, settings.model.name, adapter=settings.model.adapter)
-        state.genrec = Live(served_workspace(), settings, model)
-        await state.genrec.recommender()
+        workspace, settings = served_workspace(), serving_settings()
+        merged = None if settings.model.adapter is None else label(Path(settings.model.adapter))
+        model = VllmServed(engine_client, settings.model.name, adapter=merged)
+        state.genrec = Live(workspace, settings, ServedModels(workspace.root, served_adapters(), model))
+        for name in reversed(state.genrec.models.names):
+            await state.genrec.recommender(adapter=name)

@@ -38,7 +38,7 @@ def live(request: Request) -> Live:
 async def recommendations(request: Request) -> JSONResponse:
     """Items for a user, best first, with scores, P(click), agreement, what was dropped and why, and provenance."""
     body = await read_body(request, RecommendationBody)
-    recommender = await live(request).recommender()
+    recommender = await live(request).recommender(adapter=body.adapter)
     work = recommender.arecommend(await asyncio.to_thread(body.to_request, recommender.store))
     with metrics.in_flight():
         answer = await until_disconnect(request, work)
@@ -92,9 +92,10 @@ async def health(request: Request) -> JSONResponse:
 
 @router.get("/v1/models")
 async def models(request: Request) -> JSONResponse:
-    """`genrec`, `genrec/<template>` for every ranking template, the base model, and each adapter."""
+    """`genrec`, `genrec@<adapter>`, `genrec/<template>` for every ranking template, and the base model."""
     listed = (await request.app.state.openai_serving_models.show_available_models()).model_dump()
-    names = ["genrec", *(f"genrec/{name}" for name in live(request).template_ids())]
+    adapters = [f"genrec@{name}" for name in live(request).models.names]
+    names = ["genrec", *adapters, *(f"genrec/{name}" for name in live(request).template_ids())]
     created = int(time.time())
     own = [{"id": name, "object": "model", "created": created, "owned_by": "genrec"} for name in names]
     return JSONResponse({**listed, "data": own + listed["data"]})

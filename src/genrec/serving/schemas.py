@@ -46,6 +46,8 @@ class RecommendationBody(_Body):
     keep_seen: bool = False
     allow_sponsored: bool = False
     policy: Policy | None = None
+    adapter: Annotated[str, Field(max_length=512)] | None = None
+    """One of those served; "" or "base" is the model without one."""
 
     def to_request(self, store: Store, cache_salt: str | None = None) -> RecommendationRequest:
         """In the pipeline's terms. NotFoundError for items of the history that the catalogue does not have."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from functools import cache
 from pathlib import Path
 
-from genrec.errors import NotFoundError, WorkspaceError
+from genrec.adapters import resolved, template_warning
+from genrec.errors import WorkspaceError
 from genrec.llm.base import LanguageModel
 from genrec.pipeline import Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.ranking.loading import for_template, ranker_for
+from genrec.serving.models import ServedAdapters, ServedModels
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
 WORKSPACE_VARIABLE = "GENREC_SERVED_WORKSPACE"
+ADAPTERS_VARIABLE = "GENREC_SERVED_ADAPTERS"
 
 
 def served_workspace() -> Workspace:
@@ -29,43 +33,61 @@ def served_workspace() -> Workspace:
 @cache
 def serving_settings() -> Settings:
     """Settings of the served workspace; flags arrive as environment variables (see `genrec.serving.launch`)."""
-    return Settings.load(served_workspace().settings_file)
+    workspace = served_workspace()
+    return resolved(workspace.root, Settings.load(workspace.settings_file))
+
+
+def served_adapters() -> ServedAdapters:
+    """The adapters that `genrec serve` was started with."""
+    return ServedAdapters.from_json(os.environ.get(ADAPTERS_VARIABLE) or ServedAdapters().to_json())
 
 
 class Live:
-    """The recommender in use. A new fit goes live without a restart: CURRENT is looked at before each answer."""
+    """The recommenders in use. A new fit or adapter goes live without a restart: both are looked for at each answer."""
 
-    def __init__(self, workspace: Workspace, settings: Settings, model: LanguageModel | None) -> None:
-        self._workspace, self._settings, self._model = workspace, settings, model
-        self._recommenders: dict[str, Recommender] = {}
+    def __init__(self, workspace: Workspace, settings: Settings, models: ServedModels) -> None:
+        self._workspace, self._settings, self.models = workspace, settings, models
+        self._fitted: Recommender | None = None
+        self._recommenders: dict[tuple[str | None, str | None], Recommender] = {}
         self._versions: dict[str, str] = {}
+        self._warned: set[str] = set()
         self._lock = asyncio.Lock()
 
-    async def recommender(self, template: str | None = None) -> Recommender:
-        """The recommender on the live versions, with the given template in place of the settings' one."""
+    async def recommender(self, template: str | None = None, adapter: str | None = None) -> Recommender:
+        """The recommender on the live versions, with the given template and adapter in place of the default ones.
+
+        NotFoundError if there is no such template or adapter.
+        """
+        model = await self.models.get(adapter)
         versions = self._workspace.versions()
         async with self._lock:
-            if versions != self._versions:
-                self._recommenders, self._versions = {}, versions
-            name = template or ""
-            if name not in self._recommenders:
-                self._recommenders[name] = await asyncio.to_thread(self._open, template)
-            return self._recommenders[name]
+            if versions != self._versions or self._fitted is None:
+                self._recommenders = {}
+                self._fitted = await asyncio.to_thread(
+                    Recommender.open, self._workspace.root, self._settings, model=model
+                )
+                self._versions = versions
+            known = self._recommenders.get((template, adapter))
+            if known is None or known.model is not model:
+                known = await asyncio.to_thread(self._made, self._fitted, template, model)
+                self._recommenders[template, adapter] = known
+            return known
 
     def template_ids(self) -> list[str]:
         """Templates that a caller may choose by the model name `genrec/<template>`."""
         library = TemplateLibrary(self._settings.prompts.folder)
         return [template.id for template in library.list() if template.task == "rank"]
 
-    def _open(self, template: str | None) -> Recommender:
-        if template is None:
-            return Recommender.open(
-                self._workspace.root, self._settings, model=self._model, llm=self._model is not None
-            )
-        base = self._recommenders.get("") or self._open(None)
-        if self._model is None:
-            raise NotFoundError("no language model is loaded", "ask for the model 'genrec'")
-        chosen = TemplateLibrary(self._settings.prompts.folder).get(template)
-        ranking = for_template(self._settings.ranking, chosen)
-        settings = self._settings.model_copy(update={"ranking": ranking})
-        return base.with_ranker(ranker_for(self._model, settings), settings)
+    def _made(self, fitted: Recommender, template: str | None, model: LanguageModel) -> Recommender:
+        settings = self._settings
+        if template is not None:
+            chosen = TemplateLibrary(settings.prompts.folder).get(template)
+            settings = settings.model_copy(update={"ranking": for_template(settings.ranking, chosen)})
+        ranker = ranker_for(model, settings)
+        made = fitted.with_ranker(ranker, settings)
+        made.model = model
+        said = template_warning(self.models.card_of(model), ranker.template)
+        if said and said not in self._warned:
+            self._warned.add(said)
+            logging.getLogger("genrec").warning("%s", said)
+        return made
