@@ -47,7 +47,7 @@ class BanditLog:
         """
         counts = np.zeros((self.n_items, N_POSITIONS))
         np.add.at(counts, (self.item, self.position), 1.0)
-        shares: FloatArray = counts / counts.sum(axis=0)
+        shares: FloatArray = counts / np.maximum(counts.sum(axis=0), 1.0)
         return shares
 
     def rounds(self, target: FloatArray, seed: int = 0) -> Rounds:
