@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import genrec
@@ -21,7 +22,7 @@ from genrec.fusion import Fusion
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
 
-KEEP = 4
+KEEP = 24
 _PARTS = ("retrieval", "clicks", "fusion")
 _CODE = ("retrieval/*.py", "clicks/*.py", "fit.py", "fusion.py", "checks.py", "encoder.py", "data/splits.py")
 
@@ -37,6 +38,7 @@ def fitted_on(
     llm_scores: ReadSlates | None = None,
     reader: str = "",
     encoder: Encoder | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
     """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
@@ -46,7 +48,7 @@ def fitted_on(
     few are kept in `cache_folder`.
     """
     fits = cache_folder / "fits"
-    folder = fits / _key(train, settings, split, f"{data} {reader}", encoder)
+    folder = fits / key(train, settings, split, f"{data} {reader}", encoder, seed)
     try:
         found = _load(folder)
         os.utime(folder)
@@ -61,6 +63,7 @@ def fitted_on(
         cache_folder=cache_folder,
         split=split,
         llm_scores=llm_scores,
+        seed=seed,
         progress=progress,
     )
     staging = fits / f".{folder.name}.{uuid.uuid4().hex[:6]}"
@@ -84,11 +87,21 @@ def _load(folder: Path) -> Fitted:
     )
 
 
-def _key(train: Interactions, settings: Settings, split: str, data: str, encoder: Encoder | None) -> str:
+def key(
+    train: Interactions, settings: Settings, split: str, data: str, encoder: Encoder | None = None, seed: int = 0
+) -> str:
+    """Names what `fit_log` would make: changes with the log, the settings, and the code that fits."""
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     given = None if encoder is None else encoder.name
-    digest = hashlib.sha256(json.dumps([data, split, len(train), chosen, given], sort_keys=True).encode())
+    facts = [data, split, len(train), chosen, given, seed, code()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """Hash of the code that fits."""
+    digest = hashlib.sha256()
     package = Path(genrec.__file__).parent
     for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
         digest.update(file.read_bytes())
-    return digest.hexdigest()[:24]
+    return digest.hexdigest()

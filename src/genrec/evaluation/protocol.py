@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from genrec.data.cold_splits import HeldOut, held_out
 from genrec.data.interactions import Interactions
-from genrec.data.splits import Split, by_name
+from genrec.data.splits import Split
 from genrec.errors import DataError
 
 LEAK = (
@@ -19,15 +22,24 @@ FEW_USERS = 100
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """A split, restricted to the users asked for, and what a reader of its figures must know."""
+    """A split, restricted to the users asked for, what may be fitted on, and what a reader of its figures must know."""
 
     split: Split
+    held: HeldOut
     warnings: tuple[str, ...]
 
 
-def prepare(interactions: Interactions, split: str, users: Sequence[str] | None = None) -> Protocol:
-    """Splits the log. DataError if there is no such split, or no test user."""
-    whole = by_name(split, interactions)
+def prepare(
+    interactions: Interactions,
+    split: str,
+    users: Sequence[str] | None = None,
+    *,
+    of: str = "temporal",
+    at_most: int | None = None,
+) -> Protocol:
+    """Splits the log: see `held_out`. DataError if there is no such split, or no test user."""
+    held = held_out(split, interactions, of=of, at_most=at_most)
+    whole = held.split
     chosen = whole if users is None else whole.restrict(users)
     if not len(chosen.users):
         if users is not None and len(whole.users):
@@ -42,7 +54,19 @@ def prepare(interactions: Interactions, split: str, users: Sequence[str] | None 
     warnings = [LEAK] if whole.leaks else []
     if users is not None and (others := len(set(users)) - len(chosen.users)):
         warnings.append(f"{others} of the {len(set(users))} given users are no test users of this split; left out")
-    return Protocol(chosen, (*warnings, *few_users(len(chosen.users))))
+    return Protocol(chosen, held, (*warnings, *few_users(len(chosen.users))))
+
+
+def sampled(split: Split, limit: int | None, seed: int) -> tuple[Split, list[str]]:
+    """At most `limit` test users, drawn without replacement, in the order of the split; and a word on it."""
+    whole = len(split.users)
+    if limit is None or limit >= whole:
+        return split, []
+    rows = np.sort(np.random.default_rng(seed).choice(whole, limit, replace=False))
+    chosen = replace(
+        split, users=split.users[rows], targets=tuple(split.targets[row] for row in rows), now=split.now[rows]
+    )
+    return chosen, [f"a sample of {limit} of {whole} test users, drawn with seed {seed}"]
 
 
 def few_users(n_users: int) -> list[str]:

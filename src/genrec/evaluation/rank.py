@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from genrec.encoder import Encoder, Progress
 from genrec.evaluation.cached import CachedModel, Load
 from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.hits import hits
-from genrec.evaluation.protocol import prepare
+from genrec.evaluation.protocol import prepare, sampled
 from genrec.evaluation.tables import Table, definitions, ranking_table
 from genrec.evaluation.walk import Answer, Walk
 from genrec.fit import Fitted
@@ -72,17 +71,17 @@ def evaluate_rank(
     users, ModelError if the model answers nothing.
     """
     protocol = prepare(store.interactions(), split, users)
-    sample = sampled(protocol.split, limit, seed)
+    sample, drawn = sampled(protocol.split, limit, seed)
     with asyncio.Runner() as runner:
         model = runner.run(CachedModel.open(load, cache_folder / "reads.sqlite", fingerprint))
         try:
             ranker = ranker_of(model, settings)
             # Outside of the loop, where an interruption takes effect at once.
             fitted = fitted_on(
-                sample.train,
+                protocol.held.fit_on,
                 list(store.all_items()),
                 settings,
-                split,
+                protocol.held.validation,
                 data=store.fingerprint(),
                 cache_folder=cache_folder,
                 llm_scores=lambda slates: runner.run(read_slates(ranker, slates, settings, progress)),
@@ -93,30 +92,16 @@ def evaluate_rank(
             answers = runner.run(Walk(store, settings, fitted, sample, ranker, model).answers(progress))
         finally:
             runner.run(model.close())
-    warnings = list(protocol.warnings)
-    if len(sample.users) < len(protocol.split.users):
-        drawn = f"a sample of {len(sample.users)} of {len(protocol.split.users)} test users, drawn with seed {seed}"
-        warnings.append(drawn)
     return {
         **_tables(answers, sample, fitted),
         "users": len(sample.users),
         "split": split,
-        "warnings": warnings + _reservations(answers),
+        "warnings": [*protocol.warnings, *drawn, *_reservations(answers)],
         "headline": list(HEADLINE),
         "definitions": {**definitions(COLUMNS), **SYSTEMS},
         **_costs(answers),
         "fitted": fitted.record,
     }
-
-
-def sampled(split: Split, limit: int | None, seed: int) -> Split:
-    """At most `limit` test users, drawn without replacement, in the order of the split."""
-    if limit is None or limit >= len(split.users):
-        return split
-    rows = np.sort(np.random.default_rng(seed).choice(len(split.users), limit, replace=False))
-    return replace(
-        split, users=split.users[rows], targets=tuple(split.targets[row] for row in rows), now=split.now[rows]
-    )
 
 
 def _tables(answers: Sequence[Answer], sample: Split, fitted: Fitted) -> dict[str, Any]:

@@ -43,12 +43,12 @@ def evaluate_retrieval(
     interactions = store.interactions()
     protocol = prepare(interactions, split, users)
     blend = fit_blend(
-        protocol.split.train,
+        protocol.held.fit_on,
         list(store.all_items()),
         settings=settings,
         encoder=encoder,
         cache_folder=cache_folder,
-        split=split,
+        split=protocol.held.validation,
         progress=progress,
     )
     systems: dict[str, Scorer] = {**blend.parts, "blend": blend}

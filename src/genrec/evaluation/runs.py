@@ -9,13 +9,16 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import genrec
 from genrec.data.store import Store
-from genrec.errors import WorkspaceError
-from genrec.evaluation.report import render
+from genrec.errors import NotFoundError, WorkspaceError
+from genrec.evaluation.report import best, render
+from genrec.evaluation.tables import Table
+from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -42,11 +45,13 @@ def record(
     }
 
 
-def write(workspace: Workspace, recorded: Mapping[str, Any]) -> Path:
-    """Writes `record.json` and `report.html` to the run's folder, which is returned."""
+def write(workspace: Workspace, recorded: Mapping[str, Any], values: UserValues | None = None) -> Path:
+    """Writes `record.json` and `report.html`, and the figures of single users, to the run's folder; returns it."""
     folder = workspace.runs / str(recorded["id"])
     try:
         folder.mkdir(parents=True)
+        if values is not None:
+            values.save(folder)
         text = json.dumps(recorded, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "record.json").write_text(text + "\n", "utf-8")
         (folder / "report.html").write_text(render(recorded), "utf-8")
@@ -55,6 +60,74 @@ def write(workspace: Workspace, recorded: Mapping[str, Any]) -> Path:
             f"the run cannot be written to {folder}: {error.strerror}", "free disk space or mend the folder's rights"
         ) from error
     return folder
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run that was written: its folder and record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether all gates held; None if there were none."""
+        gates = self.record.get("gates") or []
+        return all(gate["passed"] for gate in gates) if gates else None
+
+    def summary(self) -> dict[str, Any]:
+        """Its row in the run list; JSON-ready."""
+        return {
+            "id": self.id,
+            "kind": self.record.get("kind", ""),
+            "created": self.record.get("created", ""),
+            "split": self.record.get("split", ""),
+            "users": self.record.get("users"),
+            "headline": self.headline(),
+            "passed": self.passed,
+        }
+
+    def headline(self) -> str:
+        """The best system in the first metric of the headline, in words."""
+        columns: list[str] = self.record.get("headline", [])
+        systems: Table = self.record.get("systems", {})
+        value = best(systems, columns[0]) if columns else None
+        if value is None:
+            return ""
+        column = columns[0]
+        return f"{next(name for name, row in systems.items() if row.get(column) == value)} {column} {value:.4f}"
+
+
+def all_runs(workspace: Workspace) -> list[Run]:
+    """The run list of a workspace, oldest first. Folders without a readable record are left out."""
+    folders = sorted(workspace.runs.iterdir()) if workspace.runs.is_dir() else []
+    return [run for folder in folders if (run := _read(folder)) is not None]
+
+
+def find_run(workspace: Workspace, name: str) -> Run:
+    """A run by its id, the beginning or the end of one, or its folder. NotFoundError if it is none, or not one only."""
+    if (run := _read(Path(name))) is not None:
+        return run
+    found = all_runs(workspace)
+    fitting = [run for run in found if run.id == name] or [
+        run for run in found if run.id.startswith(name) or run.id.endswith(name)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    problem = f"{len(fitting)} runs are called {name!r}" if fitting else f"there is no run {name!r}"
+    raise NotFoundError(problem, "look at the ids: genrec eval runs --workspace WORKSPACE")
+
+
+def _read(folder: Path) -> Run | None:
+    try:
+        return Run(folder.resolve(), json.loads((folder / "record.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def versions() -> dict[str, str]:
