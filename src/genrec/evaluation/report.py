@@ -1,130 +1,96 @@
-"""One self-contained page for a run: tables, bars with intervals, definitions, and where the figures came from."""
+"""One self-contained page for a run: tables, plots with intervals, controls, gates, and where the figures came from."""
 
 from __future__ import annotations
 
-import importlib.resources
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from genrec.evaluation.tables import Table
+from genrec.evaluation.reporting import sections
+from genrec.evaluation.reporting.figures import bars, best, columns
 
-LOWER_IS_BETTER = {"log_loss", "calibration_error"}
+__all__ = ["bars", "best", "columns", "render"]
+
 _ORIGIN = ("fingerprint", "stats", "workspace_versions", "versions", "git_revision", "settings")
+_ANSWERS = ("validity", "fallbacks", "agreement")
+_COSTS = ("tokens", "latency_ms")
+_OPTIONAL: Mapping[str, Any] = {
+    **dict.fromkeys(("description", "items", "in_slate", "git_revision", "fingerprint")),
+    **{"gates": (), "seeds": (), "versions": {}},
+}
 _SHOWN = {
-    "id",
-    "kind",
-    "created",
-    "split",
-    "users",
-    "warnings",
-    "systems",
-    "subsets",
-    "headline",
-    "definitions",
-    *_ORIGIN,
+    *_OPTIONAL,
+    *("id", "kind", "created", "split", "users", "warnings"),
+    *("systems", "subsets", "headline", "definitions", "comparisons"),
+    *("controls", "breakdown", "fairness", "cost_curve", "position_bias", "candidate_recall"),
+    *(*_ANSWERS, *_COSTS, *_ORIGIN),
 }
 
 
 def render(record: Mapping[str, Any]) -> str:
-    """The page for a record of `genrec.evaluation.runs`.
+    """The page for a record of `genrec.evaluation.runs`. It needs no network, and no other file.
 
-    Reads `systems` (and `subsets`: name -> users, systems) as tables, `headline` (the columns that are drawn),
-    `warnings`, `definitions`; whatever else the record has is shown as it is.
+    Every record has
+    - id, kind, created, split, users, warnings (list of texts), definitions (name -> text).
+    - systems: name -> row of `genrec.evaluation.tables`: `<metric>`, `<metric>_ci` [low, high], `<metric>_seeds` {sd,
+      values}, `<metric>_vs_<baseline>` {mean, low, high, p, p_holm, mdd, users_needed}.
+    - headline: metrics that are drawn; the first is that of controls, breakdowns and the cost curve.
+    Where it has them, it shows
+    - description (a text), items (number), seeds (list).
+    - subsets: name -> users, systems. `comparisons` repeats the differences of `systems`, and is not read.
+    - gates: list of gate, passed, found.
+    - controls: system -> table of the system itself and of each control, differences to the system itself.
+    - breakdown, fairness: dimension -> title, buckets: list of label, users, systems (`genrec.evaluation.breakdown`).
+    - cost_curve: points: list of share_llm (0 to 1), <metric>, low, high; default: share_llm, <metric>, or None.
+    - position_bias: system -> gain and relevant (lists over labels, in the order shown; None without relevant items),
+      deviation, shuffle_effect (a difference as a share: mean, low, high) (`genrec.evaluation.metrics.label_position`).
+    - candidate_recall (a number, or name -> number), in_slate (number of users).
+    - validity, fallbacks, agreement, tokens, latency_ms: figures by name, nested as they like.
+    - fingerprint, stats, versions, git_revision, settings, workspace_versions: where it came from.
+    Whatever else the record has is shown as it is.
     """
-    source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text("utf-8")
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+    headline = list(record["headline"])
+    lead = headline[0] if headline else ""
     parts = {"All test users": record, **record.get("subsets", {})}
-    return template.render(
-        record=record,
-        sections=[_section(title, part, record["headline"]) for title, part in parts.items()],
-        facts=_pretty({key: value for key, value in record.items() if key not in _SHOWN}),
+    return _template().render(
+        record={**_OPTIONAL, **record},
+        lead=lead,
+        parts=[sections.part(title, part, headline) for title, part in parts.items()],
+        controls=sections.controls(record, lead),
+        breakdowns=sections.breakdowns(record.get("breakdown", {}), lead),
+        fairness=sections.breakdowns(record.get("fairness", {}), lead),
+        cost=sections.cost_curve(record, lead),
+        bias=sections.position_bias(record),
+        recall=_recall(record.get("candidate_recall")),
+        answers=sections.flat({key: record[key] for key in _ANSWERS if record.get(key)}),
+        costs=sections.flat({key: record[key] for key in _COSTS if record.get(key)}),
+        rest=_pretty({key: value for key, value in record.items() if key not in _SHOWN}),
         origin=_pretty({key: record[key] for key in _ORIGIN if key in record}),
     )
 
 
-def columns(systems: Table) -> list[str]:
-    """The metrics of a table: its keys without intervals and differences."""
-    names = dict.fromkeys(key for row in systems.values() for key in row)
-    return [name for name in names if not name.endswith("_ci") and "_vs_" not in name]
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("genrec.evaluation", "reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Drawings escape what they write; everything else is escaped by the template.
+    environment.filters["drawing"] = Markup
+    return environment.get_template("page.html.j2")
 
 
-def best(systems: Table, column: str) -> float | None:
-    """The best value of a column."""
-    values = [row[column] for row in systems.values() if row.get(column) is not None]
-    if not values:
-        return None
-    return float(min(values) if column in LOWER_IS_BETTER else max(values))
-
-
-def _section(title: str, part: Mapping[str, Any], headline: Sequence[str]) -> dict[str, Any]:
-    systems: Table = part["systems"]
-    shown = columns(systems)
-    return {
-        "title": title.replace("_", " "),
-        "users": part["users"],
-        "columns": shown,
-        "plot": Markup(bars(systems, [column for column in headline if column in shown])),  # noqa: S704 our own drawing
-        "rows": [{"system": name, "cells": [_cell(systems, name, column) for column in shown]} for name in systems],
-        "differences": [
-            {
-                "system": name,
-                "what": key.replace("_vs_", " against "),
-                "mean": f"{value['mean']:+.4f}",
-                "interval": f"{value['low']:+.4f} to {value['high']:+.4f}",
-                "p": f"{value['p']:.3f}",
-            }
-            for name, row in systems.items()
-            for key, value in row.items()
-            if "_vs_" in key
-        ],
-    }
-
-
-def _cell(systems: Table, name: str, column: str) -> dict[str, Any]:
-    value, interval = systems[name].get(column), systems[name].get(f"{column}_ci")
-    return {
-        "value": "–" if value is None else f"{value:.4f}",
-        "interval": "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
-        "best": value is not None and value == best(systems, column),
-    }
-
-
-def bars(systems: Table, headline: Sequence[str]) -> str:
-    """One panel for each metric, one bar with its interval for each system, as an SVG element; '' without values."""
-    drawn = [column for column in headline if best(systems, column) is not None]
-    if not drawn:
-        return ""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "genrec", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(3.1 * len(drawn) + 1, 0.34 * len(systems) + 1), layout="constrained")
-        panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
-        for panel, column in zip(panels, drawn, strict=True):
-            _draw(panel, systems, column)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _draw(panel: Any, systems: Table, column: str) -> None:
-    names = [name for name in systems if systems[name].get(column) is not None]
-    values = [systems[name][column] for name in names]
-    panel.barh(names, values, color="#7aa6d6", height=0.65)
-    for place, name in enumerate(names):
-        interval = systems[name].get(f"{column}_ci")
-        if interval is not None:
-            panel.plot(interval, [place, place], color="#1c2330", linewidth=1.2, marker="|", markersize=6)
-    if not panel.yaxis_inverted():
-        panel.invert_yaxis()
-    panel.set_title(f"{column} (lower is better)" if column in LOWER_IS_BETTER else column)
-    panel.spines[["top", "right"]].set_visible(False)
+def _recall(given: Any) -> list[tuple[str, str]]:
+    """The ceiling of whatever orders a slate, for each system that has one of its own."""
+    if given is None:
+        return []
+    named = given if isinstance(given, Mapping) else {"": given}
+    return [(name, f"{value:.4f}") for name, value in named.items() if value is not None]
 
 
 def _pretty(values: Mapping[str, Any]) -> str:
