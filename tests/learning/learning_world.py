@@ -55,15 +55,12 @@ class LearningWorld:
         return Pools.collect(self.positions, chosen, self.items, self.blend, self.teacher, size=30, **options)  # type: ignore[arg-type]
 
     def source(self, seed: int = 0, **options: object) -> SlateSource:
-        settings = ExampleSettings(**{"candidates": 8, "augment": NEVER, **options})  # type: ignore[arg-type]
+        settings = ExampleSettings(**{"candidates": 8, **options})  # type: ignore[arg-type]
         return SlateSource(self.positions, self.items, self._pools, settings, liked=4.0, seed=seed)
 
     @cached_property
     def _pools(self) -> Pools:
         return self.pools()
-
-
-NEVER = {"truncate": 0, "drop_field": 0, "drop_values": 0}
 
 
 def make_learning_world(seed: int = 0, users: int = 60, items: int = 60) -> LearningWorld:

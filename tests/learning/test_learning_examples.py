@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from learning_world import NEVER, SETTINGS, LearningWorld, log_of
+from learning_world import SETTINGS, LearningWorld, log_of
 
 from genrec.data.interactions import Interactions
 from genrec.data.splits import temporal, validation_mask
@@ -279,7 +279,7 @@ def workspace(world: LearningWorld, tmp_path_factory: pytest.TempPathFactory) ->
 def test_prepare_fits_once_and_never_touches_test_events(
     workspace: Workspace, world: LearningWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ExampleSettings(candidates=8, per_user=3, augment=NEVER)
+    options = ExampleSettings(candidates=8, per_user=3)
     logs: list[Interactions] = []
 
     def fit(log: Interactions, items: list[Item], settings: Settings, **_: object) -> SimpleNamespace:

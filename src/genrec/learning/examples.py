@@ -11,14 +11,12 @@ from pydantic import Field
 from genrec.clicks.labels import event_labels
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidate, Candidates, Item
-from genrec.learning.augment import AugmentSettings, augmented
 from genrec.learning.base import Example
 from genrec.learning.config import Section
 from genrec.learning.curriculum import Index, draw
 from genrec.learning.pools import Pools
 from genrec.learning.positions import HeldOutPositions
 from genrec.learning.propensity import popularity_weights
-from genrec.learning.requests import RequestSimulator
 from genrec.learning.targets import distilled, graded, grades, one_hot
 
 
@@ -30,7 +28,7 @@ class ExampleSettings(Section):
     per_user: int | None = Field(default=None, ge=1)
     """How many of a user's last liked events are examples; as many as make some thousands if not given."""
     most: int = Field(default=10_000, ge=1)
-    """Training positions at most."""
+    """Examples of one epoch at most."""
     missed: Literal["skip", "add"] = "skip"
     """What becomes of targets that retrieval does not propose. Added ones teach that the odd one out is right."""
     targets: Literal["next", "graded", "teacher"] = "next"
@@ -43,7 +41,6 @@ class ExampleSettings(Section):
     """Adds the scores of the second stage to the model's in the loss, so that it learns what they do not know."""
     popularity_power: float = Field(default=0.0, ge=0)
     """Inverse-propensity weights against popularity; 0 is off."""
-    augment: AugmentSettings = AugmentSettings()
 
 
 class SlateSource:
@@ -60,11 +57,10 @@ class SlateSource:
         options: ExampleSettings,
         *,
         liked: float,
-        simulator: RequestSimulator | None = None,
         seed: int = 0,
     ) -> None:
         self._positions, self._items, self._pools, self._options = positions, items, pools, options
-        self._simulator, self._seed = simulator, seed
+        self._seed = seed
         whole = positions.whole
         self._liked = event_labels(whole.value, liked) > 0
         self._grade = np.where(self._liked, grades(whole.value), 0.0)
@@ -87,15 +83,13 @@ class SlateSource:
             allowed &= ~np.isin(pool, self._positions.whole.item[later][self._liked[later]])
         columns = draw(pools.base[index], place, options.candidates, difficulty, allowed, generator)
         history, _ = self._positions.request(row, self._items)
-        example = Example(
+        return Example(
             history,
             slate(pools, index, columns, self._items),
             self._target(index, columns),
             float(self._weight[index]),
             pools.base[index, columns].astype(np.float64) if options.offset else None,
         )
-        chosen = self._items[int(pools.item[index, place])]
-        return augmented(example, options.augment, generator, chosen, self._simulator)
 
     def _target(self, index: int, columns: Index) -> FloatArray:
         pools, options = self._pools, self._options

@@ -166,9 +166,8 @@ def _with_target(
     ids = [candidate.item.id for candidate in pool.items]
     if target.id in ids:
         return ids.index(target.id), pool
-    score = float(blend.scores_of(history, [target.id], now=now)[0])
     kept = pool.items[: size - 1]
-    return len(kept), Candidates((*kept, Candidate(target, score)), pool.dropped)
+    return len(kept), Candidates((*kept, *blend.given(history, [target], now=now)), pool.dropped)
 
 
 def _best(base: npt.NDArray[np.float32], n: int) -> Index:

@@ -24,11 +24,14 @@ from genrec.learning.examples import ExampleSettings, SlateSource, validation_ex
 from genrec.learning.exposures import ExposureSource
 from genrec.learning.pools import Pools, Teacher
 from genrec.learning.positions import HeldOutPositions, hold_out
-from genrec.learning.requests import RequestSimulator
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
 _CODE = ("retrieval/*.py", "clicks/*.py", "learning/positions.py", "learning/pools.py", "fit.py", "fusion.py")
+
+
+_SPARE = 4
+"""So many positions for each example that is wanted, as retrieval proposes only some of the targets."""
 
 
 def prepare(
@@ -38,7 +41,6 @@ def prepare(
     *,
     held_out: HeldOut = "temporal",
     validation_slates: int = 200,
-    language: str = "en",
     seed: int = 0,
     tune: bool = True,
     encoder: Encoder | None = None,
@@ -48,12 +50,12 @@ def prepare(
 
     The log is cut to the training part of the split `held_out` ('none': all of it). Retrievers and second stage are
     fitted without all positions that are to be foreseen; what they propose is kept in the workspace's cache by content,
-    so a second call costs seconds. `language` is that of simulated requests. DataError if the log is too small.
+    so a second call costs seconds. DataError if the log is too small.
     """
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
     part = _training_part(log, held_out)
-    positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=options.most, seed=seed)
+    positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
     key = _key(settings, options, fingerprint, held_out, validation_slates, seed, tune, encoder)
 
@@ -74,8 +76,7 @@ def prepare(
     train, validation = _kept(cache / "learning" / key, collect)
     if not len(train):
         raise DataError("retrieval proposes none of the items to be foreseen", "set missed to add, or import more data")
-    simulator = RequestSimulator(items, language) if options.augment.requests else None
-    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, simulator=simulator, seed=seed)
+    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, seed=seed)
     held = validation_examples(positions, items, validation, candidates=options.candidates, offset=options.offset)
     return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
 
@@ -125,7 +126,7 @@ def _collect(
 
     teacher = _second_stage(fitted)
     return (
-        ask(positions.train, add_missed=options.missed == "add"),
+        ask(positions.train, add_missed=options.missed == "add", most=options.most),
         ask(positions.validation, slate=options.candidates, most=validation_slates),
     )
 
