@@ -11,7 +11,7 @@ from genrec import cache, models
 from genrec.cli.main import app
 from genrec.errors import DataError, SettingsError
 from genrec.evaluation.offpolicy import open_bandit
-from genrec.evaluation.offpolicy.evaluate import BTS, BTS_PRIOR, RANDOM, SINGLE, evaluate_open_bandit
+from genrec.evaluation.offpolicy.open_bandit_check import BTS, BTS_PRIOR, RANDOM, SINGLE, evaluate_open_bandit
 
 
 @pytest.fixture(scope="module")

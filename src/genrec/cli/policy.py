@@ -99,7 +99,7 @@ def _open_bandit(folder: Path, campaign: str, clip: float | None, seed: int) -> 
     """Needs nothing of the workspace but the place for its run."""
     from genrec import cache
     from genrec.evaluation import runs
-    from genrec.evaluation.offpolicy.evaluate import evaluate_open_bandit
+    from genrec.evaluation.offpolicy.open_bandit_check import evaluate_open_bandit
     from genrec.models import fetch
     from genrec.workspace import Workspace
 
