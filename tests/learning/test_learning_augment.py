@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
-from genrec.learning.augment import AugmentSettings, augmented, truncated, without_fields
+from genrec.learning.augment import AugmentSettings, augmented, requested, truncated, without_fields
 from genrec.learning.base import Example
 from genrec.learning.requests import RequestSimulator
 
@@ -97,3 +97,16 @@ def test_named_fields_go_and_others_stay() -> None:
     assert set(history.entries[0].item.metadata) == {"genres", "domain"}
     assert set(slate.items[0].item.metadata) == {"genres", "domain"}
     assert ITEMS[0].metadata["year"] == "1999"
+
+
+def test_examples_with_requests_are_those_that_have_a_word() -> None:
+    simulator, wordless = RequestSimulator(CATALOGUE), Candidate(Item("n", "zzz"), 1.0)
+    without = Example(History("u"), Candidates((wordless, *example().candidates.items)), np.eye(11)[0])
+    made = requested([without, example(), example()], simulator, seed=3)
+    assert len(made) == 2
+    assert all("Saga" in (one.request or "") for one in made)
+    assert [one.request for one in made] == [
+        one.request for one in requested([without, example(), example()], simulator, 3)
+    ]
+    expected = simulator.request(ITEMS[54], np.random.default_rng([3, 1]), "test")
+    assert made[0].request == expected

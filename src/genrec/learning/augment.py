@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field
 from genrec.domain import Candidates, History, Item
 from genrec.learning.base import Example
 from genrec.learning.config import Section
-from genrec.learning.requests import RequestSimulator
+from genrec.learning.requests import Phase, RequestSimulator
 
 
 class AugmentSettings(Section):
@@ -53,6 +53,22 @@ def augmented(
     if request and chosen is not None and simulator is not None:
         text = simulator.request(chosen, generator) or text
     return replace(example, history=history, candidates=candidates, request=text)
+
+
+def requested(
+    examples: Sequence[Example], simulator: RequestSimulator, seed: int = 0, phase: Phase = "test"
+) -> list[Example]:
+    """The examples with a simulated request each, for the item with the largest target.
+
+    Those whose item has no word of the vocabulary are left out. What a request says depends on seed and place only.
+    """
+    made = []
+    for place, example in enumerate(examples):
+        chosen = example.candidates.items[int(np.argmax(example.target))].item
+        text = simulator.request(chosen, np.random.default_rng([seed, place]), phase)
+        if text is not None:
+            made.append(replace(example, request=text))
+    return made
 
 
 def truncated(history: History, generator: np.random.Generator) -> History:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import FloatArray, IntArray
-from genrec.domain import Candidate, Candidates, History, Item
+from genrec.domain import Candidates, History, Item
 from genrec.encoder import Progress
 from genrec.learning.positions import HeldOutPositions, Index
 from genrec.retrieval.base import Query

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 import genrec
-from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.interactions import Interactions
 from genrec.data.splits import by_name
 from genrec.data.sqlite import SqliteStore
-from genrec.domain import Candidates, History, Item
+from genrec.domain import Item
 from genrec.encoder import Encoder, Progress
 from genrec.errors import DataError
 from genrec.fit import Fitted, fit_log
@@ -22,14 +24,17 @@ from genrec.learning.base import Example
 from genrec.learning.config import HeldOut
 from genrec.learning.examples import ExampleSettings, SlateSource, validation_examples
 from genrec.learning.exposures import ExposureSource
-from genrec.learning.pools import Pools, Teacher
+from genrec.learning.pools import Pools
 from genrec.learning.positions import HeldOutPositions, hold_out
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
-_CODE = ("retrieval/*.py", "clicks/*.py", "learning/positions.py", "learning/pools.py", "fit.py", "fusion.py")
-
-
+_CODE = (
+    *("retrieval/*.py", "clicks/*.py", "fusion/*.py", "combining.py", "fit.py", "encoder.py", "data/splits.py"),
+    *("learning/positions.py", "learning/pools.py"),
+)
+_KEEP = 8
+"""So many sets of pools stay in the cache of a workspace."""
 _SPARE = 4
 """So many positions for each example that is wanted, as retrieval proposes only some of the targets."""
 
@@ -122,23 +127,14 @@ def _collect(
 ) -> tuple[Pools, Pools]:
     def ask(rows: Any, **how: Any) -> Pools:
         size = settings.retrieval.pool
-        return Pools.collect(positions, rows, items, fitted.blend, teacher, size=size, progress=progress, **how)
+        return Pools.collect(
+            positions, rows, items, fitted.blend, fitted.base_scores, size=size, progress=progress, **how
+        )
 
-    teacher = _second_stage(fitted)
     return (
         ask(positions.train, add_missed=options.missed == "add", most=options.most),
         ask(positions.validation, slate=options.candidates, most=validation_slates),
     )
-
-
-def _second_stage(fitted: Fitted) -> Teacher:
-    own: Teacher | None = getattr(fitted, "base_scores", None)
-
-    def fused(history: History, candidates: Candidates, now: float) -> FloatArray:
-        p_click = fitted.clicks.score(history, [candidate.item for candidate in candidates.items], now=now)
-        return fitted.fusion.score([candidate.score for candidate in candidates.items], None, p_click)
-
-    return own or fused
 
 
 def _kept(folder: Path, collect: Callable[[], tuple[Pools, Pools]]) -> tuple[Pools, Pools]:
@@ -152,7 +148,9 @@ def _kept(folder: Path, collect: Callable[[], tuple[Pools, Pools]]) -> tuple[Poo
             pools = collect()
             for part, file in zip(pools, files, strict=True):
                 part.save(file)
-            return pools
+    for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return pools
 
 
 def _info(
@@ -171,6 +169,8 @@ def _info(
         "events": len(part),
         "users": part.n_users,
         "items": part.n_items,
+        "training_users": len(np.unique(part.user[train.row])),
+        "validation_users": len(np.unique(part.user[validation.row])),
         "positions": len(positions.train),
         "examples": len(train),
         "targets_in_pool": round(train.found / max(1, train.asked), 4),
