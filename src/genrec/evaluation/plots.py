@@ -61,7 +61,7 @@ def intervals(panels: Sequence[Panel], title: str, series: Sequence[str] = ("",)
     if not drawn:
         return ""
     sheet = _Sheet()
-    top = _legend(sheet, series) if len(series) > 1 else 4.0
+    top = _legend(sheet, series) if any(series) else 4.0
     for panel in drawn:
         top = _panel(sheet, panel, top, zero)
     described = [_say(panel, row, series) for panel in drawn for row in panel.rows]

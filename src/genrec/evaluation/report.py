@@ -60,6 +60,7 @@ def render(record: Mapping[str, Any]) -> str:
         lead=lead,
         parts=[sections.part(title, part, headline) for title, part in parts.items()],
         controls=sections.controls(record, lead),
+        control_definitions=sections.control_definitions(record),
         breakdowns=sections.breakdowns(record.get("breakdown", {}), lead),
         fairness=sections.breakdowns(record.get("fairness", {}), lead),
         cost=sections.cost_curve(record, lead),

@@ -18,8 +18,10 @@ def part(title: str, record: Mapping[str, Any], headline: Sequence[str]) -> dict
     return {
         "title": title.replace("_", " "),
         "users": record["users"],
-        "plots": [plot for column in headline if (plot := bars(systems, [column]))],
-        "difference_plots": [plot for column in headline[:1] if (plot := difference_bars(found, column))],
+        "plots": [
+            *(plot for column in headline if (plot := bars(systems, [column]))),
+            *(plot for column in headline[:1] if (plot := difference_bars(found, column))),
+        ],
         "tables": grouped(systems),
         "differences": found,
     }
@@ -28,6 +30,12 @@ def part(title: str, record: Mapping[str, Any], headline: Sequence[str]) -> dict
 def controls(record: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
     """For each system its figure beside those under each control, and what was lost."""
     return [_controlled(name, table, column) for name, table in record.get("controls", {}).items()]
+
+
+def control_definitions(record: Mapping[str, Any]) -> dict[str, str]:
+    """What the controls of the record change, as its definitions have it."""
+    names = {name for table in record.get("controls", {}).values() for name in table}
+    return {name: text for name, text in record["definitions"].items() if name in names - set(record["systems"])}
 
 
 def _controlled(name: str, table: Table, column: str) -> dict[str, Any]:
@@ -42,48 +50,54 @@ def breakdowns(dimensions: Mapping[str, Any], column: str) -> list[dict[str, Any
 
 
 def _breakdown(title: str, buckets: Sequence[Mapping[str, Any]], column: str) -> dict[str, Any]:
-    names = list(dict.fromkeys(name for bucket in buckets for name in bucket["systems"]))
-    found = [
-        {_pair(one): one for one in differences(bucket["systems"]) if one["metric"] == column} for bucket in buckets
-    ]
-    pairs = list(dict.fromkeys(pair for one in found for pair in one))
-    labels = [_label(bucket) for bucket in buckets]
-    values = [
-        Row(label, tuple(mark(bucket["systems"].get(name, {}), column) for name in names[:MAX_SERIES]))
-        for label, bucket in zip(labels, buckets, strict=True)
-    ]
-    gains = [
-        Row(label, tuple(interval(one[pair]) if pair in one else None for pair in pairs[:MAX_SERIES]))
-        for label, one in zip(labels, found, strict=True)
-    ]
     by = f"by: {title.lower().rstrip('?')}"
+    means = _Grid(buckets, [{name: mark(row, column) for name, row in one["systems"].items()} for one in buckets])
+    gains = _Grid(
+        buckets,
+        [
+            {_pair(found): interval(found) for found in differences(one["systems"]) if found["metric"] == column}
+            for one in buckets
+        ],
+    )
     return {
         "title": title,
         "plots": [
-            plot
-            for plot in (
-                intervals(
-                    [Panel(f"difference of {column}", tuple(gains))], f"Gains {by}", pairs[:MAX_SERIES], zero=True
-                ),
-                intervals([Panel(directed(column), tuple(values))], f"{column} {by}", names[:MAX_SERIES]),
-            )
-            if plot
+            *gains.plot(f"difference of {column}", f"Differences of {column} {by}", zero=True),
+            *means.plot(directed(column), f"{column} {by}"),
         ],
-        "not_drawn": names[MAX_SERIES:],
-        "columns": names,
-        "rows": [
-            {"name": label, "cells": [_text(mark(bucket["systems"].get(name, {}), column)) for name in names]}
-            for label, bucket in zip(labels, buckets, strict=True)
-        ],
-        "pairs": pairs,
-        "gains": [
-            {
-                "name": label,
-                "cells": [_text(interval(one[pair]), signed=True) if pair in one else _text(None) for pair in pairs],
-            }
-            for label, one in zip(labels, found, strict=True)
+        "not_drawn": means.names[MAX_SERIES:] + gains.names[MAX_SERIES:],
+        "tables": [
+            *means.table(f"Mean {column} {by}", signed=False),
+            *gains.table(f"Paired differences of {column} {by}", signed=True),
         ],
     }
+
+
+class _Grid:
+    """Marks by bucket and name, drawn and as a table; names in order of appearance."""
+
+    def __init__(self, buckets: Sequence[Mapping[str, Any]], marks: Sequence[Mapping[str, Mark | None]]) -> None:
+        self.names = list(dict.fromkeys(name for of_bucket in marks for name in of_bucket))
+        self._buckets, self._marks = buckets, marks
+
+    def plot(self, axis: str, title: str, *, zero: bool = False) -> list[str]:
+        """One drawing, or none. Few users say nothing, so their buckets are left to the table."""
+        names = self.names[:MAX_SERIES]
+        rows = tuple(
+            Row(_label(bucket), tuple(marks.get(name) for name in names))
+            for bucket, marks in zip(self._buckets, self._marks, strict=True)
+            if bucket["users"] >= FEW
+        )
+        drawn = intervals([Panel(axis, rows)], title, names, zero=zero)
+        return [drawn] if drawn else []
+
+    def table(self, title: str, *, signed: bool) -> list[dict[str, Any]]:
+        """One table, or none."""
+        rows = [
+            {"name": _label(bucket), "cells": [_text(marks.get(name), signed=signed) for name in self.names]}
+            for bucket, marks in zip(self._buckets, self._marks, strict=True)
+        ]
+        return [{"title": title, "columns": self.names, "rows": rows}] if self.names else []
 
 
 def cost_curve(record: Mapping[str, Any], column: str) -> dict[str, Any] | None:
@@ -92,7 +106,7 @@ def cost_curve(record: Mapping[str, Any], column: str) -> dict[str, Any] | None:
     if not given or not given["points"]:
         return None
     points = sorted(given["points"], key=lambda point: point["share_llm"])
-    chosen = given.get("default")
+    chosen, without = given.get("default"), points[0]["share_llm"] == 0
     drawn = curve(
         [(point["share_llm"], Mark(point[column], point.get("low"), point.get("high"))) for point in points],
         f"{column} over the share of requests that use the language model",
@@ -101,7 +115,7 @@ def cost_curve(record: Mapping[str, Any], column: str) -> dict[str, Any] | None:
         x_text=lambda share: f"{100 * share:.0f} %",
         chosen=None if chosen is None else (chosen["share_llm"], chosen[column]),
         chosen_name="default",
-        level=points[0][column],
+        level=points[0][column] if without else None,
     )
     rows = [
         {
@@ -111,7 +125,7 @@ def cost_curve(record: Mapping[str, Any], column: str) -> dict[str, Any] | None:
         }
         for point in points
     ]
-    return {"plot": drawn, "rows": rows, "default": chosen, "column": column}
+    return {"plot": drawn, "rows": rows, "without": without, "column": column}
 
 
 def position_bias(record: Mapping[str, Any]) -> list[dict[str, Any]]:
