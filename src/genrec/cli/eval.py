@@ -1,24 +1,37 @@
-"""`genrec eval`: what each part of the system is worth, on a workspace's own log."""
+"""`genrec eval`: what each part of the system is worth, by a suite or by a single measure on a workspace's own log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from genrec.cli import options
 from genrec.cli.policy import policy
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from genrec.data.sqlite import SqliteStore
+    from genrec.evaluation.runs import Run
     from genrec.settings import Settings
     from genrec.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Measure retrieval, P(click) and ranking on the log.")
+
+class SuitesToo(TyperGroup):
+    """What is none of the commands is a suite: a file, or the name of one that ships."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        known = not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None
+        return super().resolve_command(ctx, args if known else ["suite", *args])
+
+
+app = typer.Typer(cls=SuitesToo, no_args_is_help=True)
 
 SplitOption = Annotated[
     str,
@@ -29,7 +42,87 @@ UsersOption = Annotated[Path | None, typer.Option(help="Judge only these users: 
 
 @app.callback()
 def _group() -> None:
-    """Measure retrieval, P(click) and ranking on the log."""
+    """Measure by a suite (`genrec eval SUITE`: a .yaml file, or the name of one that ships), or one thing at a time."""
+
+
+@app.command()
+def suite(
+    name: Annotated[str, typer.Argument(metavar="SUITE", help="A .yaml file, or the name of a suite that ships.")],
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="Folder of the catalogue; some suites bring data."),
+    ] = None,
+    users: UsersOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask for this many test users only.")] = None,
+    json: options.JsonOption = None,
+) -> None:
+    """Run a suite: all its systems, one report, exit code 1 if a gate fails. Interrupted runs resume."""
+    from genrec.cli.console import console, out, progress, reporter
+    from genrec.data.sqlite import SqliteStore
+    from genrec.evaluation import runs
+    from genrec.evaluation.protocol import read_users
+    from genrec.evaluation.suite import runner, schema
+    from genrec.evaluation.suite.source import workspace_of
+    from genrec.llm.loading import load
+    from genrec.settings import Settings
+
+    chosen = schema.load(schema.find(name))
+    given = None if users is None else read_users(users)
+    with progress() as bars:
+        told = reporter(bars)
+        place = workspace_of(chosen, workspace, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
+        settings = Settings.load(place.settings_file)
+        with SqliteStore(place.database) as store:
+            found = runner.run_suite(chosen, place, store, settings, load=load, users=given, limit=limit, progress=told)
+            recorded = runs.record(chosen.name, found.result, place, store, chosen.settings_for(settings))
+    folder = runs.write(place, recorded, found.values)
+    _finish(recorded, folder, json)
+    if recorded["gates"]:
+        (out if json is None else console).print(_gate_table(recorded["gates"]))
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command("runs")
+def list_runs(workspace: options.WorkspaceOption = Path("workspace"), json: options.JsonOption = None) -> None:
+    """List the runs of a workspace, oldest first."""
+    from genrec.cli.console import out, write_json
+    from genrec.evaluation.runs import all_runs
+    from genrec.workspace import Workspace
+
+    found = all_runs(Workspace.open(workspace))
+    if json is None:
+        out.print(_run_table(found))
+    else:
+        write_json([run.summary() for run in found], json)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run (or its beginning or end), or its folder.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The run that is compared with it.")],
+    workspace: options.WorkspaceOption = Path("workspace"),
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help="FIRST=SECOND: a system of each run; all that both have by default. May be given again."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare runs of different data or splits too.")] = False,
+    json: options.JsonOption = None,
+) -> None:
+    """Compare two runs of suites, paired by user: what the second changes."""
+    from genrec.cli.console import console, out, write_json
+    from genrec.evaluation.runs import find_run
+    from genrec.evaluation.suite.compare import compare_runs, parse_pairs
+    from genrec.workspace import Workspace
+
+    place = Workspace(workspace)
+    found = compare_runs(find_run(place, first), find_run(place, second), parse_pairs(pair), force=force)
+    if json is None:
+        out.print(_difference_table(found))
+    else:
+        write_json(found, json)
+    for warning in found["warnings"]:
+        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True)
 
 
 @app.command()
@@ -116,7 +209,7 @@ class _Run:
 @contextmanager
 def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
     """Opens what an evaluation needs; afterwards writes the record and shows the result."""
-    from genrec.cli.console import progress, reporter, write_json
+    from genrec.cli.console import progress, reporter
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation import runs
     from genrec.evaluation.protocol import read_users
@@ -128,7 +221,13 @@ def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags:
             run = _Run(workspace, store, settings, chosen, reporter(bars), {})
             yield run
         recorded = runs.record(kind, run.result, workspace, store, settings)
-    place = runs.write(workspace, recorded)
+    _finish(recorded, runs.write(workspace, recorded), json)
+
+
+def _finish(recorded: dict[str, Any], place: Path, json: str | None) -> None:
+    """Shows what was found, and where it lies."""
+    from genrec.cli.console import write_json
+
     if json is None:
         _show(recorded)
     else:
@@ -153,6 +252,44 @@ def _show(recorded: dict[str, Any]) -> None:
         for name, row in systems.items():
             table.add_row(name, *(_cell(row, column, best(systems, column)) for column in shown))
         out.print(table)
+
+
+def _gate_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="gates", title_justify="left")
+    for column in ("gate", "found", ""):
+        table.add_column(column, overflow="fold")
+    for one in verdicts:
+        table.add_row(one["gate"], one["found"], "[green]passed[/]" if one["passed"] else "[bold red]FAILED[/]")
+    return table
+
+
+def _run_table(found: Sequence[Run]) -> Table:
+    from rich.table import Table
+
+    table = Table(title_justify="left")
+    for column in ("run", "made", "split", "users", "best", "gates"):
+        table.add_column(column, justify="right" if column == "users" else "left", no_wrap=column == "run")
+    for run in found:
+        row = run.summary()
+        passed = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: ""}[row["passed"]]
+        table.add_row(row["id"], row["created"], row["split"], str(row["users"] or ""), row["headline"], passed)
+    return table
+
+
+def _difference_table(found: Mapping[str, Any]) -> Table:
+    from rich.table import Table
+
+    first, second = found["runs"]
+    table = Table(title=f"{second} against {first}, {found['users']} users of both", title_justify="left")
+    for column in ("metric", "system", "before", "after", "difference", "95 % interval", "p (Holm)"):
+        table.add_column(column, justify="left" if column in ("metric", "system") else "right")
+    for row in found["comparisons"]:
+        system = row["system"] if row["system"] == row["baseline"] else f"{row['system']} against {row['baseline']}"
+        means = (f"{row['before']:.4f}", f"{row['after']:.4f}", f"{row['mean']:+.4f}")
+        table.add_row(row["metric"], system, *means, f"{row['low']:+.4f} to {row['high']:+.4f}", f"{row['p_holm']:.3f}")
+    return table
 
 
 def _cell(row: dict[str, Any], column: str, best: float | None) -> str:

@@ -1,0 +1,82 @@
+"""Systems that rank the whole catalogue: a retriever, or a blend of several, tuned on validation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from genrec.data.interactions import IntArray
+from genrec.evaluation.retrieval import ranked_lists
+from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.schema import System
+from genrec.retrieval.blend import Blend, retriever_class
+from genrec.retrieval.fitting import fit_blend, refit_blend
+
+
+@dataclass(eq=False)
+class Retrieval:
+    """Ranks with one system for each seed; what validation chose is chosen once, and in `record` afterwards.
+
+    Without chance in any part (no parameter `seed` in its `fit`) all seeds have the same lists.
+    """
+
+    name: str
+    system: System
+    bench: Bench
+    record: dict[str, Any] = field(default_factory=dict)
+    _chosen: Blend | None = None
+
+    def lists(self, seed: int) -> IntArray:
+        """Item positions [m, k] of the best of the whole catalogue, without what the user has seen."""
+        bench, seeded = self.bench, self._seeded()
+        include: Any = {"encoder": True, "retrieval": {"history", "popular_days"}}
+        facts = bench.settings.model_dump(mode="json", include=include)
+        spec = self.system.model_dump(mode="json", include={"retriever", "blend", "hyper_parameters"})
+        given = None if bench.encoder is None else bench.encoder.name
+        return bench.kept(bench.key("retrieval", spec, facts, given, seed if seeded else 0), lambda: self._rank(seed))
+
+    def _rank(self, seed: int) -> IntArray:
+        blend, bench = self._fitted(seed), self.bench
+        parts = list(blend.parts.values())
+        return ranked_lists(parts[0] if len(parts) == 1 else blend, bench.split, bench.k, self.name, bench.progress)
+
+    def _fitted(self, seed: int) -> Blend:
+        bench, given = self.bench, self.system.hyper_parameters
+        retrieval = bench.settings.retrieval.model_copy(update={"retrievers": self.system.retrievers})
+        shared: dict[str, Any] = {
+            "settings": bench.settings.model_copy(update={"retrieval": retrieval}),
+            "encoder": bench.encoder,
+            "cache_folder": bench.cache,
+            "progress": bench.progress,
+        }
+        if self._chosen is None:
+            fit_on, validation = bench.held.fit_on, bench.held.validation
+            self._chosen = fit_blend(fit_on, bench.items, split=validation, tune=not given, **shared)
+            self.record.update(self._chosen.record)
+        if not given and not (seed and self._seeded()):
+            return self._chosen
+        return refit_blend(self._with(given, seed), bench.held.fit_on, bench.items, **shared)
+
+    def _with(self, given: dict[str, Any], seed: int) -> Blend:
+        """What was chosen, with other hyper-parameters and seed."""
+        blend = self._chosen
+        if blend is None:
+            raise AssertionError("nothing was chosen yet")
+        parts = {}
+        for name, part in blend.record["parts"].items():
+            chance = {"seed": seed} if _takes_seed(name) else {}
+            parts[name] = {**part, "hyper_parameters": {**part["hyper_parameters"], **given, **chance}}
+        self.record["parts"] = parts
+        return Blend(
+            blend.parts, blend.weights, blend.item_ids, blend.popularity, blend.newest, {**blend.record, "parts": parts}
+        )
+
+    def _seeded(self) -> bool:
+        return any(_takes_seed(name) for name in self.system.retrievers)
+
+
+def _takes_seed(name: str) -> bool:
+    fit: Callable[..., Any] = retriever_class(name).fit
+    return "seed" in inspect.signature(fit).parameters

@@ -1,0 +1,259 @@
+"""Runs a suite: every system ranks for the same users, then all are judged together. Interrupted runs resume."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from genrec.data.interactions import BoolArray, IntArray
+from genrec.data.store import Store
+from genrec.encoder import Encoder, Progress
+from genrec.errors import ModelError
+from genrec.evaluation.breakdown import breakdown
+from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
+from genrec.evaluation.protocol import prepare, read_users, sampled
+from genrec.evaluation.suite import gates
+from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.external import ranked_by, read_lists
+from genrec.evaluation.suite.judge import Judge, dimensions, flat, subset_masks
+from genrec.evaluation.suite.requests import simulated_requests
+from genrec.evaluation.suite.retrievers import Retrieval
+from genrec.evaluation.suite.schema import Served, Suite
+from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
+from genrec.evaluation.tables import Table, definitions
+from genrec.evaluation.values import UserValues
+from genrec.settings import Settings
+from genrec.workspace import Workspace
+
+HEADLINE = 4
+"""How many metrics of the suite are drawn."""
+SHORTEST = 20
+"""Ranked lists are at least this long, so that suites which differ in a metric share them in the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run found: the record's own part, and the figures of each user."""
+
+    result: dict[str, Any]
+    values: UserValues
+
+    @property
+    def passed(self) -> bool:
+        """Whether all gates hold."""
+        return all(gate["passed"] for gate in self.result["gates"])
+
+
+@dataclass(eq=False)
+class _Ranked:
+    """What has been ranked so far: lists [s, m, K] of each system, and of each control of a system."""
+
+    lists: dict[str, IntArray] = field(default_factory=dict)
+    controls: dict[str, dict[str, IntArray]] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=dict)
+    walked: list[Walked] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_suite(
+    suite: Suite,
+    workspace: Workspace,
+    store: Store,
+    settings: Settings,
+    *,
+    load: Load,
+    users: Sequence[str] | None = None,
+    limit: int | None = None,
+    encoder: Encoder | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Runs all systems of a suite on the log of a workspace.
+
+    `users` and `limit` go before those of the suite. What is fitted, ranked and read is kept in the workspace's cache,
+    so a run that was interrupted goes on where it stopped, and one that is repeated costs seconds. `load` gives the
+    language model of some settings. Raises DataError without test users, SettingsError for settings that do not
+    validate and for adapters that may have seen what is to be found, ModelError if a language model answers nothing.
+    """
+    bench, warnings = _bench(suite, workspace, store, settings, users, limit, encoder, progress)
+    requests: Sequence[str | None] = [None] * len(bench.split.users)
+    if suite.requests == "simulated":
+        requests, said = simulated_requests(bench)
+        warnings += said
+    ranked = _Ranked(warnings=warnings)
+    _rank_plain(suite, bench, ranked)
+    _rank_served(suite, bench, ranked, load, requests)
+    # In the order of the suite, whatever was ranked first.
+    ranked.lists = {name: ranked.lists[name] for name in suite.systems}
+    judge = Judge(bench, suite.columns, suite.pairs)
+    values = judge.user_values(ranked.lists)
+    return Outcome(_result(suite, bench, ranked, judge, values), values)
+
+
+def _bench(
+    suite: Suite,
+    workspace: Workspace,
+    store: Store,
+    settings: Settings,
+    users: Sequence[str] | None,
+    limit: int | None,
+    encoder: Encoder | None,
+    progress: Progress | None,
+) -> tuple[Bench, list[str]]:
+    interactions = store.interactions()
+    if users is None and suite.users.file is not None:
+        users = read_users(suite.folder / suite.users.file)
+    spec = suite.split
+    protocol = prepare(interactions, spec.name, users, of=spec.of, at_most=spec.at_most)
+    split, drawn = sampled(protocol.split, limit or suite.users.limit, suite.users.seed)
+    bench = Bench(
+        workspace.root,
+        store,
+        store.fingerprint(),
+        interactions,
+        list(store.all_items()),
+        protocol.held,
+        split,
+        suite.settings_for(settings),
+        max(SHORTEST, *(k for _, k in suite.columns)),
+        encoder,
+        progress,
+    )
+    return bench, [*protocol.warnings, *drawn]
+
+
+def _rank_plain(suite: Suite, bench: Bench, ranked: _Ranked) -> None:
+    """Retrievers, blends and lists of other tools."""
+    for name, system in suite.systems.items():
+        if system.external is not None:
+            lists, said = ranked_by(read_lists(suite.folder / system.external), bench.split, bench.k)
+            ranked.lists[name] = np.stack([lists] * len(suite.seeds))
+            ranked.warnings += said
+        elif system.retrievers:
+            retrieval = Retrieval(name, system, bench)
+            ranked.lists[name] = np.stack([retrieval.lists(seed) for seed in suite.seeds])
+            ranked.fitted[name] = retrieval.record
+
+
+def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, requests: Sequence[str | None]) -> None:
+    """Systems on the served path: those that differ in the order only share a walk, and no two models are loaded."""
+    groups: dict[Served, dict[str, Served]] = {}
+    for name, system in suite.systems.items():
+        if system.served is not None:
+            alike = system.served.model_copy(update={"orders": "fused"})
+            groups.setdefault(alike, {})[name] = system.served
+    for served, members in groups.items():
+        llm = any(member.needs_llm for member in members.values())
+        path = ServedPath(bench, served, llm=llm, load=load, requests=requests, allow_leak=suite.allow_leak)
+        with path.opened():
+            walks = [path.walk(seed) for seed in suite.seeds]
+            for name, member in members.items():
+                ranked.lists[name] = _stacked(walks, member.orders, bench)
+            if llm:
+                ranked.walked += [walked for walk in walks for walked in walk]
+                _control(suite, bench, ranked, path, members)
+        for name in members:
+            ranked.served[name] = path.describe()
+        ranked.warnings += path.warnings
+
+
+def _control(suite: Suite, bench: Bench, ranked: _Ranked, path: ServedPath, members: dict[str, Served]) -> None:
+    """Walks again under each control, for the systems of the path that ask the model."""
+    for control in suite.controls:
+        walks = [path.walk(seed, control) for seed in suite.seeds]
+        for name, member in members.items():
+            if member.needs_llm:
+                ranked.controls.setdefault(name, {})[control] = _stacked(walks, member.orders, bench)
+
+
+def _stacked(walks: Sequence[Sequence[Walked]], order: str, bench: Bench) -> IntArray:
+    return np.stack([ranked_of(walk, order, bench) for walk in walks])
+
+
+def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: UserValues) -> dict[str, Any]:
+    table, masks = judge.table(ranked.lists), subset_masks(suite.subsets, bench)
+    result: dict[str, Any] = {
+        "suite": suite.model_dump(mode="json", exclude={"description"}),
+        "description": suite.description,
+        "systems": table,
+        "users": len(bench.split.users),
+        "split": bench.split.name,
+        "items": bench.interactions.n_items,
+        "seeds": list(suite.seeds),
+        "subsets": {
+            name: {"users": int(mask.sum()), "systems": judge.table(ranked.lists, mask)} for name, mask in masks.items()
+        },
+        "comparisons": flat(table),
+        "breakdown": breakdown(values.of_system, values.columns, dimensions(bench), suite.pairs),
+        "controls": _controls(ranked, judge),
+        "warnings": [*ranked.warnings, *_fallbacks(ranked.walked)],
+        "headline": list(suite.metrics[:HEADLINE]),
+        "definitions": {
+            **definitions(suite.columns),
+            **{name: CONTROL_DEFINITIONS[name] for name in suite.controls},
+            "list length": f"catalogue lists have {bench.k} places, lists of the served path those of the slate",
+        },
+        "fitted": ranked.fitted,
+        "served": ranked.served,
+        **_answers(ranked.walked),
+    }
+    result["gates"] = [asdict(verdict) for verdict in _judged(suite, ranked, judge, masks, result)]
+    return result
+
+
+def _judged(
+    suite: Suite, ranked: _Ranked, judge: Judge, masks: dict[str, BoolArray], result: dict[str, Any]
+) -> list[gates.Verdict]:
+    def difference(name: str, other: str, metric: str, subset: str | None) -> dict[str, float] | None:
+        rows = None if subset is None else masks.get(subset)
+        return judge.difference(ranked.lists, (name, other), metric, rows)
+
+    return gates.judge(suite.parsed_gates, result, difference)
+
+
+def _controls(ranked: _Ranked, judge: Judge) -> dict[str, Table]:
+    """For each system that asks the model: itself, and the same under each control with the difference to itself."""
+    tables: dict[str, Table] = {}
+    for name, controls in ranked.controls.items():
+        pairs = [(control, name) for control in controls]
+        lists = {name: ranked.lists[name], **controls}
+        tables[name] = Judge(judge.bench, judge.columns, pairs).table(lists)
+    return tables
+
+
+def _fallbacks(walked: Sequence[Walked]) -> list[str]:
+    failed = sum(one.fallback is not None for one in walked)
+    if walked and failed == len(walked):
+        raise ModelError(
+            f"the language model ranked no slate at all (first reason: {walked[0].fallback})", "look at: genrec doctor"
+        )
+    return [f"{failed} of {len(walked)} requests were answered without the language model"] if failed else []
+
+
+def _answers(walked: Sequence[Walked]) -> dict[str, Any]:
+    """What the language models did, over all requests and seeds; nothing if none was asked."""
+    if not walked:
+        return {}
+    taus = [one.agreement for one in walked if one.agreement is not None]
+    measured = [sum(one.stage_ms.values()) for one in walked if one.stage_ms]
+    return {
+        "validity": {
+            "rankings": sum(one.fallback is None for one in walked),
+            **{kind: sum(getattr(one, kind) for one in walked) for kind in ("invalid", "duplicate", "missing")},
+        },
+        "fallbacks": dict(Counter(one.fallback for one in walked if one.fallback is not None)),
+        "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
+        "tokens": {
+            kind: round(float(np.mean([getattr(one, f"{kind}_tokens") for one in walked])), 1)
+            for kind in ("prompt", "computed")
+        },
+        "latency_ms": {
+            "requests": len(measured),
+            "median": round(float(np.median(measured)), 2) if measured else None,
+            "p95": round(float(np.quantile(measured, 0.95)), 2) if measured else None,
+        },
+    }

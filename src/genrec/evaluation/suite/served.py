@@ -1,0 +1,231 @@
+"""Systems on the served path: one walk for all orders of a slate, each answer kept, so that a run can go on later."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from genrec import adapters
+from genrec.data.interactions import IntArray
+from genrec.encoder import CachedEncoder, load_encoder
+from genrec.evaluation import fits
+from genrec.evaluation.cached import CachedModel, Reads
+from genrec.evaluation.controls import controlled
+from genrec.evaluation.identity import identity
+from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.leak import check_adapter
+from genrec.evaluation.suite.schema import Served, overlaid
+from genrec.evaluation.walk import Answer, Walk
+from genrec.fit import Fitted
+from genrec.llm.base import LanguageModel
+from genrec.ranking.base import Ranker
+from genrec.ranking.loading import ranker_for
+from genrec.reading import read_slates
+from genrec.settings import ModelSettings, Settings
+
+Load = Callable[[ModelSettings], Awaitable[LanguageModel]]
+
+_PASSING = ("engine", "deadline")
+"""Fallbacks that another try may not have: such answers are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached."""
+
+    lists: dict[str, list[str]]
+    fallback: str | None
+    invalid: int
+    duplicate: int
+    missing: int
+    agreement: float | None
+    prompt_tokens: int
+    computed_tokens: int
+    stage_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, answer: Answer) -> Walked:
+        """From an answer of a walk."""
+        made, validity = answer.recommendation.provenance, answer.validity
+        return cls(
+            {name.replace(" ", "_"): ids for name, ids in answer.lists.items()},
+            made.fallback,
+            len(validity.invalid),
+            len(validity.duplicate),
+            len(validity.missing),
+            answer.recommendation.agreement,
+            made.usage.prompt,
+            made.usage.computed,
+            dict(made.stage_ms) if answer.fresh else {},
+        )
+
+
+class ServedPath:
+    """The served path with one language model, or without any, over the test users of a bench.
+
+    `served` says how the model is used; its `orders` are not looked at. Use inside of `opened`.
+    """
+
+    def __init__(
+        self, bench: Bench, served: Served, *, llm: bool, load: Load, requests: Sequence[str | None], allow_leak: bool
+    ) -> None:
+        self.bench, self.llm, self._load, self._requests = bench, llm, load, requests
+        self.settings = self._chosen(served) if llm else bench.settings
+        self.policy = served.policy
+        self.warnings = check_adapter(self.settings, bench, allow_leak) if llm else []
+        self._runner: asyncio.Runner | None = None
+        self._model: CachedModel | None = None
+        self._ranker: Ranker | None = None
+        self._reader = ""
+
+    @contextmanager
+    def opened(self) -> Iterator[ServedPath]:
+        """Holds the language model (loaded when it is first asked) and the cache of answers."""
+        self._answers = Reads(self.bench.cache / "answers.sqlite")
+        try:
+            with asyncio.Runner() as runner:
+                self._runner = runner
+                try:
+                    if self.llm:
+                        self._open_model(runner)
+                    yield self
+                finally:
+                    if self._model is not None:
+                        runner.run(self._model.close())
+        finally:
+            self._answers.close()
+
+    def walk(self, seed: int, control: str = "") -> list[Walked]:
+        """One answer for each test user, in their order; from the cache where nothing that decides it has changed.
+
+        `control` is one of `evaluation.controls`. Everything is fitted without it.
+        """
+        bench, fitted, ranker = self.bench, self._fitted(seed), self._ranker
+        if control and ranker is not None:
+            ranker = controlled(ranker, control, seed)
+        walk = Walk(
+            bench.store,
+            self._seeded(seed),
+            fitted,
+            bench.split,
+            ranker,
+            self._model,
+            policy=self.policy,
+            requests=self._requests,
+        )
+        key = f"{self._fit_key(seed)} {self._how(seed)} {control}"
+        return [self._answer(walk, key, row, control) for row in range(len(bench.split.users))]
+
+    def describe(self) -> dict[str, Any]:
+        """Model, ranker and template, for the record."""
+        if self._model is None or self._ranker is None:
+            return {"model": None}
+        template = self._ranker.template
+        return {
+            "model": self._model.name,
+            "adapter": self._model.adapter,
+            "ranker": self._ranker.name,
+            "template": {"id": template.id, "version": template.version, "hash": template.hash},
+            "reads": {"cached": self._model.hits, "fresh": self._model.misses},
+        }
+
+    def _chosen(self, served: Served) -> Settings:
+        given = {
+            "model": {"name": served.model, "engine": served.engine, "adapter": served.adapter},
+            "ranking": {"ranker": served.ranker, "template": served.template},
+        }
+        sections = {
+            section: {key: value for key, value in values.items() if value is not None}
+            for section, values in given.items()
+        }
+        return adapters.resolved(self.bench.root, overlaid(self.bench.settings, sections))
+
+    def _open_model(self, runner: asyncio.Runner) -> None:
+        settings = self.settings
+        fingerprint = identity(settings.model)
+        self._model = runner.run(
+            CachedModel.open(lambda: self._load(settings.model), self.bench.cache / "reads.sqlite", fingerprint)
+        )
+        self._ranker = ranker = ranker_for(self._model, settings)
+        self._reader = f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {settings.checks.llm_slates}"
+        if settings.model.adapter is not None:
+            self.warnings += _template_warnings(settings, ranker)
+
+    def _seeded(self, seed: int) -> Settings:
+        ranking = self.settings.ranking.model_copy(update={"seed": seed})
+        return self.settings.model_copy(update={"ranking": ranking})
+
+    def _fit_key(self, seed: int) -> str:
+        held, data = self.bench.held, f"{self.bench.data} {self._reader}"
+        return fits.key(held.fit_on, self.settings, held.validation, data, self.bench.encoder, seed)
+
+    def _fitted(self, seed: int) -> Fitted:
+        bench, ranker, runner = self.bench, self._ranker, self._runner
+        settings = self._seeded(seed)
+        if runner is None:
+            raise AssertionError("the path is not open")
+
+        def read(slates: Any) -> Any:
+            return runner.run(read_slates(ranker, slates, settings, bench.progress)) if ranker else None
+
+        return fits.fitted_on(
+            bench.held.fit_on,
+            bench.items,
+            self.settings,
+            bench.held.validation,
+            data=bench.data,
+            cache_folder=bench.cache,
+            llm_scores=None if ranker is None else read,
+            reader=self._reader,
+            encoder=bench.encoder or CachedEncoder(load_encoder(bench.settings.encoder), bench.cache),
+            seed=seed,
+            progress=bench.progress,
+        )
+
+    def _how(self, seed: int) -> str:
+        include = {"retrieval", "ranking", "checks", "prompts"}
+        return json.dumps([self._seeded(seed).model_dump(mode="json", include=include), self.policy, fits.code()])
+
+    def _answer(self, walk: Walk, key: str, row: int, control: str) -> Walked:
+        bench, split, runner = self.bench, self.bench.split, self._runner
+        user = int(split.users[row])
+        events = int(split.train.indptr[user + 1] - split.train.indptr[user])
+        asked = [key, str(split.train.user_ids[user]), events, float(split.now[row]), self._requests[row]]
+        name = hashlib.sha256(json.dumps(asked).encode()).digest()
+        known = self._answers.get(name)
+        if known is not None:
+            return Walked(**json.loads(known))
+        if runner is None:
+            raise AssertionError("the path is not open")
+        walked = Walked.of(runner.run(walk.answer(row)))
+        if walked.fallback not in _PASSING:
+            self._answers.put([(name, json.dumps(asdict(walked)).encode())])
+        if bench.progress:
+            what = "with the language model" if self.llm else "without a language model"
+            bench.progress(f"asking {what}{f', {control}' if control else ''}", row + 1, len(split.users))
+        return walked
+
+
+def ranked_of(walked: Sequence[Walked], order: str, bench: Bench) -> IntArray:
+    """Item positions [m, k] of one order of the slates, padded with -1."""
+    index = {str(item_id): place for place, item_id in enumerate(bench.interactions.item_ids)}
+    ranked = np.full((len(walked), bench.k), -1, dtype=np.int32)
+    for row, one in enumerate(walked):
+        places = [index[item_id] for item_id in one.lists[order][: bench.k]]
+        ranked[row, : len(places)] = places
+    return ranked
+
+
+def _template_warnings(settings: Settings, ranker: Ranker) -> list[str]:
+    from pathlib import Path
+
+    card = adapters.Card.load(Path(settings.model.adapter or ""))
+    warning = adapters.template_warning(card, ranker.template)
+    return [] if warning is None else [warning]
