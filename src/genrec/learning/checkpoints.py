@@ -84,6 +84,12 @@ def latest(folder: Path) -> Checkpoint | None:
     return Checkpoint(progressed, **tensors)
 
 
+def clear(folder: Path) -> None:
+    """Removes the checkpoints in a folder and below."""
+    for found in folder.rglob(f"{_PREFIX}*"):
+        shutil.rmtree(found)
+
+
 def moments(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:
     """AdamW's moments and step counts as tensors `<weight>|<entry>`; `names` has the weight of each parameter's id."""
     return {

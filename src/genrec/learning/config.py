@@ -87,8 +87,10 @@ class LoopSettings(Section):
 class TrainConfig(Section):
     """What the trainer needs; recipes add sections of their own."""
 
-    model: str = "smollm2-135m"
-    """A known name, a local folder, or a hub name."""
+    model: str = ""
+    """A known name, a local folder, or a hub name; the workspace's if not given."""
+    block: int | None = Field(default=None, ge=1)
+    """Prefixes are padded to a multiple of it, as the engine that serves pads them; as the settings' if not given."""
     lora: LoraSettings = LoraSettings()
     optim: OptimSettings = OptimSettings()
     loss: LossSettings = LossSettings()

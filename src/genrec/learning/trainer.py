@@ -49,7 +49,7 @@ class Outcome:
 class Trainer:
     """Trains the adapter of a model. The folder keeps checkpoints and logs; a new trainer on it goes on where it stood.
 
-    `identity` names the data and the template, which decide the losses together with the settings and the seed.
+    `identity` (JSON) names the data and the template, which decide the losses together with the settings.
     Raises WorkspaceError if the folder has a checkpoint of another identity.
     """
 
@@ -60,7 +60,7 @@ class Trainer:
         folder: Path,
         processes: Processes,
         *,
-        identity: str = "",
+        identity: Any = None,
         progress: Progress | None = None,
     ) -> None:
         self._config, self._folder, self._processes, self._progress = config, folder, processes, progress
@@ -226,7 +226,7 @@ def _put(weights: dict[str, Tensor], values: dict[str, Tensor]) -> None:
             weight.copy_(values[name])
 
 
-def _identity(config: TrainConfig, data: str, processes: int) -> str:
+def _identity(config: TrainConfig, data: Any, processes: int) -> str:
     decides = config.model_dump(mode="json", exclude={"loop": _FREE})
     text = json.dumps([decides, data, processes], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""Tunes the ranker on what people chose next: a LoRA adapter from slates of retrieval, one pass a slate.
+
+    genrec finetune rank_lora --workspace workspace --name rank
+
+1. Slates: the last liked events of each training user, candidates from retrievers that have not seen them.
+2. The model reads each slate as serving does; listwise loss over its scores, negatives from easy to hard.
+3. The best adapter by NDCG@10 on the slates of other users goes live in the workspace, with a card.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genrec.learning.augment import AugmentSettings
+from genrec.learning.batches import Batches
+from genrec.learning.card import publish_adapter
+from genrec.learning.config import TrainConfig
+from genrec.learning.examples import ExampleSettings
+from genrec.learning.job import Job
+from genrec.learning.lora import attach, load_base
+from genrec.learning.preparing import prepare
+from genrec.learning.slates import Slates
+from genrec.learning.trainer import Trainer
+
+
+class Config(TrainConfig):
+    """See `finetune/configs/rank_lora.yaml`."""
+
+    examples: ExampleSettings = ExampleSettings()
+    augment: AugmentSettings = AugmentSettings()
+
+
+def main(job: Job) -> Path:
+    config = job.config(Config)
+    loop = config.loop
+    processes = job.start(config)
+
+    source, held, info = prepare(
+        job.workspace,
+        job.settings,
+        config.examples,
+        held_out=job.held_out,
+        validation_slates=loop.validation_slates,
+        seed=loop.seed,
+        progress=job.progress,
+    )
+    slates = Slates(job.settings, config, config.augment, job.items())
+    batches = Batches(source, slates.training, loop, processes.index, processes.count)
+
+    model = attach(load_base(config.model), config.lora, loop.seed)
+    trainer = Trainer(model, config, job.folder, processes, identity=[info, slates.identity], progress=job.progress)
+    outcome = trainer.run(batches, slates.validation(held))
+
+    return publish_adapter(job, processes, model, config, slates, held, outcome, info)

@@ -1,0 +1,58 @@
+"""Examples as the model reads them in serving: one template, one tokenizer, one block for training and validation."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from genrec.domain import Item, TemplateRef
+from genrec.learning.augment import AugmentSettings, augmented
+from genrec.learning.base import Example, TokenSlate
+from genrec.learning.config import TrainConfig
+from genrec.learning.requests import RequestSimulator
+from genrec.learning.tokens import tokenise
+from genrec.llm.arguments import CPU_BLOCK
+from genrec.models import resolve
+from genrec.prompting.library import TemplateLibrary
+from genrec.prompting.tokenizer import load_tokenizer
+from genrec.ranking.loading import for_template
+from genrec.settings import Settings
+
+
+class Slates:
+    """Renders with the ranker and template of the settings, which is then what the adapter is for."""
+
+    def __init__(
+        self, settings: Settings, config: TrainConfig, augment: AugmentSettings, items: Sequence[Item] = ()
+    ) -> None:
+        library = TemplateLibrary(settings.prompts.folder)
+        ranking = settings.ranking
+        default = importlib.import_module(f"genrec.ranking.{ranking.ranker}").Ranker.default_template
+        self._template = library.get(ranking.template or default)
+        self.ranker = for_template(ranking, self._template).ranker
+        self.template: TemplateRef = self._template.ref
+        self._tokenizer = load_tokenizer(resolve(config.model))
+        self._block = config.block or (CPU_BLOCK if settings.model.engine == "vllm" else 1)
+        self._context = settings.model.context
+        self._augment, self._seed = augment, config.loop.seed
+        self._simulator = RequestSimulator(items, self._template.language) if augment.requests else None
+
+    @property
+    def identity(self) -> list[object]:
+        """What of this decides the losses."""
+        return [self.template.id, self.template.hash, self.ranker, self._block, self._context]
+
+    def training(self, example: Example, number: int) -> TokenSlate:
+        """A slate of the stream of training, varied; equal numbers give equal slates."""
+        generator = np.random.default_rng([self._seed, number])
+        chosen = example.candidates.items[int(np.argmax(example.target))].item
+        return self._render(augmented(example, self._augment, generator, chosen, self._simulator), number)
+
+    def validation(self, examples: Sequence[Example]) -> list[TokenSlate]:
+        """The fixed slates of validation, as they are."""
+        return [self._render(example, number) for number, example in enumerate(examples)]
+
+    def _render(self, example: Example, seed: int) -> TokenSlate:
+        return tokenise(example, self._template, self._tokenizer, self._block, context_tokens=self._context, seed=seed)
