@@ -162,7 +162,7 @@ def test_every_section_shows_its_figures(page):
         "Gates: 1 of 2 hold",
         "✗ fails fused.ndcg@10 > llm.ndcg@10 significantly difference <0",
         "sd 0.0123",
-        "user_gap@10 (lower is better)",
+        "user_gap@10 lower is better",
         "Recall of the candidates of fused, the ceiling of whatever orders them: 0.4567",
         "no_history − llm",
         DEFINITIONS["no_history"],

@@ -54,7 +54,7 @@ def grouped(systems: Table, *, best_marked: bool = True) -> list[dict[str, Any]]
     return [
         {
             "title": group,
-            "columns": [directed(column) for column in chosen],
+            "columns": [{"name": column, "lower": metrics.better(column) == "lower"} for column in chosen],
             "rows": [
                 {"name": name, "cells": [_cell(row, column, bests[column]) for column in chosen]}
                 for name, row in systems.items()
