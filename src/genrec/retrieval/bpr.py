@@ -11,7 +11,7 @@ import numpy as np
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query, Scores
-from genrec.retrieval.factors import Factors, implicit_module
+from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.matrices import histories, touched
 
@@ -74,7 +74,7 @@ class Fitted:
         """Scores [I]; the biases alone without a history."""
         weights = histories([query], len(self._bias), self._decay)
         mean = weights.data @ self._factors[weights.indices] / max(float(weights.data.sum()), 1.0)
-        scores: Scores = self._factors @ mean + self._bias
+        scores: Scores = product(self._factors, mean) + self._bias
         return scores
 
     def save(self, folder: Path) -> None:

@@ -34,12 +34,12 @@ class Fitted:
 
     name: ClassVar[str] = "ease"
     grid: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"regularization": 300.0, "decay": 0.9},
         {"regularization": 300.0, "decay": 0.8},
-        {"regularization": 300.0, "decay": 0.95},
         {"regularization": 300.0, "decay": 1.0},
-        {"regularization": 30.0, "decay": 0.8},
-        {"regularization": 30.0, "decay": 0.95},
-        {"regularization": 30.0, "decay": 1.0},
+        {"regularization": 1000.0, "decay": 0.8},
+        {"regularization": 1000.0, "decay": 0.95},
+        {"regularization": 100.0, "decay": 0.8},
     )
 
     def __init__(self, weights: Weights, known: npt.NDArray[np.int32], n_items: int, decay: float) -> None:
@@ -55,7 +55,7 @@ class Fitted:
         items: Sequence[Item],
         *,
         regularization: float = 300.0,
-        decay: float = 0.8,
+        decay: float = 0.9,
     ) -> Fitted:
         """Inverts one matrix of the touched items, in place. DataError if they are more than `MAX_ITEMS`."""
         matrix = touched(interactions)

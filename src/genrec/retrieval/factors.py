@@ -1,4 +1,4 @@
-"""What the retrievers with latent factors share: the optional library that learns the factors."""
+"""What retrievers with vectors of items share: their product with one user, and the library that learns factors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.errors import MissingExtraError
+from genrec.retrieval.base import Scores
 
 Factors = npt.NDArray[np.float32]
 
@@ -34,3 +35,12 @@ def implicit_module(name: str) -> Iterator[Any]:
     with warnings.catch_warnings(), limits(1, "blas"):
         warnings.simplefilter("ignore")
         yield module
+
+
+def product(vectors: Factors, user: Factors) -> Scores:
+    """`vectors` [I, d] times `user` [d].
+
+    On one thread: those of the matrix library cost tens of milliseconds here when a language model has all cores busy.
+    """
+    scores: Scores = np.einsum("id,d->i", vectors, user)
+    return scores

@@ -11,7 +11,7 @@ import numpy as np
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query, Scores
-from genrec.retrieval.factors import Factors, implicit_module
+from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.matrices import histories, touched
 
@@ -29,8 +29,12 @@ class Fitted:
 
     name: ClassVar[str] = "ials"
     grid: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"factors": 64, "regularization": 10.0, "alpha": 5.0, "decay": 0.8},
-        {"factors": 64, "regularization": 10.0, "alpha": 5.0, "decay": 0.95},
+        {"regularization": 10.0, "alpha": 5.0, "decay": 0.8},
+        {"regularization": 10.0, "alpha": 5.0, "decay": 0.9},
+        {"regularization": 10.0, "alpha": 5.0, "decay": 1.0},
+        {"regularization": 50.0, "alpha": 20.0, "decay": 0.8},
+        {"regularization": 50.0, "alpha": 20.0, "decay": 0.95},
+        {"regularization": 1.0, "alpha": 20.0, "decay": 0.8},
     )
 
     def __init__(self, factors: Factors, regularization: float, alpha: float, decay: float) -> None:
@@ -69,7 +73,7 @@ class Fitted:
 
     def scores(self, query: Query) -> Scores:
         """Scores [I]; 0 everywhere without a history, and for items that nobody touched."""
-        scores: Scores = self._factors @ self.user_factor(query)
+        scores: Scores = product(self._factors, self.user_factor(query))
         return scores
 
     def user_factor(self, query: Query) -> Factors:

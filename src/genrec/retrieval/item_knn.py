@@ -28,12 +28,12 @@ class Fitted:
 
     name: ClassVar[str] = "item_knn"
     grid: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"neighbours": 200, "shrink": 10.0, "decay": 0.8},
         {"neighbours": 50, "shrink": 10.0, "decay": 0.8},
-        {"neighbours": 200, "shrink": 10.0, "decay": 0.95},
-        {"neighbours": 200, "shrink": 0.0, "decay": 0.8},
-        {"neighbours": 200, "shrink": 100.0, "decay": 0.8},
-        {"neighbours": 200, "shrink": 10.0, "decay": 1.0},
+        {"neighbours": 50, "shrink": 10.0, "decay": 0.95},
+        {"neighbours": 50, "shrink": 10.0, "decay": 1.0},
+        {"neighbours": 50, "shrink": 100.0, "decay": 0.7},
+        {"neighbours": 200, "shrink": 0.0, "decay": 0.7},
+        {"neighbours": 200, "shrink": 10.0, "decay": 0.98},
     )
 
     def __init__(self, table: sparse.csr_matrix, decay: float) -> None:
@@ -46,7 +46,7 @@ class Fitted:
         interactions: Interactions,
         items: Sequence[Item],
         *,
-        neighbours: int = 200,
+        neighbours: int = 50,
         shrink: float = 10.0,
         decay: float = 0.8,
     ) -> Fitted:

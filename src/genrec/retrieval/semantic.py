@@ -12,6 +12,7 @@ from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress, Vectors, item_text, unit_length
 from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.factors import product
 from genrec.retrieval.files import read_tensors, write_tensors
 
 
@@ -61,9 +62,7 @@ class Fitted:
             users[row] = np.power(self._decay, np.arange(len(newest))).astype(np.float32) @ self._vectors[newest]
         users = unit_length(users)
         if len(users) == 1:
-            # Threads of the matrix library cost tens of milliseconds here when a language model has all cores busy.
-            cosines: Scores = np.einsum("id,d->i", self._vectors, users[0])[None, :]
-            return cosines
+            return product(self._vectors, users[0])[None, :]
         return users @ self._vectors.T
 
     def save(self, folder: Path) -> None:
