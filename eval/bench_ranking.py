@@ -58,7 +58,8 @@ def slates(workspace: Path, count: int) -> list[tuple[Any, Any, Any]]:
     chosen = np.random.default_rng(0).permutation(len(users))[:count]
     found = []
     for user in chosen:
-        history, pool = recommender.slate(RecommendationRequest(user_id=str(users[user]), k=2 * SLATE))
+        slate = recommender.slate(RecommendationRequest(user_id=str(users[user]), k=2 * SLATE))
+        history, pool = slate.history, slate.candidates
         found.append((history, Candidates(pool.items[::2][:SLATE]), Candidates(pool.items[1::2][:SLATE])))
     return found
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"data", "prompting", "llm", "encoder", "models", "adapters"},
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion"},
-    {"fit", "reading", "learning"},
+    {"fit", "reading", "combining", "learning"},
     {"pipeline"},
     {"evaluation", "serving"},
     {"doctor"},
@@ -24,7 +24,7 @@ LAYERS = [
 ]
 ALLOWED_HEAVY = {
     "vllm": {"llm/vllm.py", "llm/constraint.py", "serving/launch.py", "doctor.py"},
-    "torch": {"llm/", "encoder.py", "clicks/", "learning/", "models.py", "doctor.py"},
+    "torch": {"llm/", "encoder.py", "clicks/", "fusion/", "learning/", "models.py", "doctor.py"},
     "transformers": {"llm/", "encoder.py", "learning/", "models.py", "doctor.py"},
     "peft": {"llm/", "learning/", "doctor.py"},
     "datasets": {"data/", "learning/"},

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from genrec.checks import Validity, agreement, apply_policy, llm_scores, prune, validate
 from genrec.domain import Candidate, Candidates, DroppedItem, Item, RankedItem, Ranking
-from genrec.fusion import Fusion, Weights
+from genrec.fusion.language_model import LanguageModelWeights
+from genrec.fusion.model import Fusion
 
 POLICIES = ["annotate", "fuse", "veto"]
 IDS = st.sampled_from("abcdefxyz")
@@ -24,11 +25,11 @@ def ranking(*pairs):
     return Ranking(tuple(RankedItem(*pair) for pair in pairs), "test")
 
 
-def answer(policy, candidates, ranked, p_click=None, fusion=None, threshold=0.1, k=10, fallback=None):
+def answer(policy, candidates, ranked, p_click=None, base=None, weight=0.1, threshold=0.1, k=10, **options):
     p = None if p_click is None else np.array(p_click, dtype=float)
-    return apply_policy(
-        policy, candidates, ranked, p, fusion=fusion or Fusion(), threshold=threshold, k=k, fallback=fallback
-    )
+    scores = np.array([candidate.score for candidate in candidates.items] if base is None else base, dtype=float)
+    fusion = Fusion(llm=LanguageModelWeights(long=weight, short=weight, request=10 * weight))
+    return apply_policy(policy, candidates, ranked, p, scores, fusion=fusion, threshold=threshold, k=k, **options)
 
 
 def ids(outcome):
@@ -92,10 +93,11 @@ def test_annotate_puts_what_was_not_named_behind():
 
 
 def test_fuse_follows_the_weights():
-    fusion = Fusion(with_llm=Weights(retriever=0.0, p_click=1.0))
-    assert ids(answer("fuse", ABC, MODEL, [0.1, 0.9, 0.5], fusion)) == ["b", "c", "a"]
-    fusion = Fusion(with_llm=Weights(retriever=0.0, llm=1.0))
-    assert ids(answer("fuse", ABC, MODEL, [0.1, 0.9, 0.5], fusion)) == ["c", "a", "b"]
+    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.0)) == ["b", "c", "a"]
+    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=9.0)) == ["c", "a", "b"]
+    # The gaps of .3 and more outweigh the model's vote of a fifth of a standard deviation; ten fifths they do not.
+    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1)) == ["b", "c", "a"]
+    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1, request=True))[0] == "c"
 
 
 def test_veto_drops_with_a_reason_and_ranks_the_rest():
@@ -144,16 +146,15 @@ def test_a_part_of_a_list_stands_before_the_rest_when_the_deadline_passed():
 def test_ties_are_broken_by_retriever_score_then_id():
     candidates = slate(b=1.0, a=1.0, c=2.0)
     flat = ranking(("b", 0.0), ("a", 0.0), ("c", 0.0))
-    outcome = answer("fuse", candidates, flat, fusion=Fusion(with_llm=Weights(retriever=0.0, llm=1.0)))
+    outcome = answer("fuse", candidates, flat, base=[0.0, 0.0, 0.0], weight=1.0)
     assert ids(outcome) == ["c", "a", "b"]
 
 
 def test_pruning_keeps_the_best_of_the_pool_in_its_order():
-    fusion = Fusion(without_llm=Weights(retriever=0.0, p_click=1.0))
-    kept, p = prune(ABC, np.array([0.2, 0.1, 0.9]), fusion, 2)
+    kept, places = prune(ABC, np.array([0.2, 0.1, 0.9]), 2)
     assert [candidate.item.id for candidate in kept.items] == ["a", "c"]
-    assert p.tolist() == [0.2, 0.9]
-    assert prune(ABC, None, fusion, 3) == (ABC, None)
+    assert places.tolist() == [0, 2]
+    assert prune(ABC, np.zeros(3), 5)[0] == ABC
 
 
 @given(st.sampled_from(POLICIES), RANKINGS, st.booleans(), st.integers(0, 8), st.floats(0, 1), st.integers(0, 6))

@@ -93,7 +93,8 @@ def test_an_event_is_in_the_next_history(store: SqliteStore, tiny_tokenizer_fold
     before = rec.recommend("u3", 5)
     clicked = before.items[0].item.id
     store.append([Event("u3", clicked, 5000.0, "click", request_id=before.request_id)])
-    history, candidates = rec.slate(RecommendationRequest(user_id="u3"))
+    slate = rec.slate(RecommendationRequest(user_id="u3"))
+    history, candidates = slate.history, slate.candidates
     assert history.entries[-1].item.id == clicked
     assert clicked not in {candidate.item.id for candidate in candidates.items}
     assert clicked not in ids(rec.recommend("u3", 5))
@@ -133,7 +134,7 @@ def test_without_the_model_the_fused_order_answers(
 ) -> None:
     rec = recommender(store, tiny_tokenizer_folder, model, checks={"deadline_s": 0.2})
     answer = rec.recommend("u3", 5)
-    _, slate = rec.slate(RecommendationRequest(user_id="u3", k=5))
+    slate = rec.slate(RecommendationRequest(user_id="u3", k=5)).candidates
     assert answer.provenance.fallback == fallback
     assert ids(answer) == [
         candidate.item.id for candidate in slate.items[:5]

@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, DroppedItem, Ranking, RecommendedItem
-from genrec.fusion import Fusion
+from genrec.fusion.model import Fusion
 from genrec.settings import Policy
+
+Kept = npt.NDArray[np.intp]
+"""Positions in a pool that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +91,10 @@ def agreement(scores: Sequence[float] | FloatArray, p_click: Sequence[float] | F
     return tau if math.isfinite(tau) else None
 
 
-def prune(
-    candidates: Candidates, p_click: FloatArray | None, fusion: Fusion, size: int
-) -> tuple[Candidates, FloatArray | None]:
-    """The `size` best of a pool by `fusion` without the language model, in the pool's order, with their P(click)."""
-    if len(candidates.items) <= size:
-        return candidates, p_click
-    fused = fusion.score([candidate.score for candidate in candidates.items], None, p_click)
-    keep = np.sort(np.argsort(-fused, kind="stable")[:size])
-    kept = tuple(candidates.items[position] for position in keep)
-    return replace(candidates, items=kept), None if p_click is None else p_click[keep]
+def prune(candidates: Candidates, base: FloatArray, size: int) -> tuple[Candidates, Kept]:
+    """The `size` best of a pool by second-stage scores [n], in the pool's order, and their positions in the pool."""
+    keep = np.sort(np.argsort(-base, kind="stable")[:size])
+    return replace(candidates, items=tuple(candidates.items[position] for position in keep)), keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +116,22 @@ def apply_policy(
     candidates: Candidates,
     ranking: Ranking | None,
     p_click: FloatArray | None,
+    base: FloatArray,
     *,
     fusion: Fusion,
     threshold: float,
     k: int,
+    events: int = 0,
+    request: bool = False,
     fallback: str | None = None,
 ) -> Outcome:
-    """Turns a ranking and P(click) [n] into the k items of an answer.
+    """Turns a ranking, P(click) [n] and second-stage scores `base` [n] into the k items of an answer.
 
-    annotate: the model's order, items that it did not name behind it. fuse: the order of `fusion`. veto: the model's
+    annotate: the model's order, items that it did not name behind it. fuse: the order of `fusion`, in which the model
+    weighs by the length of the history (`events`) and by whether there is a `request` in words. veto: the model's
     order without items whose P(click) is below `threshold`; if that is all of them the answer is empty, because a veto
     that yields when it is unanimous would show exactly what the operator forbade; `dropped` has the reasons.
-    Without a ranking the order is that of `fusion` without the model, and `fallback` says why; a veto still holds. An
+    Without a ranking the order is that of the second stage, and `fallback` says why; a veto still holds. An
     invalid ranking is no ranking: the fallback is then 'invalid'. Ties are broken by retriever score, then by id: the
     order of the slate decides nothing.
     """
@@ -143,7 +145,8 @@ def apply_policy(
     if ranking is not None and llm is not None and policy != "fuse":
         final, place = llm, _places(ranking, candidates)
     else:
-        final, place = fusion.score(retrieved, llm, p_click), [0] * len(slate)
+        final = base if llm is None else fusion.llm.combine(base, llm, events, request)
+        place = [0] * len(slate)
     order = sorted(range(len(slate)), key=lambda i: (place[i], -final[i], -retrieved[i], slate[i].item.id))
     vetoed = [i for i in order if policy == "veto" and p_click is not None and p_click[i] < threshold]
     shown = [i for i in order if i not in set(vetoed)][:k]

@@ -64,11 +64,15 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An item that a retriever proposes. `sources` has the raw score of each retriever that proposed it."""
+    """An item that a retriever proposes.
+
+    `sources` has the raw score of each retriever that proposed it, `parts` that of every retriever that was asked.
+    """
 
     item: Item
     score: float
     sources: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from genrec.checks import Outcome, apply_policy, prune
 from genrec.clicks.scorer import ClickScorer
 from genrec.clock import StageClock
@@ -19,7 +21,6 @@ from genrec.data.interactions import FloatArray
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure, Store
 from genrec.domain import (
-    Candidate,
     Candidates,
     DroppedItem,
     History,
@@ -31,7 +32,8 @@ from genrec.domain import (
     TokenUsage,
 )
 from genrec.errors import GuardError, ModelError, TemplateError, WorkspaceError
-from genrec.fusion import Fusion
+from genrec.fusion.model import Fusion
+from genrec.fusion.pools import pool_of
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import ranker_for
@@ -48,6 +50,8 @@ FALLBACKS: Mapping[type[Exception], str] = {
     TemplateError: "prompt",
 }
 """Failures after which the answer is the order without the language model, and how they are named in it."""
+NOT_NEEDED = "not needed"
+"""Why there is no ranking where the cost policy expects that the language model would not change the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,20 @@ class RecommendationRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class _Slate:
-    """What the language model reads, and what is known about it without the model."""
+class Slate:
+    """What the language model reads, P(click) [n] and second-stage scores [n] of it, and how it came about."""
 
     history: History
     candidates: Candidates
     p_click: FloatArray | None
+    base: FloatArray
     retriever: str
     now: float
+
+    @property
+    def events(self) -> int:
+        """Length of the history."""
+        return len(self.history.entries)
 
 
 class Recommender:
@@ -102,7 +112,7 @@ class Recommender:
         model: LanguageModel | None = None,
     ) -> None:
         self.store, self.retriever, self.ranker = store, retriever, ranker
-        self.clicks, self.fusion, self.settings = clicks, fusion or Fusion.default(), settings
+        self.clicks, self.fusion, self.settings = clicks, fusion or Fusion(), settings
         self.version, self.model = version, model
 
     @classmethod
@@ -214,7 +224,7 @@ class Recommender:
         self,
         request: RecommendationRequest,
         policy: Policy,
-        slate: _Slate,
+        slate: Slate,
         fixed: asyncio.Queue[RankedItem | None],
         clock: StageClock,
     ) -> tuple[Ranking | None, str | None]:
@@ -231,6 +241,8 @@ class Recommender:
                 return None, "no language model"
             if not slate.candidates.items:
                 return None, None
+            if policy == "fuse" and not self._useful(request, slate):
+                return None, NOT_NEEDED
             task = RankingTask(
                 slate.history,
                 slate.candidates,
@@ -250,12 +262,15 @@ class Recommender:
         finally:
             fixed.put_nowait(None)
 
-    def slate(self, request: RecommendationRequest) -> tuple[History, Candidates]:
-        """What the language model would read for this request: for previews, fitting and evaluation."""
-        slate = self._slate(request, StageClock())
-        return slate.history, slate.candidates
+    def _useful(self, request: RecommendationRequest, slate: Slate) -> bool:
+        always = self.settings.checks.read == "always"
+        return always or self.fusion.llm.useful(slate.base, slate.events, bool(request.request))
 
-    def _slate(self, request: RecommendationRequest, clock: StageClock) -> _Slate:
+    def slate(self, request: RecommendationRequest) -> Slate:
+        """What the language model would read for this request: for previews and evaluation."""
+        return self._slate(request, StageClock())
+
+    def _slate(self, request: RecommendationRequest, clock: StageClock) -> Slate:
         with clock("history"):
             history = request.history or self._stored_history(request.user_id)
             now = request.now if request.now is not None else self._now(history)
@@ -264,14 +279,14 @@ class Recommender:
             if request.candidate_ids is not None:
                 retriever = "caller"
         if not pool.items:
-            return _Slate(history, pool, None, retriever, now)
+            return Slate(history, pool, None, np.zeros(0), retriever, now)
         with clock("clicks"):
-            items = [candidate.item for candidate in pool.items]
-            p_click = None if self.clicks is None else self.clicks.score(history, items, now=now)
+            known = pool_of(pool, history, self.clicks, now)
+            p_click, base = known.p_click, self.fusion.base(known)
         if request.candidate_ids is None:
-            size = max(self.settings.retrieval.candidates, request.k)
-            pool, p_click = prune(pool, p_click, self.fusion, size)
-        return _Slate(history, pool, p_click, retriever, now)
+            pool, kept = prune(pool, base, max(self.settings.retrieval.candidates, request.k))
+            p_click, base = None if p_click is None else p_click[kept], base[kept]
+        return Slate(history, pool, p_click, base, retriever, now)
 
     def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
         if request.candidate_ids is not None:
@@ -304,12 +319,8 @@ class Recommender:
             )
         }
         kept = [item for item in items if item.id not in dropped]
-        scores = self.retriever.scores_of(history, [item.id for item in kept], now=now)
         return Candidates(
-            tuple(
-                Candidate(item, float(score), {"caller": float(score)})
-                for item, score in zip(kept, scores, strict=True)
-            ),
+            tuple(self.retriever.given(history, kept, now=now)),
             tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
         )
 
@@ -328,7 +339,7 @@ class Recommender:
         self,
         request: RecommendationRequest,
         policy: Policy,
-        slate: _Slate,
+        slate: Slate,
         ranking: Ranking | None,
         fallback: str | None,
     ) -> Outcome:
@@ -337,9 +348,12 @@ class Recommender:
             slate.candidates,
             ranking,
             slate.p_click,
+            slate.base,
             fusion=self.fusion,
             threshold=self.settings.checks.threshold,
             k=request.k,
+            events=slate.events,
+            request=bool(request.request),
             fallback=fallback,
         )
 
@@ -347,7 +361,7 @@ class Recommender:
         self,
         request: RecommendationRequest,
         policy: Policy,
-        slate: _Slate,
+        slate: Slate,
         outcome: Outcome,
         ranking: Ranking | None,
         clock: StageClock,
@@ -367,7 +381,7 @@ class Recommender:
                 template=self.ranker.template if self.ranker else None,
                 policy=policy,
                 fallback=outcome.fallback,
-                history_events=len(slate.history.entries),
+                history_events=slate.events,
                 candidates=len(slate.candidates.items),
                 prompt_dropped=ranking.prompt_dropped if ranking else (),
                 usage=ranking.usage if ranking else TokenUsage(),

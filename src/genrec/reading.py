@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from genrec.checks import llm_scores
+from genrec.combining import Asked
 from genrec.data.interactions import FloatArray
-from genrec.domain import Candidates, History
 from genrec.llm.loading import load
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import ranker_for
@@ -17,32 +17,28 @@ from genrec.settings import Settings
 
 async def read_slates(
     ranker: Ranker,
-    slates: Sequence[tuple[History, Candidates]],
+    slates: Sequence[Asked],
     settings: Settings,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[FloatArray | None]:
-    """What the ranker says of slates, as `checks.llm_scores` has it: the weight of the model is learned on this.
-
-    It reads the first `settings.checks.llm_slates` of them; for the others the list has None.
-    """
-    count = min(settings.checks.llm_slates, len(slates))
-    found: list[FloatArray | None] = [None] * len(slates)
-    for number, (history, candidates) in enumerate(slates[:count]):
-        ranking = await ranker.rank(RankingTask(history, candidates, seed=settings.ranking.seed))
-        found[number] = llm_scores(ranking, candidates)
+    """What the ranker says of each slate, as `checks.llm_scores` has it: its weight is learned on this."""
+    found: list[FloatArray | None] = []
+    for history, candidates, request in slates:
+        ranking = await ranker.rank(RankingTask(history, candidates, request, seed=settings.ranking.seed))
+        found.append(llm_scores(ranking, candidates))
         if progress:
-            progress("slates read by the language model", number + 1, count)
+            progress("slates read by the language model", len(found), len(slates))
     return found
 
 
 def slate_reader(
     settings: Settings, progress: Callable[[str, int, int], None] | None = None
-) -> Callable[[Sequence[tuple[History, Candidates]]], Coroutine[Any, Any, list[FloatArray | None]]] | None:
+) -> Callable[[Sequence[Asked]], Coroutine[Any, Any, list[FloatArray | None]]] | None:
     """Reads validation slates with the model of the settings; None where the settings or the installation have none."""
     if not settings.checks.llm_slates or importlib.util.find_spec(settings.model.engine) is None:
         return None
 
-    async def read(slates: Sequence[tuple[History, Candidates]]) -> list[FloatArray | None]:
+    async def read(slates: Sequence[Asked]) -> list[FloatArray | None]:
         model = await load(settings.model)
         try:
             return await read_slates(ranker_for(model, settings), slates, settings, progress)

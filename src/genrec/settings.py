@@ -84,8 +84,11 @@ class CheckSettings(_Section):
     """annotate: keep the model's order. fuse: order by learned weights. veto: drop items below `threshold`."""
     threshold: float = Field(default=0.02, ge=0, le=1)
     """veto: smallest P(click) that passes."""
-    llm_slates: int = Field(default=50, ge=0)
-    """How many validation slates the language model reads when the weights are learned; 0 leaves it a tie-break."""
+    llm_slates: int = Field(default=40, ge=0)
+    """How many validation slates, and as many with a request in words, the language model reads when its weights are
+    learned; 0 leaves it a tie-break."""
+    read: Literal["useful", "always"] = "useful"
+    """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
     deadline_s: float = Field(default=30.0, gt=0)
     """After this time without a ranking the fused order without the language model is the answer."""
 

@@ -109,9 +109,13 @@ def test_nothing_is_left_when_nothing_passes(blend: Blend) -> None:
 
 def test_scores_of_given_items_are_those_of_the_list(blend: Blend) -> None:
     found = blend.candidates(seen("c"), 5, now=0.0, items=lookup, allow_sponsored=True)
-    listed = {candidate.item.id: candidate.score for candidate in found.items}
-    given = blend.scores_of(seen("c"), ["e", "unknown", "a"], now=0.0)
-    assert given.tolist() == [listed["e"], 0.0, listed["a"]]
+    listed = {candidate.item.id: candidate for candidate in found.items}
+    asked = [listed["e"].item, Item("unknown", "?"), listed["a"].item]
+    first, unknown, last = blend.given(seen("c"), asked, now=0.0)
+    assert (first.score, first.parts) == (listed["e"].score, listed["e"].parts)
+    assert (last.score, last.parts) == (listed["a"].score, listed["a"].parts)
+    assert (unknown.score, set(unknown.parts.values())) == (0.0, {0.0})
+    assert first.sources == {"caller": first.score}
 
 
 def test_no_more_items_are_looked_up_than_wanted(blend: Blend) -> None:

@@ -153,11 +153,11 @@ def prompt_text(workspace: Workspace, user: str) -> Text:
 
     settings = Settings.load(workspace.settings_file)
     recommender = Recommender.open(workspace.root, settings, llm=False)
-    history, candidates = recommender.slate(RecommendationRequest(user_id=user))
+    slate = recommender.slate(RecommendationRequest(user_id=user))
     recommender.close()
     tokenizer = load_tokenizer(resolve(settings.model.name))
     template = TemplateLibrary(settings.prompts.folder).get("rank/pointwise")
-    prompt = render(template, history=history, candidates=candidates, tokenizer=tokenizer)
+    prompt = render(template, history=slate.history, candidates=slate.candidates, tokenizer=tokenizer)
     text = Text(tokenizer.decode(prompt.prefix).rstrip("\n") + "\n")
     text.append(tokenizer.decode(prompt.suffixes[0]), style="bold cyan")
     text.append(

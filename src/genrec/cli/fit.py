@@ -51,4 +51,9 @@ def fit(
         )
     console.print(f"  labels: {record['clicks']['labels_are']}")
     fusion = record["fusion"]
-    console.print(f"  weight of the language model: {fusion['with_llm']['llm']:.3f} from {fusion['llm_slates']} slates")
+    llm = fusion["llm"]
+    console.print(f"  second stage: {fusion['second_stage']}, learned on {fusion['pools']:,} pools")
+    console.print(
+        f"  weight of the language model: {llm['long']:.3f}, short histories {llm['short']:.3f}, "
+        f"requests in words {llm['request']:.3f}, from {llm['slates']} slates"
+    )

@@ -123,7 +123,7 @@ def fit_net(
 
     Stops after `patience` epochs without a better one. Equal seeds give equal networks on one machine.
     """
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         net = ClickNet(Shape(vectors.shape[1], train.features.shape[1]))
         net.standardise_by(train.features)
@@ -147,7 +147,7 @@ def fit_net(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Batches this small are slower on more threads, by far so where the cores are shared; and sums stay in order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

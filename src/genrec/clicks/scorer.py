@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,14 @@ from genrec.settings import Settings
 
 MAX_ROWS = 200_000
 """The newest labelled rows that are learned from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """P(click) [n] of a slate, and what it was made of."""
+
+    p_click: FloatArray
+    pairs: Pairs
 
 
 class ClickScorer:
@@ -113,6 +122,10 @@ class ClickScorer:
 
     def score(self, history: History, items: Sequence[Item], *, now: float) -> FloatArray:
         """P(click) [n] of n items for one history. Ids that the catalogue did not have count as a mean item."""
+        return self.described(history, items, now=now).p_click
+
+    def described(self, history: History, items: Sequence[Item], *, now: float) -> Described:
+        """P(click) of n items for one history with the features of the pairs, for who reads more than one number."""
         entries = history.entries[-self.history :]
         value = np.array([np.nan if entry.value is None else entry.value for entry in entries], dtype=np.float64)
         h = single(
@@ -122,10 +135,9 @@ class ClickScorer:
             now,
             self.history,
         )
-        if not items:
-            return np.zeros(0)
         query, asked = np.zeros(len(items), dtype=np.int64), self._positions([item.id for item in items])
-        return self._probabilities(pairs_of(self.statistics, self.side, h, query, asked))
+        pairs = pairs_of(self.statistics, self.side, h, query, asked)
+        return Described(self._probabilities(pairs) if items else np.zeros(0), pairs)
 
     def interactions_scores(
         self, interactions: Interactions, user: IntArray, item: IntArray, now: FloatArray

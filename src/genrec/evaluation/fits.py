@@ -13,18 +13,29 @@ from pathlib import Path
 
 import genrec
 from genrec.clicks.scorer import ClickScorer
+from genrec.combining import ReadSlates
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress
 from genrec.errors import WorkspaceError
-from genrec.fit import Fitted, ReadSlates, fit_log
-from genrec.fusion import Fusion
+from genrec.fit import Fitted, fit_log
+from genrec.fusion.model import Fusion
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
 
 KEEP = 24
 _PARTS = ("retrieval", "clicks", "fusion")
-_CODE = ("retrieval/*.py", "clicks/*.py", "fit.py", "fusion.py", "checks.py", "encoder.py", "data/splits.py")
+_CODE = (
+    "retrieval/*.py",
+    "clicks/*.py",
+    "fit.py",
+    "combining.py",
+    "fusion/*.py",
+    "learning/positions.py",
+    "checks.py",
+    "encoder.py",
+    "data/splits.py",
+)
 
 
 def fitted_on(

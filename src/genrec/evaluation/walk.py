@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-import numpy as np
-
-from genrec.checks import Validity, apply_policy, validate
+from genrec.checks import Validity, apply_policy, llm_scores, validate
 from genrec.data.interactions import FloatArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.domain import Candidates, History, RankedItem, Ranking, Recommendation, TemplateRef
+from genrec.domain import History, RankedItem, Ranking, Recommendation, TemplateRef
 from genrec.encoder import Progress
 from genrec.errors import ModelError
 from genrec.evaluation.cached import CachedModel
 from genrec.fit import Fitted
-from genrec.pipeline import RecommendationRequest, Recommender
+from genrec.pipeline import RecommendationRequest, Recommender, Slate
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.settings import Policy, Settings
@@ -27,9 +25,12 @@ _NO_DEADLINE_S = 3600.0
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What happened for one user. `lists` has item ids for each system; `fresh`: no read came from the cache."""
+    """What happened for one user. `lists` has item ids for each system, `slate` what there was to read, `llm` [n] what
+    the model said of it (None if nothing); `fresh`: no read came from the cache."""
 
     lists: dict[str, list[str]]
+    slate: Slate
+    llm: FloatArray | None
     recommendation: Recommendation
     validity: Validity
     fresh: bool
@@ -63,19 +64,32 @@ class Watched:
 
 
 class Walk:
-    """Asks the recommender for every user of a split and notes what it did."""
+    """Asks the recommender for users of a split and notes what it did; without `ranker` and `model` what they add.
+
+    `requests` [m] are what the users say in words.
+    """
 
     def __init__(
-        self, store: Store, settings: Settings, fitted: Fitted, split: Split, ranker: Ranker, model: CachedModel
+        self,
+        store: Store,
+        settings: Settings,
+        fitted: Fitted,
+        split: Split,
+        ranker: Ranker | None,
+        model: CachedModel | None,
+        *,
+        policy: Policy = "fuse",
+        requests: Sequence[str | None] | None = None,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
-        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S})
+        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._blend, self._split, self._model = store, fitted.blend, split, model
-        self._ranker = Watched(ranker)
+        self._ranker = None if ranker is None else Watched(ranker)
+        self._policy, self._requests = policy, requests
         self._recommender = Recommender(
             store=store,
             retriever=fitted.blend,
-            ranker=cast(Ranker, self._ranker),
+            ranker=cast(Ranker | None, self._ranker),
             clicks=fitted.clicks,
             fusion=fitted.fusion,
             settings=settings.model_copy(update={"checks": checks}),
@@ -87,9 +101,9 @@ class Walk:
         """One answer for each user of the split, in its order. ModelError if the model ranked no slate at all."""
         answers = []
         for row in range(len(self._split.users)):
-            answers.append(await self._answer(row))
+            answers.append(await self.answer(row))
             if progress:
-                progress(f"ranking with {self._ranker.name}", row + 1, len(self._split.users))
+                progress(f"ranking with {self._recommender.ranker_name}", row + 1, len(self._split.users))
         fallbacks = [answer.recommendation.provenance.fallback for answer in answers]
         if all(fallbacks):
             raise ModelError(
@@ -97,24 +111,33 @@ class Walk:
             )
         return answers
 
-    async def _answer(self, row: int) -> Answer:
+    async def answer(self, row: int) -> Answer:
+        """What the user of this row of the split is answered."""
         history, now = self.history(row), float(self._split.now[row])
-        n, ranker = self._recommender.settings.retrieval.candidates, self._ranker
-        hits_before = self._model.hits
-        ranker.task = ranker.ranking = None
-        answer = await self._recommender.arecommend(
-            RecommendationRequest(
-                user_id=history.user_id, history=history, k=n, now=now, policy="fuse", log_exposure=False
-            )
+        n = self._recommender.settings.retrieval.candidates
+        hits_before = 0 if self._model is None else self._model.hits
+        if self._ranker is not None:
+            self._ranker.ranking = None
+        request = RecommendationRequest(
+            user_id=history.user_id,
+            history=history,
+            k=n,
+            request=None if self._requests is None else self._requests[row],
+            now=now,
+            policy=self._policy,
+            log_exposure=False,
         )
-        slate = Candidates(()) if ranker.task is None else ranker.task.candidates
+        answer, slate = await self._recommender.arecommend(request), self._recommender.slate(request)
         retrieved = self._blend.candidates(
             history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
         )
         lists = {"retriever": [candidate.item.id for candidate in retrieved.items]}
-        lists |= orders(answer, slate, ranker.ranking, self._recommender)
-        validity = Validity() if ranker.ranking is None else validate(ranker.ranking, slate)
-        return Answer(lists, answer, validity, self._model.hits == hits_before)
+        read = None if self._ranker is None else self._ranker.ranking
+        lists |= orders(answer, slate, read, self._recommender)
+        validity = Validity() if read is None else validate(read, slate.candidates)
+        llm = None if read is None else llm_scores(read, slate.candidates)
+        fresh = self._model is None or self._model.hits == hits_before
+        return Answer(lists, slate, llm, answer, validity, fresh)
 
     def history(self, row: int) -> History:
         """What the user had done by the training part: the first of the stored events, which stand in its order."""
@@ -125,23 +148,29 @@ class Walk:
 
 
 def orders(
-    answer: Recommendation, slate: Candidates, ranking: Ranking | None, recommender: Recommender
+    answer: Recommendation, slate: Slate, ranking: Ranking | None, recommender: Recommender
 ) -> dict[str, list[str]]:
     """Item ids of one slate in the order of each system that orders slates, made by the code that serves them."""
-    given = {line.item.id: line.p_click for line in answer.items}
-    known = [given.get(candidate.item.id) for candidate in slate.items]
-    p_click: FloatArray | None = None if None in known else np.array(known, dtype=np.float64)
+    items = slate.candidates.items
 
     def by_policy(policy: Policy, read: Ranking | None) -> list[str]:
         outcome = apply_policy(
-            policy, slate, read, p_click, fusion=recommender.fusion, threshold=0.0, k=len(slate.items)
+            policy,
+            slate.candidates,
+            read,
+            slate.p_click,
+            slate.base,
+            fusion=recommender.fusion,
+            threshold=0.0,
+            k=len(items),
+            events=slate.events,
         )
         return [line.item.id for line in outcome.items]
 
-    by_click = sorted(range(len(slate.items)), key=lambda i: 0.0 if p_click is None else -p_click[i])
+    by_click = sorted(range(len(items)), key=lambda i: 0.0 if slate.p_click is None else -slate.p_click[i])
     return {
-        "slate": [candidate.item.id for candidate in slate.items],
-        "click": [slate.items[place].item.id for place in by_click],
+        "slate": [candidate.item.id for candidate in items],
+        "click": [items[place].item.id for place in by_click],
         "llm": by_policy("annotate", ranking),
         "fused without llm": by_policy("fuse", None),
         "fused": [line.item.id for line in answer.items],

@@ -63,11 +63,25 @@ class Blend:
         raw = {name: score_batch(part, queries) for name, part in self.parts.items() if self.weights[name]}
         return self._mix(raw, len(queries))
 
-    def scores_of(self, history: History, item_ids: Sequence[str], *, now: float) -> Scores:
-        """Blended scores [n] of the given items; 0 for those that the index does not know."""
-        scores = self.scores(query_of(history, self.index, now))
-        positions = [self.index.get(item_id) for item_id in item_ids]
-        return np.array([0 if position is None else scores[position] for position in positions], dtype=np.float32)
+    def given(self, history: History, items: Sequence[Item], *, now: float) -> list[Candidate]:
+        """The caller's own items as candidates, in his order; scores are 0 where the index does not know an item."""
+        query = query_of(history, self.index, now)
+        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
+        mixed = self._mix(raw, 1)[0]
+
+        def at(scores: Scores, item: Item) -> float:
+            position = self.index.get(item.id)
+            return 0.0 if position is None else float(scores[position])
+
+        return [
+            Candidate(
+                item,
+                score := at(mixed, item),
+                {"caller": score},
+                {name: at(part[0], item) for name, part in raw.items()},
+            )
+            for item in items
+        ]
 
     def candidates(
         self,
@@ -88,7 +102,7 @@ class Blend:
         the caller does not want this time, `blocked` those that the user never wants. `where` is any other condition
         on items. `dropped` has the items that would have been in the list but for a filter, best first, with the
         reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
-        that has the item among its own best k.
+        that has the item among its own best k, `parts` that of all.
         """
         query = query_of(history, self.index, now)
         raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
@@ -114,6 +128,7 @@ class Blend:
                     item,
                     float(scores[position]),
                     {name: float(part[position]) for name, (part, own) in proposals.items() if position in own},
+                    {name: float(part[position]) for name, (part, _) in proposals.items()},
                 )
                 for position, item in chosen
             ),

@@ -1,0 +1,123 @@
+"""The fitted fusion: a second stage over the pool, and the weight of the language model beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from genrec.data.interactions import FloatArray
+from genrec.encoder import Progress
+from genrec.errors import WorkspaceError
+from genrec.fusion.language_model import Gate, LanguageModelWeights, Slate, fit_language_model, ndcg_of
+from genrec.fusion.linear import Weights, fit_weights
+from genrec.fusion.network import MonotoneNetwork
+from genrec.fusion.pools import MONOTONE, Pool, columns, matrix
+
+ENOUGH_POOLS = 300
+"""With fewer training pools no network is fitted."""
+_K = 10
+
+Lesson = tuple[Pool, int]
+"""A pool and the position of the item that the user then chose."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """Scores of a pool, comparable within it only.
+
+    The second stage is `network` where validation found it best, else the weighted sum `linear`. `record` says how it
+    was chosen.
+    """
+
+    linear: Weights = field(default_factory=Weights)
+    network: MonotoneNetwork | None = None
+    parts: tuple[str, ...] = ()
+    """Retrievers of which the network reads the scores, in its order."""
+    llm: LanguageModelWeights = field(default_factory=LanguageModelWeights)
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, train: Sequence[Lesson], validation: Sequence[Lesson], progress: Progress | None = None) -> Self:
+        """Learns on pools of training users and takes what is best on those of validation users.
+
+        Compared by NDCG@10: the retriever's order, the weighted sum, the network. Of equals the simplest. Without
+        validation pools the weighted sum is taken.
+        """
+        train = [(pool, target) for pool, target in train if len(pool) > 1]
+        linear = fit_weights([pool for pool, _ in train], [target for _, target in train])
+        parts = tuple(dict.fromkeys(name for pool, _ in train for name in pool.parts))
+        tried = {"retriever": cls(), "linear": cls(linear)}
+        if len(train) >= ENOUGH_POOLS and validation and all(pool.p_click is not None for pool, _ in train):
+            tried["network"] = cls(linear, _network(train, parts, progress), parts)
+        reached = {name: _ndcg(fusion.base, validation) for name, fusion in tried.items()} if validation else {}
+        best = max(reached, key=lambda name: reached[name]) if reached else "linear"
+        record = {
+            "second_stage": best,
+            "pools": len(train),
+            "validation_pools": len(validation),
+            f"validation_ndcg@{_K}": {name: round(value, 6) for name, value in reached.items()},
+        }
+        return replace(tried[best], record=record)
+
+    def with_language_model(self, read: Sequence[Slate]) -> Self:
+        """The same second stage with weights for the language model, learned on slates of validation users."""
+        return replace(self, llm=fit_language_model(read, _K))
+
+    def base(self, pool: Pool) -> FloatArray:
+        """Scores [n] without the language model."""
+        if not len(pool):
+            return np.zeros(0)
+        if self.network is None or pool.p_click is None:
+            return self.linear.scores(pool)
+        return self.network.scores(matrix(pool, self.parts))
+
+    def save(self, folder: Path) -> None:
+        """Writes fusion.json, and the network as safetensors."""
+        from safetensors.numpy import save_file
+
+        if self.network is not None:
+            save_file(self.network.weights, folder / "network.safetensors")
+        data = {
+            "linear": asdict(self.linear),
+            "network": self.network is not None,
+            "columns": columns(self.parts),
+            "parts": self.parts,
+            "llm": asdict(self.llm),
+            "record": self.record,
+        }
+        (folder / "fusion.json").write_text(json.dumps(data, indent=1), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads what `save` wrote; WorkspaceError if it cannot be read, or reads other features than this version."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            data = json.loads((folder / "fusion.json").read_text("utf-8"))
+            parts = tuple(data["parts"])
+            if data["columns"] != columns(parts):
+                raise ValueError("other features")
+            network = MonotoneNetwork(load_file(folder / "network.safetensors")) if data["network"] else None
+            llm = LanguageModelWeights(**{**data["llm"], "gate": Gate(**data["llm"]["gate"])})
+            return cls(Weights(**data["linear"]), network, parts, llm, data["record"])
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise WorkspaceError(f"{folder} has no readable fusion weights", "run genrec fit again") from error
+
+
+def _network(train: Sequence[Lesson], parts: tuple[str, ...], progress: Progress | None) -> MonotoneNetwork:
+    from genrec.fusion.training import fit_network
+
+    monotone = np.isin(columns(parts), MONOTONE)
+    return fit_network(
+        [matrix(pool, parts) for pool, _ in train], [target for _, target in train], monotone, progress=progress
+    )
+
+
+def _ndcg(score: Callable[[Pool], FloatArray], lessons: Sequence[Lesson]) -> float:
+    return float(np.mean([ndcg_of(score(pool), target, _K) for pool, target in lessons]))
