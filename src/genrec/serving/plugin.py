@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class GenrecEndpoints:
         """Opens the workspace around the running engine, and loads the adapters."""
         from genrec.llm.vllm import VllmServed
 
+        # vLLM's level holds for everything in its processes; genrec's own warnings are few and meant to be read.
+        logging.getLogger("genrec").setLevel(logging.WARNING)
         workspace, settings = served_workspace(), serving_settings()
         merged = None if settings.model.adapter is None else label(Path(settings.model.adapter))
         model = VllmServed(engine_client, settings.model.name, adapter=merged)
