@@ -20,7 +20,7 @@ class Fitted:
     """score(i) = sum over the events on i in the window before the newest event of 2^(-age / (half_life * window)),
     plus the share of i in the whole log, which orders what the window does not have.
 
-    The window is `popular_days` long. In a log whose timestamps are positions it is the newest `share` of all events.
+    The window is `popular_days` long; the last entry of the grid takes in everything. In a log whose timestamps are positions it is the newest `share` of all events.
     """
 
     name: ClassVar[str] = "popular"
@@ -28,6 +28,9 @@ class Fitted:
         {"half_life": 0.5, "share": 1.0},
         {"half_life": 4.0, "share": 1.0},
         {"half_life": 0.5, "share": 0.2},
+        {"half_life": 0.1, "share": 1.0},
+        {"half_life": 0.5, "share": 1.0, "popular_days": 180.0},
+        {"half_life": 4.0, "share": 1.0, "popular_days": 36_500.0},
     )
 
     def __init__(self, popularity: Scores) -> None:
