@@ -20,7 +20,8 @@ class Fitted:
     """score(i) = sum over the events on i in the window before the newest event of 2^(-age / (half_life * window)),
     plus the share of i in the whole log, which orders what the window does not have.
 
-    The window is `popular_days` long; the last entry of the grid takes in everything. In a log whose timestamps are positions it is the newest `share` of all events.
+    The window is `popular_days` long; the last entry of the grid takes in everything. In a log whose timestamps are
+    positions it is the newest `share` of all events.
     """
 
     name: ClassVar[str] = "popular"
