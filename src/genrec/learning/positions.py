@@ -63,7 +63,8 @@ def hold_out(
     An event counts if it is liked (`clicks.labels.event_labels`), is not the first of its user, and is about an item
     new to him, as retrieval does not propose what was seen. Without `per_user` each user gives as many as make ENOUGH
     examples, and validation users more than one if they are so few that ENOUGH_VALIDATION are not reached; at most
-    MOST_PER_USER, and a third of his events, so that enough is left to fit on. `most` bounds the training positions; users are drawn with the seed. DataError if there are none.
+    MOST_PER_USER, and a third of his events, so that enough is left to fit on. `most` bounds the training positions;
+    users are drawn with the seed. DataError if there are none.
     """
     mask = validation_mask(interactions.user_ids, validation_fraction)
     fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0)
@@ -78,7 +79,7 @@ def hold_out(
                 break
             rows = interactions.rows_of(int(user))
             third = max(1, (rows.stop - rows.start) // 3)
-            chosen = rows.start + np.flatnonzero(fresh[rows])[-(per_user or min(each, third)) :]
+            chosen = rows.start + np.flatnonzero(fresh[rows])[-min(each, third) :]
             if len(chosen):
                 keep[chosen[0] : rows.stop] = False
                 found += enumerate(chosen[::-1].tolist())
