@@ -56,12 +56,17 @@ class Gate:
 
 @dataclass(frozen=True)
 class LanguageModelWeights:
-    """score = base + w * llm, llm standardised within the slate, w by the kind of request, never negative."""
+    """score = base + w * (llm - its mean) / scale, w by the kind of request, never negative.
+
+    `scale` is the usual spread of the model's scores within a slate, so that a slate of which the model says little
+    stays as it was. Before anything was read it is 0, and scores are standardised within the slate.
+    """
 
     long: float = UNMEASURED
     short: float = UNMEASURED
     request: float = UNMEASURED
     gate: Gate = Gate()
+    scale: float = 0.0
     slates: int = 0
 
     def weight(self, events: int, request: bool) -> float:
@@ -70,7 +75,7 @@ class LanguageModelWeights:
 
     def combine(self, base: FloatArray, llm: FloatArray, events: int, request: bool) -> FloatArray:
         """Scores [n] with the model's."""
-        return base + self.weight(events, request) * standardised(llm)
+        return base + self.weight(events, request) * _centred(llm, self.scale)
 
     def useful(self, base: FloatArray, events: int, request: bool) -> bool:
         """Whether reading the slate is expected to change the answer: never where the model has no weight."""
@@ -86,11 +91,12 @@ def fit_language_model(read: Sequence[Slate], k: int = 10, l2: float = 0.01) -> 
     asked = [slate for slate in read if slate.request]
     if not read:
         return LanguageModelWeights()
-    whole = _weight(plain, l2) if plain else UNMEASURED
+    scale = float(np.sqrt(np.mean([slate.llm.var() for slate in read])))
+    whole = _weight(plain, scale, l2) if plain else UNMEASURED
     kinds = ([s for s in plain if s.events > SHORT], [s for s in plain if s.events <= SHORT])
-    long, short = (_weight(kind, l2) if len(kind) >= FEWEST else whole for kind in kinds)
-    request = _weight(asked, l2) if len(asked) >= FEWEST else max(whole, UNMEASURED)
-    weights = LanguageModelWeights(long, short, request, slates=len(read))
+    long, short = (_weight(kind, scale, l2) if len(kind) >= FEWEST else whole for kind in kinds)
+    request = _weight(asked, scale, l2) if len(asked) >= FEWEST else max(whole, UNMEASURED)
+    weights = LanguageModelWeights(long, short, request, scale=scale, slates=len(read))
     return replace(weights, gate=_fit_gate(weights, plain, k))
 
 
@@ -113,12 +119,16 @@ def ndcg_of(scores: FloatArray, target: int, k: int) -> float:
     return 1 / float(np.log2(rank + 2)) if rank < k else 0.0
 
 
-def _weight(read: Sequence[Slate], l2: float) -> float:
+def _centred(llm: FloatArray, scale: float) -> FloatArray:
+    return (llm - llm.mean()) / scale if scale > 0 else standardised(llm)
+
+
+def _weight(read: Sequence[Slate], scale: float, l2: float) -> float:
     """The best weight in 0..10, or 0 where it betters the mean loss by less than one standard error.
 
     The one-standard-error rule (Breiman et al., 1984) keeps a model that says nothing from adding its noise.
     """
-    parts = [(slate.base, standardised(slate.llm), slate.target) for slate in read]
+    parts = [(slate.base, _centred(slate.llm, scale), slate.target) for slate in read]
 
     def losses(weight: float) -> FloatArray:
         return np.array([-log_softmax(base + weight * llm)[target] for base, llm, target in parts])
