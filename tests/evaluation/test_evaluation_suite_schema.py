@@ -90,7 +90,7 @@ def test_all_problems_are_reported_at_once_with_the_file(write):
         ({"gates": ["covisit.ndcg@10 >= 1 on short"]}, "there is no subset 'short'"),
         ({"subsets": {"short": {}}}, "subsets.short: give at least one condition"),
         ({"subsets": {"night": {"hours": [6, 6]}}}, "the first must be before the second"),
-        ({"controls": ["no_history"]}, "controls: no system asks a language model"),
+        ({"controls": ["no_history"]}, "no system asks a language model"),
         ({"controls": ["magic"]}, "controls: there is no control 'magic'"),
         ({"seeds": []}, "seeds:"),
         ({"systems": {}}, "systems:"),

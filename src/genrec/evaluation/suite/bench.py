@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ KEEP = 200
 class Bench:
     """`split` has the test users that are asked for; `held` is the whole of what is held out.
 
-    `root` is the folder of the workspace, `data` the fingerprint of its log, `k` the length of ranked lists.
+    `root` is the folder of the workspace, `data` the fingerprint of its log, `k` the length of ranked lists: at least
+    that of a slate.
     """
 
     root: Path
@@ -44,6 +46,11 @@ class Bench:
     k: int
     encoder: Encoder | None = None
     progress: Progress | None = None
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Position of each item id."""
+        return {str(item_id): place for place, item_id in enumerate(self.interactions.item_ids)}
 
     @property
     def cache(self) -> Path:

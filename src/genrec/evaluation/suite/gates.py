@@ -32,7 +32,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-FACTS = ("validity", "agreement", "tokens", "latency_ms", "fallbacks")
+FACTS = ("validity", "label_position", "agreement", "tokens", "latency_ms", "candidate_recall")
 """Figures of a run itself that may stand in gates: keys of its record."""
 _HINT = (
     "write gates as: fused.ndcg@10 >= 0.10, fused.ndcg@10 >= retriever.ndcg@10 within interval, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from genrec.encoder import Encoder, Progress
 from genrec.errors import ModelError
 from genrec.evaluation.breakdown import breakdown
 from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
+from genrec.evaluation.controls import controlled
 from genrec.evaluation.protocol import prepare, read_users, sampled
-from genrec.evaluation.suite import gates
+from genrec.evaluation.suite import gates, position
 from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.cost import cost_curve
 from genrec.evaluation.suite.external import ranked_by, read_lists
 from genrec.evaluation.suite.judge import Judge, dimensions, flat, subset_masks
 from genrec.evaluation.suite.requests import simulated_requests
@@ -56,6 +59,9 @@ class _Ranked:
     controls: dict[str, dict[str, IntArray]] = field(default_factory=dict)
     fitted: dict[str, Any] = field(default_factory=dict)
     served: dict[str, Any] = field(default_factory=dict)
+    recall: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    position: dict[str, Any] = field(default_factory=dict)
     walked: list[Walked] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -104,7 +110,7 @@ def _bench(
     encoder: Encoder | None,
     progress: Progress | None,
 ) -> tuple[Bench, list[str]]:
-    interactions = store.interactions()
+    interactions, chosen = store.interactions(), suite.settings_for(settings)
     if users is None and suite.users.file is not None:
         users = read_users(suite.folder / suite.users.file)
     spec = suite.split
@@ -118,8 +124,8 @@ def _bench(
         list(store.all_items()),
         protocol.held,
         split,
-        suite.settings_for(settings),
-        max(SHORTEST, *(k for _, k in suite.columns)),
+        chosen,
+        max(SHORTEST, chosen.retrieval.candidates, *(k for _, k in suite.columns)),
         encoder,
         progress,
     )
@@ -153,9 +159,11 @@ def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, reques
             walks = [path.walk(seed) for seed in suite.seeds]
             for name, member in members.items():
                 ranked.lists[name] = _stacked(walks, member.orders, bench)
+                ranked.recall[name] = _recall(walks, bench)
             if llm:
                 ranked.walked += [walked for walk in walks for walked in walk]
                 _control(suite, bench, ranked, path, members)
+                _examine(suite, bench, ranked, path, members, walks)
         for name in members:
             ranked.served[name] = path.describe()
         ranked.warnings += path.warnings
@@ -163,11 +171,41 @@ def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, reques
 
 def _control(suite: Suite, bench: Bench, ranked: _Ranked, path: ServedPath, members: dict[str, Served]) -> None:
     """Walks again under each control, for the systems of the path that ask the model."""
+    seed = suite.seeds[0]
     for control in suite.controls:
-        walks = [path.walk(seed, control) for seed in suite.seeds]
+        walk = path.walk(seed, control, partial(controlled, control=control, seed=seed))
         for name, member in members.items():
             if member.needs_llm:
-                ranked.controls.setdefault(name, {})[control] = _stacked(walks, member.orders, bench)
+                ranked.controls.setdefault(name, {})[control] = _stacked([walk], member.orders, bench)
+
+
+def _examine(
+    suite: Suite,
+    bench: Bench,
+    ranked: _Ranked,
+    path: ServedPath,
+    members: dict[str, Served],
+    walks: Sequence[Sequence[Walked]],
+) -> None:
+    """What the order of the slate does to the model, and what reading fewer slates would cost."""
+    for name, member in members.items():
+        if member.orders in ("fused", "served") and not ranked.cost:
+            ranked.cost = cost_curve(walks, bench)
+        if member.needs_llm and suite.position_bias:
+            seed = suite.seeds[0]
+            again = path.walk(seed, position.NAME, position.reordered)
+            ranked.position[name] = position.position_bias(path.ranker_name, walks[0], again, seed, bench, 10)
+            break
+
+
+def _recall(walks: Sequence[Sequence[Walked]], bench: Bench) -> float:
+    """Share of what is to be found that is in the slate: no order of it can find more."""
+    found = [
+        np.isin(target, [bench.index[item_id] for item_id in one.lists["slate"]]).mean()
+        for walk in walks
+        for one, target in zip(walk, bench.split.targets, strict=True)
+    ]
+    return round(float(np.mean(found)), 6)
 
 
 def _stacked(walks: Sequence[Sequence[Walked]], order: str, bench: Bench) -> IntArray:
@@ -199,10 +237,22 @@ def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: U
         },
         "fitted": ranked.fitted,
         "served": ranked.served,
+        "candidate_recall": ranked.recall,
+        **({"cost_curve": ranked.cost} if ranked.cost else {}),
+        **_position(ranked.position),
         **_answers(ranked.walked),
     }
     result["gates"] = [asdict(verdict) for verdict in _judged(suite, ranked, judge, masks, result)]
     return result
+
+
+def _position(found: dict[str, Any]) -> dict[str, Any]:
+    """Figures by label, and for gates the largest effect of shuffling as a share of nDCG, whatever its sign."""
+    if not found:
+        return {}
+    effects = [one["shuffle_effect"]["mean"] for one in found.values()]
+    known = [abs(effect) for effect in effects if effect is not None]
+    return {"position_bias": found, "label_position": {"shuffle_effect": max(known, default=None)}}
 
 
 def _judged(
@@ -216,11 +266,11 @@ def _judged(
 
 
 def _controls(ranked: _Ranked, judge: Judge) -> dict[str, Table]:
-    """For each system that asks the model: itself, and the same under each control with the difference to itself."""
+    """For each system that asks the model: itself with the first seed, and under each control with the difference."""
     tables: dict[str, Table] = {}
     for name, controls in ranked.controls.items():
         pairs = [(control, name) for control in controls]
-        lists = {name: ranked.lists[name], **controls}
+        lists = {name: ranked.lists[name][:1], **controls}
         tables[name] = Judge(judge.bench, judge.columns, pairs).table(lists)
     return tables
 

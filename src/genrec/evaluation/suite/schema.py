@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genrec.errors import GenrecError, NotFoundError, SettingsError
+from genrec.evaluation.controls import CONTROLS
 from genrec.evaluation.suite import gates
 from genrec.evaluation.suite.gates import Gate
 from genrec.evaluation.tables import Column, columns_of
@@ -68,8 +69,9 @@ class Users(_Strict):
 class Served(_Strict):
     """The served path, with everything fitted on the training part. What is not given is as in the settings."""
 
-    orders: Literal["retriever", "slate", "click", "llm", "fused_without_llm", "fused"] = "fused"
-    """Which order of the slate is judged: that of the answer (`fused`), or of one of its parts."""
+    orders: Literal["retriever", "slate", "click", "llm", "fused_without_llm", "fused", "served"] = "fused"
+    """Which order is judged: that of one part, `fused` if the language model reads every slate, or `served`, where it
+    reads only those in which it is expected to change the answer."""
     ranker: str | None = None
     template: str | None = None
     model: str | None = None
@@ -153,7 +155,10 @@ class Suite(_Strict):
     comparisons: tuple[tuple[str, str], ...] | None = None
     """Pairs of a system and what it is compared with."""
     controls: tuple[str, ...] = ()
-    """Modules of the prompt that are spoiled to see what the language model lives on; see `evaluation.controls`."""
+    """What is spoiled in prompts to see what the language model lives on (`evaluation.controls`), with the first seed.
+    """
+    position_bias: bool = False
+    """Whether slates are read in another order too, with the first seed."""
     subsets: dict[Name, Subset] = Field(default_factory=dict)
     """Users who have a table of their own, and may stand in gates behind `on`."""
     requests: Literal["none", "simulated"] = "none"
@@ -196,10 +201,16 @@ class Suite(_Strict):
         for place, names in named.items():
             problems += [f"{place}: there is no system {name!r}" for name in names if name not in self.systems]
         problems += self._gate_problems()
-        problems += _control_problems(self.controls, self.systems)
+        problems += self._control_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _control_problems(self) -> Iterator[str]:
+        yield from (f"controls: there is no control {name!r}" for name in self.controls if name not in CONTROLS)
+        asked = any(system.served and system.served.needs_llm for system in self.systems.values())
+        if not asked and (self.controls or self.position_bias):
+            yield "controls and position_bias: no system asks a language model"
 
     def _gate_problems(self) -> Iterator[str]:
         for text in self.gates:
@@ -282,16 +293,6 @@ def _metric_problem(text: str) -> str | None:
     except GenrecError as error:
         return error.message
     return None
-
-
-def _control_problems(controls: Sequence[str], systems: dict[str, System]) -> Iterator[str]:
-    if not controls:
-        return
-    from genrec.evaluation.controls import CONTROLS
-
-    yield from (f"controls: there is no control {name!r}" for name in controls if name not in CONTROLS)
-    if not any(system.served and system.served.needs_llm for system in systems.values()):
-        yield "controls: no system asks a language model"
 
 
 def _problems(error: ValidationError, prefix: str = "") -> str:

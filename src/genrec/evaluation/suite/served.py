@@ -17,13 +17,13 @@ from genrec.data.interactions import IntArray
 from genrec.encoder import CachedEncoder, load_encoder
 from genrec.evaluation import fits
 from genrec.evaluation.cached import CachedModel, Reads
-from genrec.evaluation.controls import controlled
 from genrec.evaluation.identity import identity
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served, overlaid
 from genrec.evaluation.walk import Answer, Walk
 from genrec.fit import Fitted
+from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
@@ -38,9 +38,15 @@ _PASSING = ("engine", "deadline")
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached."""
+    """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached.
+
+    `gain_p` is how probable it seemed before the slate was read that the language model would change the answer, and
+    `is_read` whether it is then read in serving.
+    """
 
     lists: dict[str, list[str]]
+    gain_p: float
+    is_read: bool
     fallback: str | None
     invalid: int
     duplicate: int
@@ -51,11 +57,16 @@ class Walked:
     stage_ms: dict[str, float]
 
     @classmethod
-    def of(cls, answer: Answer) -> Walked:
-        """From an answer of a walk."""
-        made, validity = answer.recommendation.provenance, answer.validity
+    def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> Walked:
+        """From an answer of a walk, for which every slate was read, and what decides in serving which are."""
+        made, validity, slate = answer.recommendation.provenance, answer.validity, answer.slate
+        lists = {name.replace(" ", "_"): ids for name, ids in answer.lists.items()}
+        useful = len(slate.base) > 0 and weights.useful(slate.base, slate.events, request)
+        lists["served"] = lists["fused" if useful else "fused_without_llm"]
         return cls(
-            {name.replace(" ", "_"): ids for name, ids in answer.lists.items()},
+            lists,
+            1.0 if request or not len(slate.base) else weights.gate.probability(slate.base, slate.events),
+            useful,
             made.fallback,
             len(validity.invalid),
             len(validity.duplicate),
@@ -102,14 +113,14 @@ class ServedPath:
         finally:
             self._answers.close()
 
-    def walk(self, seed: int, control: str = "") -> list[Walked]:
+    def walk(self, seed: int, what: str = "", wrap: Callable[[Ranker], Ranker] | None = None) -> list[Walked]:
         """One answer for each test user, in their order; from the cache where nothing that decides it has changed.
 
-        `control` is one of `evaluation.controls`. Everything is fitted without it.
+        `wrap` changes what the ranker reads, and `what` names it. Everything is fitted without it.
         """
         bench, fitted, ranker = self.bench, self._fitted(seed), self._ranker
-        if control and ranker is not None:
-            ranker = controlled(ranker, control, seed)
+        if wrap is not None and ranker is not None:
+            ranker = wrap(ranker)
         walk = Walk(
             bench.store,
             self._seeded(seed),
@@ -120,8 +131,14 @@ class ServedPath:
             policy=self.policy,
             requests=self._requests,
         )
-        key = f"{self._fit_key(seed)} {self._how(seed)} {control}"
-        return [self._answer(walk, key, row, control) for row in range(len(bench.split.users))]
+        key = f"{self._fit_key(seed)} {self._how(seed)} {what}"
+        weights = fitted.fusion.llm
+        return [self._answer(walk, weights, key, row, what) for row in range(len(bench.split.users))]
+
+    @property
+    def ranker_name(self) -> str:
+        """Of the open path; '' without a language model."""
+        return "" if self._ranker is None else self._ranker.name
 
     def describe(self) -> dict[str, Any]:
         """Model, ranker and template, for the record."""
@@ -154,7 +171,10 @@ class ServedPath:
             CachedModel.open(lambda: self._load(settings.model), self.bench.cache / "reads.sqlite", fingerprint)
         )
         self._ranker = ranker = ranker_for(self._model, settings)
-        self._reader = f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {settings.checks.llm_slates}"
+        if settings.checks.llm_slates:
+            self._reader = (
+                f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {settings.checks.llm_slates}"
+            )
         if settings.model.adapter is not None:
             self.warnings += _template_warnings(settings, ranker)
 
@@ -182,7 +202,7 @@ class ServedPath:
             bench.held.validation,
             data=bench.data,
             cache_folder=bench.cache,
-            llm_scores=None if ranker is None else read,
+            llm_scores=read if self._reader else None,
             reader=self._reader,
             encoder=bench.encoder or CachedEncoder(load_encoder(bench.settings.encoder), bench.cache),
             seed=seed,
@@ -193,7 +213,7 @@ class ServedPath:
         include = {"retrieval", "ranking", "checks", "prompts"}
         return json.dumps([self._seeded(seed).model_dump(mode="json", include=include), self.policy, fits.code()])
 
-    def _answer(self, walk: Walk, key: str, row: int, control: str) -> Walked:
+    def _answer(self, walk: Walk, weights: LanguageModelWeights, key: str, row: int, what: str) -> Walked:
         bench, split, runner = self.bench, self.bench.split, self._runner
         user = int(split.users[row])
         events = int(split.train.indptr[user + 1] - split.train.indptr[user])
@@ -204,21 +224,21 @@ class ServedPath:
             return Walked(**json.loads(known))
         if runner is None:
             raise AssertionError("the path is not open")
-        walked = Walked.of(runner.run(walk.answer(row)))
+        walked = Walked.of(runner.run(walk.answer(row)), weights, self._requests[row] is not None)
         if walked.fallback not in _PASSING:
             self._answers.put([(name, json.dumps(asdict(walked)).encode())])
         if bench.progress:
-            what = "with the language model" if self.llm else "without a language model"
-            bench.progress(f"asking {what}{f', {control}' if control else ''}", row + 1, len(split.users))
+            model = "with the language model" if self.llm else "without a language model"
+            bench.progress(f"asking {model}{f', {what}' if what else ''}", row + 1, len(split.users))
         return walked
 
 
 def ranked_of(walked: Sequence[Walked], order: str, bench: Bench) -> IntArray:
     """Item positions [m, k] of one order of the slates, padded with -1."""
-    index = {str(item_id): place for place, item_id in enumerate(bench.interactions.item_ids)}
-    ranked = np.full((len(walked), bench.k), -1, dtype=np.int32)
+    k = bench.k
+    ranked = np.full((len(walked), k), -1, dtype=np.int32)
     for row, one in enumerate(walked):
-        places = [index[item_id] for item_id in one.lists[order][: bench.k]]
+        places = [bench.index[item_id] for item_id in one.lists[order][:k]]
         ranked[row, : len(places)] = places
     return ranked
 

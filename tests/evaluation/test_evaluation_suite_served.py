@@ -1,0 +1,250 @@
+"""Systems on the served path: walked once, kept, spoiled by controls, and refused where an adapter may know."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from genrec.adapters import Card, publish
+from genrec.data.interactions import Interactions
+from genrec.data.splits import leave_one_out
+from genrec.data.sqlite import SqliteStore
+from genrec.domain import Item
+from genrec.errors import ModelError, SettingsError
+from genrec.evaluation.suite.requests import simulated_requests
+from genrec.evaluation.suite.runner import run_suite
+from genrec.evaluation.suite.schema import Suite
+from genrec.learning.requests import RequestSimulator
+from genrec.llm.scripted import ScriptedModel
+from genrec.pipeline import Recommender
+from genrec.settings import Settings
+
+LLM = {
+    "retriever": {"served": {"orders": "retriever"}},
+    "without": {"served": {"orders": "fused_without_llm"}},
+    "llm": {"served": {"orders": "llm"}},
+    "fused": {"served": {"orders": "fused"}},
+    "served": {"served": {"orders": "served"}},
+}
+
+
+@pytest.fixture
+def evaluate(workspace):
+    """Runs a suite with a scripted model; `models` are those that were loaded."""
+
+    def run(systems=None, model_options=None, progress=None, **given):
+        async def load(settings):
+            run.models.append(ScriptedModel(block=16, **(model_options or {})))
+            run.settings.append(settings)
+            return run.models[-1]
+
+        content = {
+            "name": "served",
+            "description": "",
+            "split": {"name": "leave-one-out"},
+            "users": {"limit": 8},
+            "systems": LLM if systems is None else systems,
+            "settings": {"checks": {"llm_slates": 0}},
+            **given,
+        }
+        with SqliteStore(workspace.database) as store:
+            settings = Settings.load(workspace.settings_file)
+            outcome = run_suite(Suite.model_validate(content), workspace, store, settings, load=load, progress=progress)
+            run.exposures = list(store.exposures())
+        json.dumps(outcome.result, allow_nan=False)
+        return outcome.result
+
+    run.models, run.settings = [], []
+    return run
+
+
+def test_orders_of_one_path_share_a_walk_and_everything_is_accounted_for(evaluate):
+    result = evaluate(gates=["validity.invalid == 0", "validity.missing == 0"])
+    assert list(result["systems"]) == list(LLM)
+    assert len(evaluate.models) == 1
+    assert result["validity"] == {"rankings": 8, "invalid": 0, "duplicate": 0, "missing": 0}
+    assert [gate["passed"] for gate in result["gates"]] == [True, True]
+    assert result["systems"]["retriever"]["ndcg@10"] > 0.5
+    assert result["served"]["fused"]["model"] == "scripted"
+    assert result["served"]["fused"]["template"]["id"] == "rank/pointwise"
+    assert 0 < result["candidate_recall"]["fused"] <= 1
+    assert result["tokens"]["prompt"] > result["tokens"]["computed"] > 0
+    assert result["latency_ms"]["requests"] == 8
+    assert evaluate.exposures == []
+
+
+def test_the_curve_of_costs_goes_from_none_to_all(evaluate):
+    result = evaluate()
+    points = result["cost_curve"]["points"]
+    assert [points[0]["share_llm"], points[-1]["share_llm"]] == [0, 1]
+    assert points[0]["ndcg@10"] == pytest.approx(result["systems"]["without"]["ndcg@10"], abs=1e-5)
+    assert points[-1]["ndcg@10"] == pytest.approx(result["systems"]["fused"]["ndcg@10"], abs=1e-5)
+    assert all(point["low"] <= point["ndcg@10"] <= point["high"] for point in points)
+    assert result["cost_curve"]["default"]["ndcg@10"] == pytest.approx(result["systems"]["served"]["ndcg@10"], abs=1e-5)
+
+
+def test_without_orders_that_need_it_no_model_is_loaded(evaluate):
+    result = evaluate({name: LLM[name] for name in ("retriever", "without")})
+    assert evaluate.models == []
+    assert "validity" not in result
+    assert result["served"]["without"] == {"model": None}
+
+
+def test_the_weight_of_the_model_is_learned_with_the_model(evaluate, workspace):
+    result = evaluate({"fused": LLM["fused"]}, settings={"checks": {"llm_slates": 4}})
+    reads = result["served"]["fused"]["reads"]
+    assert reads["fresh"] > evaluate({"fused": LLM["fused"]})["served"]["fused"]["reads"]["fresh"]
+
+
+def test_a_second_run_asks_nothing_and_finds_the_same(evaluate):
+    first, second = evaluate(seeds=[0, 1]), evaluate(seeds=[0, 1])
+    assert len(evaluate.models) == 1
+    for key in ("systems", "validity", "latency_ms", "cost_curve", "tokens"):
+        assert second[key] == first[key]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(evaluate):
+    def stop(what, done, total):
+        if what.startswith("asking") and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(progress=stop)
+    assert evaluate.models[0].closed
+    assert evaluate.models[0].calls == 3
+    result = evaluate()
+    assert evaluate.models[1].calls == 5
+    assert result["validity"]["rankings"] == 8
+
+
+def test_controls_stand_beside_the_figure_and_shuffled_texts_lose_it(evaluate):
+    result = evaluate(controls=["no_history", "shuffled_texts"], seeds=[0, 1])
+    assert set(result["controls"]) == {"llm", "fused", "served"}
+    table = result["controls"]["llm"]
+    assert set(table) == {"llm", "no_history", "shuffled_texts"}
+    assert "ndcg@10_vs_llm" in table["no_history"]
+    assert "no_history" in result["definitions"]
+
+
+@pytest.mark.parametrize("ranker", ["pointwise", "single_pass"])
+def test_the_place_at_which_an_item_is_shown(evaluate, ranker):
+    systems = {"llm": {"served": {"orders": "llm", "ranker": ranker}}}
+    result = evaluate(systems, position_bias=True, gates=["label_position.shuffle_effect < 0.01"])
+    found = result["position_bias"]["llm"]
+    assert sum(found["relevant"]) == round(result["candidate_recall"]["llm"] * 8)
+    assert set(found["shuffle_effect"]) == {"mean", "low", "high"}
+    if ranker == "pointwise":  # each candidate is read alone, so no place can matter
+        assert found["shuffle_effect"]["mean"] == 0
+        assert result["gates"][0]["passed"]
+
+
+def test_requests_in_words_reach_the_prompt_and_are_said_to_be_simulated(evaluate, monkeypatch):
+    asked = []
+    answer = Recommender.arecommend
+    monkeypatch.setattr(RequestSimulator, "request", lambda _, item, *__: f"like {item.title}")
+
+    async def watched(self, request):
+        asked.append(request.request)
+        return await answer(self, request)
+
+    monkeypatch.setattr(Recommender, "arecommend", watched)
+    plain = evaluate()
+    assert asked == [None] * 8
+    result = evaluate(requests="simulated")
+    assert len(asked) == 16
+    assert all(text.startswith("like Title") for text in asked[8:])
+    assert any("simulated" in warning for warning in result["warnings"])
+    assert len(evaluate.models) == 2
+    assert plain["warnings"] != result["warnings"]
+
+
+def test_failures_are_counted_not_kept_and_total_failure_is_an_error(evaluate):
+    result = evaluate(model_options={"fail_at": 5})
+    assert result["fallbacks"] == {"engine": 3}
+    assert "3 of 8 requests were answered without the language model" in result["warnings"]
+    assert evaluate()["fallbacks"] == {}
+    with pytest.raises(ModelError, match="ranked no slate at all"):
+        evaluate({"llm": {"served": {"orders": "llm", "ranker": "single_pass"}}}, model_options={"fail_at": 0})
+
+
+def card(workspace, **changes):
+    with SqliteStore(workspace.database) as store:
+        data = {"fingerprint": store.fingerprint()}
+    return Card(
+        **{
+            "base_model": "tiny",
+            "recipe": "rank_lora",
+            "ranker": "pointwise",
+            "template": {"id": "rank/pointwise", "version": 1, "hash": "0"},
+            "data": data,
+            "held_out": "leave-one-out",
+            **changes,
+        }
+    )
+
+
+def adapter(workspace, made):
+    with publish(workspace.root, "tuned") as folder:
+        (folder / "adapter_config.json").write_text("{}")
+        (folder / "adapter_model.safetensors").write_bytes(b"")
+        if made is not None:
+            made.save(folder)
+
+
+TUNED = {"tuned": {"served": {"orders": "llm", "adapter": "tuned"}}}
+
+
+def test_an_adapter_of_the_same_training_part_is_used(evaluate, workspace):
+    adapter(workspace, card(workspace))
+    result = evaluate(TUNED)
+    assert "tuned" in evaluate.settings[0].adapter
+    assert not any("leak" in warning for warning in result["warnings"] if "across" not in warning)
+    assert any("tuned on the template" in warning for warning in result["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"held_out": "none"}, "with nothing held out"),
+        ({"held_out": "temporal"}, "on the training part of temporal"),
+        ({"data": {"fingerprint": "other"}}, "on other data"),
+        (None, "has no card"),
+    ],
+)
+def test_an_adapter_that_may_have_seen_what_is_to_be_found_is_refused(evaluate, workspace, changes, said):
+    adapter(workspace, None if changes is None else card(workspace, **changes))
+    with pytest.raises(SettingsError) as caught:
+        evaluate(TUNED)
+    assert said in caught.value.message
+    assert "allow_leak: true" in caught.value.hint
+    assert evaluate.models == []
+    result = evaluate(TUNED, allow_leak=True)
+    assert any(warning.startswith("leak allowed") for warning in result["warnings"])
+
+
+def test_cold_users_are_answered_with_the_history_that_they_bring(evaluate):
+    result = evaluate(
+        {name: LLM[name] for name in ("retriever", "without")},
+        split={"name": "cold-users", "of": "leave-one-out"},
+        users={},
+    )
+    assert 0 < result["users"] < 60
+    assert result["systems"]["retriever"]["hr@10"] > 0.5
+    assert np.isfinite(result["systems"]["without"]["ndcg@10"])
+
+
+def test_a_simulated_request_is_about_the_target_and_the_same_whoever_is_asked_beside():
+    genres = ("comedy", "drama", "horror", "western", "musical")
+    items = [Item(f"i{n}", f"No {n}", {"genres": (genres[n % 5],)}) for n in range(30)]
+    users = np.array([f"u{n}" for n in range(30)], dtype=object)
+    ids = np.array([item.id for item in items], dtype=object)
+    everyone, late = np.repeat(np.arange(30), 2), np.tile([0.0, 1.0], 30)
+    picked = (everyone * 7 + late.astype(int)) % 30
+    split = leave_one_out(Interactions.from_columns(users, ids, everyone, picked, late))
+    said, warnings = simulated_requests(SimpleNamespace(items=items, split=split))
+    assert "simulated" in warnings[0]
+    for text, target in zip(said, split.targets, strict=True):
+        assert genres[int(target[0]) % 5] in text
+    few = simulated_requests(SimpleNamespace(items=items, split=split.restrict(["u3", "u9"])))[0]
+    assert few == [said[3], said[9]]
