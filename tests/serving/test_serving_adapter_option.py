@@ -1,0 +1,83 @@
+"""`--adapter` on the command line: names, folders, and what is said where they are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrec import adapters
+from genrec.adapters import Card, TunedTemplate
+from genrec.cli import options
+from genrec.cli.main import main
+from genrec.data.sqlite import SqliteStore
+from genrec.errors import NotFoundError
+from genrec.prompting.library import TemplateLibrary
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace without events, with the adapter `mine` tuned on rank/listwise."""
+    SqliteStore(tmp_path / "genrec.db", create=True).close()
+    ref = TemplateLibrary().get("rank/listwise").ref
+    with adapters.publish(tmp_path, "mine") as staging:
+        for file in adapters.WEIGHTS:
+            (staging / file).write_text("{}")
+        Card(
+            base_model="small", recipe="r", ranker="listwise", template=TunedTemplate.of(ref), data={}, held_out="none"
+        ).save(staging)
+    return tmp_path
+
+
+def test_a_name_becomes_its_folder_and_a_flag_beats_the_file(root: Path) -> None:
+    (root / "genrec.toml").write_text('[model]\nadapter = "mine"\n')
+    folder = str(adapters.resolve(root, "mine"))
+    assert options.open_workspace(root)[1].model.adapter == folder
+    assert options.open_workspace(root, adapter="base")[1].model.adapter is None
+    assert options.open_workspace(root, resolve=False)[1].model.adapter == "mine"
+    with pytest.raises(NotFoundError, match="'other'"):
+        options.open_workspace(root, adapter="other")
+
+
+def test_another_template_is_a_warning_that_names_both(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options.open_workspace(root, adapter="mine", ranker="listwise")
+    options.open_workspace(root, adapter="mine", template="rank/listwise")
+    options.open_workspace(root, adapter="base")
+    assert "warning" not in capsys.readouterr().err
+    options.open_workspace(root, adapter="mine")
+    said = capsys.readouterr().err
+    assert "warning" in said
+    assert "rank/listwise version" in said
+    assert "rank/pointwise version" in said
+
+
+@pytest.mark.parametrize("command", ["serve", "recommend"])
+def test_an_unknown_adapter_ends_with_2_and_those_there_are(
+    root: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--workspace", str(root), "--adapter", "other"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "there is no adapter 'other'" in said
+    assert "mine" in said
+
+
+def test_serve_hands_on_what_was_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def served(*arguments: str) -> tuple[Any, Any]:
+        calls: list[tuple[Any, Any]] = []
+        monkeypatch.setattr(
+            "genrec.serving.launch.serve",
+            lambda place, settings, names, *, live_adapters: calls.append((names, live_adapters)),
+        )
+        with pytest.raises(SystemExit):
+            main(["serve", "--workspace", str(root), *arguments])
+        return calls[0]
+
+    version = adapters.live(root, "mine")
+    assert served() == ([], False)
+    assert served("--adapter", "mine", "--adapter", f"mine@{version}") == (["mine", f"mine@{version}"], False)
+    (root / "genrec.toml").write_text('[model]\nadapter = "mine"\n')
+    assert served("--live-adapters") == (["mine"], True)
+    assert served("--adapter", "base") == ([], False)
