@@ -102,6 +102,8 @@ def matrix(pool: Pool, parts: Sequence[str]) -> Floats:
 
 def standardised(values: FloatArray) -> FloatArray:
     """Zero mean and unit variance [n]; all 0 where the values are equal."""
-    spread = float(values.std()) if len(values) else 0.0
-    scale = max(1.0, float(np.abs(values).max())) if len(values) else 1.0
-    return (values - values.mean()) / spread if spread > 1e-12 * scale else np.zeros_like(values)
+    if not len(values):
+        return values
+    unit = values / max(1.0, float(np.abs(values).max()))  # the variance of huge scores would overflow
+    spread = float(unit.std())
+    return (unit - unit.mean()) / spread if spread > 1e-12 else np.zeros_like(unit)
