@@ -20,6 +20,7 @@ from genrec.encoder import Encoder, Progress
 from genrec.errors import WorkspaceError
 from genrec.fit import Fitted, fit_log
 from genrec.fusion.model import Fusion
+from genrec.ranking.base import Ranker
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
 
@@ -54,7 +55,7 @@ def fitted_on(
 ) -> Fitted:
     """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
 
-    `llm_scores` (see `fit_log`) is what `reader` names: model, template, and how they are used.
+    `llm_scores` (see `fit_log`) is what `reader` names (see `reader_name`).
     The key covers data, split, settings, reader and the code that fits, so a change of any of them fits anew. The last
     few are kept in `cache_folder`.
     """
@@ -106,6 +107,12 @@ def key(
     given = None if encoder is None else encoder.name
     facts = [data, split, len(train), chosen, given, seed, code()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def reader_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
+    """All on which it depends what a language model says while its weights are learned; '' where it is not asked."""
+    slates = settings.checks.llm_slates
+    return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates}" if slates else ""
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from genrec.data.splits import Split
 from genrec.data.store import Store
 from genrec.encoder import Encoder, Progress
 from genrec.evaluation.cached import CachedModel, Load
-from genrec.evaluation.fits import fitted_on
+from genrec.evaluation.fits import fitted_on, reader_name
 from genrec.evaluation.hits import hits
 from genrec.evaluation.protocol import prepare, sampled
 from genrec.evaluation.tables import Table, definitions, ranking_table
@@ -84,8 +84,10 @@ def evaluate_rank(
                 protocol.held.validation,
                 data=store.fingerprint(),
                 cache_folder=cache_folder,
-                llm_scores=lambda slates: runner.run(read_slates(ranker, slates, settings, progress)),
-                reader=f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {settings.checks.llm_slates}",
+                llm_scores=(lambda slates: runner.run(read_slates(ranker, slates, settings, progress)))
+                if settings.checks.llm_slates
+                else None,
+                reader=reader_name(fingerprint, ranker, settings),
                 encoder=encoder,
                 progress=progress,
             )

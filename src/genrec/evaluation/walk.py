@@ -26,7 +26,8 @@ _NO_DEADLINE_S = 3600.0
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What happened for one user. `lists` has item ids for each system, `slate` what there was to read, `llm` [n] what
-    the model said of it (None if nothing); `fresh`: no read came from the cache."""
+    the model said of it (None if nothing); `fresh`: no read came from the cache.
+    """
 
     lists: dict[str, list[str]]
     slate: Slate
@@ -37,11 +38,10 @@ class Answer:
 
 
 class Watched:
-    """A ranker that keeps its last task and ranking, and otherwise is the one that it watches."""
+    """A ranker that keeps its last ranking, and otherwise is the one that it watches."""
 
     def __init__(self, ranker: Ranker) -> None:
         self.name, self.default_template = ranker.name, ranker.default_template
-        self.task: RankingTask | None = None
         self.ranking: Ranking | None = None
         self._ranker = ranker
 
@@ -58,7 +58,7 @@ class Watched:
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
     ) -> Ranking:
         """See Ranker."""
-        self.task, self.ranking = task, None
+        self.ranking = None
         self.ranking = await self._ranker.rank(task, k, on_item)
         return self.ranking
 

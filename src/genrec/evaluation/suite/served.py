@@ -171,10 +171,7 @@ class ServedPath:
             CachedModel.open(lambda: self._load(settings.model), self.bench.cache / "reads.sqlite", fingerprint)
         )
         self._ranker = ranker = ranker_for(self._model, settings)
-        if settings.checks.llm_slates:
-            self._reader = (
-                f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {settings.checks.llm_slates}"
-            )
+        self._reader = fits.reader_name(fingerprint, ranker, settings)
         if settings.model.adapter is not None:
             self.warnings += _template_warnings(settings, ranker)
 
