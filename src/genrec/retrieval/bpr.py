@@ -33,7 +33,7 @@ class Fitted:
         {"learning_rate": 0.05, "regularization": 0.01, "decay": 1.0},
         {"learning_rate": 0.02, "regularization": 0.01, "decay": 0.8},
         {"learning_rate": 0.02, "regularization": 0.01, "decay": 0.95},
-        {"learning_rate": 0.05, "regularization": 0.03, "decay": 0.8},
+        {"learning_rate": 0.02, "regularization": 0.003, "decay": 0.7},
     )
 
     def __init__(self, factors: Factors, bias: Scores, decay: float) -> None:

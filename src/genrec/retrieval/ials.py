@@ -29,12 +29,12 @@ class Fitted:
 
     name: ClassVar[str] = "ials"
     grid: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"regularization": 10.0, "alpha": 5.0, "decay": 0.8},
-        {"regularization": 10.0, "alpha": 5.0, "decay": 0.9},
-        {"regularization": 10.0, "alpha": 5.0, "decay": 1.0},
-        {"regularization": 50.0, "alpha": 20.0, "decay": 0.8},
-        {"regularization": 50.0, "alpha": 20.0, "decay": 0.95},
-        {"regularization": 1.0, "alpha": 20.0, "decay": 0.8},
+        {"factors": 64, "regularization": 10.0, "alpha": 5.0, "decay": 0.8},
+        {"factors": 64, "regularization": 10.0, "alpha": 5.0, "decay": 0.9},
+        {"factors": 64, "regularization": 10.0, "alpha": 5.0, "decay": 1.0},
+        {"factors": 64, "regularization": 50.0, "alpha": 20.0, "decay": 0.8},
+        {"factors": 64, "regularization": 50.0, "alpha": 20.0, "decay": 0.95},
+        {"factors": 128, "regularization": 10.0, "alpha": 100.0, "decay": 0.7},
     )
 
     def __init__(self, factors: Factors, regularization: float, alpha: float, decay: float) -> None:
