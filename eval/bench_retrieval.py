@@ -2,6 +2,7 @@
 
     python eval/bench_retrieval.py                         # a synthetic log of 440,000 events
     python eval/bench_retrieval.py --workspace W --json -  # the log of a workspace
+    python eval/bench_retrieval.py --retrievers ials --workspace W --scale 1
 
 The log is measured as it is and with every user replicated `--scale` times, in the same process. Hyper-parameters are
 fixed; texts are encoded before. On a machine that does other work too, look at processor time (`cpu`).
@@ -95,6 +96,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, help="take log and encoder from here instead of a synthetic log")
+    parser.add_argument("--retrievers", help="names with commas between, in place of those of the settings")
     parser.add_argument("--users", type=int, default=44_000)
     parser.add_argument("--items", type=int, default=17_000)
     parser.add_argument("--events", type=int, default=440_000)
@@ -114,6 +116,10 @@ def main() -> None:
         settings = Settings()
         log, items = synthetic(args.users, args.items, args.events)
         encoder = CachedEncoder(HashingEncoder())
+
+    if args.retrievers:
+        retrieval = settings.retrieval.model_copy(update={"retrievers": tuple(args.retrievers.split(","))})
+        settings = settings.model_copy(update={"retrieval": retrieval})
 
     started = time.perf_counter()
     encoder.encode([item_text(item) for item in items])

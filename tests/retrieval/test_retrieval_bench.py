@@ -43,5 +43,5 @@ def test_measures_a_synthetic_log() -> None:
 
 
 def test_measures_a_workspace(workspace: Path) -> None:
-    once, often = run("--workspace", str(workspace))["runs"]
+    once, often = run("--workspace", str(workspace), "--retrievers", "popular,item_knn")["runs"]
     assert (once["events"], once["items"], often["events"]) == (60, 20, 180)
