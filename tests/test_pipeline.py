@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 
 from genrec.data.sqlite import SqliteStore
+from genrec.data.store import Exposure
 from genrec.domain import Event, History, HistoryEntry, Item, Recommendation, RecommendedItem
-from genrec.errors import NotFoundError, WorkspaceError
+from genrec.errors import DataError, GenrecError, NotFoundError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
@@ -228,14 +231,78 @@ def test_blocks_and_conditions_hold_for_the_callers_slate(store: SqliteStore, ti
     }
 
 
+@pytest.mark.parametrize("error", [WorkspaceError("the database is busy"), DataError("odd propensities")])
 def test_a_store_that_cannot_log_does_not_cost_the_answer(
-    store: SqliteStore, tiny_tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, tiny_tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch, error: GenrecError
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise WorkspaceError("the database is busy")
+        raise error
 
     monkeypatch.setattr(store, "log_exposure", refuse)
     assert len(recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16)).recommend("u3", 5).items) == 5
+
+
+def explored_lists(
+    store: SqliteStore, tokenizer: Path, times: int, model: ScriptedModel | None = None, **checks: Any
+) -> list[Exposure]:
+    rec = recommender(store, tokenizer, model, checks=checks, retrieval={**RETRIEVAL, "candidates": 4})
+    for _ in range(times):
+        rec.recommend("u3", 3)
+    return list(store.exposures())
+
+
+def test_explored_lists_come_as_often_as_their_log_says(
+    store: SqliteStore, tiny_tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.random.default_rng(0)  # request ids are the seeds
+    monkeypatch.setattr("genrec.pipeline.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
+    shown = explored_lists(store, tiny_tokenizer_folder, 400, exploration=2.0)
+    counts = Counter(exposure.item_ids for exposure in shown)
+    odds = {exposure.item_ids: exposure.prefix_propensities for exposure in shown}
+    assert len(counts) > 12  # of 4 * 3 * 2
+    for items, prefix in odds.items():
+        assert prefix is not None
+        assert counts[items] / 400 == pytest.approx(prefix[-1], abs=0.06)
+        first = sum(count for other, count in counts.items() if other[0] == items[0])
+        assert first / 400 == pytest.approx(prefix[0], abs=0.08)
+    for place in range(3):
+        at = {exposure.item_ids[place]: exposure.propensities[place] for exposure in shown if exposure.propensities}
+        assert sum(at.values()) == pytest.approx(1.0)  # all four items were seen at every place
+
+
+def test_an_explored_answer_says_what_was_shown(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+    rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), checks={"exploration": 5.0})
+    lines, answer = asyncio.run(streamed(rec, RecommendationRequest(user_id="u3", k=6)))
+    (exposure,) = store.exposures()
+    assert lines == list(answer.items)
+    assert [line.rank for line in answer.items] == [1, 2, 3, 4, 5, 6]
+    assert list(exposure.item_ids) == ids(answer)
+    assert exposure.propensities is not None
+    assert len(exposure.propensities) == 6
+
+
+@pytest.mark.parametrize("asked", [{"log_exposure": False}, {"policy": "annotate"}, {"policy": "veto"}])
+def test_nothing_is_explored_in_vain(store: SqliteStore, tiny_tokenizer_folder: Path, asked: dict[str, Any]) -> None:
+    exploring, plain = (
+        recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), checks={"exploration": temperature})
+        for temperature in (5.0, 0.0)
+    )
+    request = RecommendationRequest(user_id="u3", k=6, **asked)
+    lines, answer = asyncio.run(streamed(exploring, request))
+    assert (lines, answer.items) == (list(plain.recommend("u3", 6, **asked).items), answer.items)
+    assert all(exposure.propensities is None for exposure in store.exposures())
+
+
+def test_without_exploration_the_order_is_that_of_the_scores(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+    shown = explored_lists(store, tiny_tokenizer_folder, 3, ScriptedModel(block=16))
+    assert len({exposure.item_ids for exposure in shown}) == 1
+    assert {(exposure.propensities, exposure.prefix_propensities) for exposure in shown} == {(None, None)}
+
+
+def test_a_slate_without_items_is_not_explored(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+    rec = recommender(store, tiny_tokenizer_folder, None, checks={"exploration": 1.0})
+    assert rec.recommend("u3", 5, where={"genres": "Western"}).items == ()
+    assert [exposure.item_ids for exposure in store.exposures()] == [()]
 
 
 def test_equal_requests_give_equal_answers(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:

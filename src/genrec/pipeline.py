@@ -7,39 +7,28 @@ import logging
 import math
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from genrec.checks import Outcome, apply_policy, prune
+from genrec.checks import Outcome, apply_policy
 from genrec.clicks.scorer import ClickScorer
 from genrec.clock import StageClock
-from genrec.conditions import Condition, matches
-from genrec.data.interactions import FloatArray
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure, Store
-from genrec.domain import (
-    Candidates,
-    DroppedItem,
-    History,
-    Provenance,
-    RankedItem,
-    Ranking,
-    Recommendation,
-    RecommendedItem,
-    TokenUsage,
-)
-from genrec.errors import GuardError, ModelError, TemplateError, WorkspaceError
+from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
+from genrec.errors import DataError, GuardError, ModelError, TemplateError, WorkspaceError
+from genrec.exploration import Drawn, explored
 from genrec.fusion.model import Fusion
-from genrec.fusion.pools import pool_of
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import ranker_for
 from genrec.retrieval.blend import Blend
 from genrec.settings import Policy, Settings
+from genrec.slates import RecommendationRequest, Slate, SlateMaker
 from genrec.workspace import Workspace
+
+__all__ = ["RecommendationRequest", "Recommender", "Slate"]
 
 T = TypeVar("T")
 
@@ -52,48 +41,6 @@ FALLBACKS: Mapping[type[Exception], str] = {
 """Failures after which the answer is the order without the language model, and how they are named in it."""
 NOT_NEEDED = "not needed"
 """Why there is no ranking where the cost policy expects that the language model would not change the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendationRequest:
-    """What a caller asks for.
-
-    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. `candidate_ids` is
-    the caller's own slate in place of retrieval. `where` are conditions on metadata (see `genrec.conditions`).
-    `now` (the log's unit) defaults to the newest moment that the log knows. `policy` overrides the settings.
-    """
-
-    user_id: str | None = None
-    history: History | None = None
-    k: int = 10
-    request: str | None = None
-    context: Mapping[str, str] | None = None
-    candidate_ids: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
-    where: Mapping[str, Condition] = field(default_factory=dict)
-    keep_seen: bool = False
-    allow_sponsored: bool = False
-    policy: Policy | None = None
-    now: float | None = None
-    cache_salt: str | None = None
-    log_exposure: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Slate:
-    """What the language model reads, P(click) [n] and second-stage scores [n] of it, and how it came about."""
-
-    history: History
-    candidates: Candidates
-    p_click: FloatArray | None
-    base: FloatArray
-    retriever: str
-    now: float
-
-    @property
-    def events(self) -> int:
-        """Length of the history."""
-        return len(self.history.entries)
 
 
 class Recommender:
@@ -114,6 +61,7 @@ class Recommender:
         self.store, self.retriever, self.ranker = store, retriever, ranker
         self.clicks, self.fusion, self.settings = clicks, fusion or Fusion(), settings
         self.version, self.model = version, model
+        self._slates = SlateMaker(store, retriever, clicks, self.fusion, settings)
 
     @classmethod
     def open(
@@ -192,10 +140,10 @@ class Recommender:
         """Each item as soon as its place is fixed, and the whole answer last.
 
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
-        are known only when the last score is.
+        are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        clock = StageClock()
-        slate = await asyncio.to_thread(self._slate, request, clock)
+        clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
+        slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.checks.policy
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(request, policy, slate, fixed, clock))
@@ -209,12 +157,12 @@ class Recommender:
         finally:
             reading.cancel()  # of no effect on a finished one; frees the engine when the caller went away
         with clock("checks"):
-            outcome = self._decide(request, policy, slate, ranking, fallback)
-        answer = self._answer(request, policy, slate, outcome, ranking, clock)
-        if request.log_exposure and request.user_id is not None:
+            outcome, drawn = await asyncio.to_thread(self._shown, request_id, request, policy, slate, ranking, fallback)
+        answer = self._answer(request_id, request, policy, slate, outcome, ranking, clock)
+        if request.is_logged:
             try:
-                await asyncio.to_thread(self._log, answer, slate.now)
-            except WorkspaceError as error:  # a busy store must not cost an answer that stands already
+                await asyncio.to_thread(self._log, answer, slate.now, drawn)
+            except (WorkspaceError, DataError) as error:  # a busy store must not cost an answer that stands already
                 logging.getLogger(__name__).error("an exposure was not logged: %s", error.message)
         for line in answer.items[len(sent) :]:
             yield line
@@ -268,72 +216,24 @@ class Recommender:
 
     def slate(self, request: RecommendationRequest) -> Slate:
         """What the language model would read for this request: for previews and evaluation."""
-        return self._slate(request, StageClock())
+        return self._slates(request, StageClock())
 
-    def _slate(self, request: RecommendationRequest, clock: StageClock) -> Slate:
-        with clock("history"):
-            history = request.history or self._stored_history(request.user_id)
-            now = request.now if request.now is not None else self._now(history)
-        with clock("retrieval"):
-            pool, retriever = self._pool(request, history, now), self.retriever.name
-            if request.candidate_ids is not None:
-                retriever = "caller"
-        if not pool.items:
-            return Slate(history, pool, None, np.zeros(0), retriever, now)
-        with clock("clicks"):
-            known = pool_of(pool, history, self.clicks, now)
-            p_click, base = known.p_click, self.fusion.base(known)
-        if request.candidate_ids is None:
-            pool, kept = prune(pool, base, max(self.settings.retrieval.candidates, request.k))
-            p_click, base = None if p_click is None else p_click[kept], base[kept]
-        return Slate(history, pool, p_click, base, retriever, now)
-
-    def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
-        if request.candidate_ids is not None:
-            return self._given(request, request.candidate_ids, history, now)
-        return self.retriever.candidates(
-            history,
-            max(self.settings.retrieval.pool, request.k),
-            now=now,
-            exclude=request.exclude,
-            blocked=() if request.user_id is None else self.store.blocked(request.user_id),
-            keep_seen=request.keep_seen,
-            allow_sponsored=request.allow_sponsored,
-            where=(lambda item: matches(item, request.where)) if request.where else None,
-            items=self.store.items,
-        )
-
-    def _given(
-        self, request: RecommendationRequest, candidate_ids: tuple[str, ...], history: History, now: float
-    ) -> Candidates:
-        """The caller's own slate. Seen and sponsored items are his choice; what is blocked or excluded stays out."""
-        items = self.store.items(tuple(dict.fromkeys(candidate_ids)))
-        blocked = frozenset() if request.user_id is None else self.store.blocked(request.user_id)
-        dropped = {
-            item.id: reason
-            for item in items
-            if (
-                reason := ("blocked" if item.id in blocked else "")
-                or ("excluded" if item.id in request.exclude else "")
-                or ("" if matches(item, request.where) else "condition")
-            )
-        }
-        kept = [item for item in items if item.id not in dropped]
-        return Candidates(
-            tuple(self.retriever.given(history, kept, now=now)),
-            tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
-        )
-
-    def _stored_history(self, user_id: str | None) -> History:
-        if user_id is None:
-            return History(None)
-        # All of it: what was seen long ago is not to be proposed again either.
-        return self.store.history(user_id)
-
-    def _now(self, history: History) -> float:
-        # The clock of the log, not of the wall: a log of 1998 is not 28 years of silence.
-        newest = history.entries[-1].timestamp if history.entries else self.retriever.newest
-        return max(newest, self.retriever.newest)
+    def _shown(
+        self,
+        request_id: str,
+        request: RecommendationRequest,
+        policy: Policy,
+        slate: Slate,
+        ranking: Ranking | None,
+        fallback: str | None,
+    ) -> tuple[Outcome, Drawn | None]:
+        """What is shown, and the odds of it where it was drawn at random."""
+        temperature = self.settings.checks.exploration
+        if not temperature or policy != "fuse" or not request.is_logged or not slate.candidates.items:
+            return self._decide(request, policy, slate, ranking, fallback), None
+        whole = self._decide(replace(request, k=len(slate.candidates.items)), policy, slate, ranking, fallback)
+        items, drawn = explored(whole.items, request.k, temperature, request_id)
+        return replace(whole, items=items), drawn
 
     def _decide(
         self,
@@ -359,6 +259,7 @@ class Recommender:
 
     def _answer(
         self,
+        request_id: str,
         request: RecommendationRequest,
         policy: Policy,
         slate: Slate,
@@ -367,7 +268,7 @@ class Recommender:
         clock: StageClock,
     ) -> Recommendation:
         return Recommendation(
-            request_id=f"rec-{uuid.uuid4().hex}",
+            request_id=request_id,
             user_id=request.user_id,
             items=outcome.items,
             dropped=slate.candidates.dropped + outcome.dropped,
@@ -389,7 +290,7 @@ class Recommender:
             ),
         )
 
-    def _log(self, answer: Recommendation, now: float) -> None:
+    def _log(self, answer: Recommendation, now: float, drawn: Drawn | None) -> None:
         template = answer.provenance.template
         self.store.log_exposure(
             Exposure(
@@ -401,5 +302,7 @@ class Recommender:
                 template_id=template.id if template else None,
                 template_version=template.version if template else None,
                 template_hash=template.hash if template else None,
+                propensities=tuple(drawn.place.tolist()) if drawn else None,
+                prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
             )
         )

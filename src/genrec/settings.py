@@ -89,6 +89,9 @@ class CheckSettings(_Section):
     learned; 0 leaves it a tie-break."""
     read: Literal["useful", "always"] = "useful"
     """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
+    exploration: float = Field(default=0.0, ge=0)
+    """Temperature at which lists that are logged are drawn around the order of `fuse`, in the unit of its scores; 0 is
+    off. Only lists drawn at random can later judge another order (`genrec eval policy`); 0.3 moves close neighbours."""
     deadline_s: float = Field(default=30.0, gt=0)
     """After this time without a ranking the fused order without the language model is the answer."""
 

@@ -15,7 +15,7 @@ from genrec.errors import DataError, NotFoundError
 from genrec.evaluation.offpolicy.evaluate import evaluate_policies
 from genrec.evaluation.offpolicy.exposures import logged_lists
 from genrec.evaluation.offpolicy.policies import FUSED, RETRIEVER, answers, fitted_before, policies_of
-from genrec.evaluation.offpolicy.propensities import epsilon_greedy
+from genrec.exploration import epsilon_greedy
 from genrec.settings import Settings
 
 CATALOGUE = ["a", "b", "c", "d"]
@@ -74,7 +74,7 @@ def test_logs_that_can_judge_nothing_are_errors_that_say_why(store):
     show(store, "r1", "u", "ab")
     with pytest.raises(DataError, match="none of the 1 logged lists") as raised:
         logged_lists(store)
-    assert "explore while serving" in raised.value.hint
+    assert "checks.exploration" in raised.value.hint
     show(store, "r2", "u", "ab", (1.0, 1.0), (1.0, 1.0))
     with pytest.raises(DataError, match="probability 1: nothing was explored"):
         logged_lists(store)

@@ -14,8 +14,8 @@ from genrec.evaluation.offpolicy.reward_model import Positions, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Owners, Rounds, importance, owners
 
 EXPLORE = (
-    "off-policy evaluation needs lists that were drawn at random with known odds: explore while serving "
-    "(see genrec.evaluation.offpolicy.propensities) and log them with the exposures"
+    "off-policy evaluation needs lists that were drawn at random with known odds: set checks.exploration above 0 "
+    "(GENREC_CHECKS__EXPLORATION, for example 0.3) and serve under the policy fuse"
 )
 
 

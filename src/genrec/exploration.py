@@ -3,18 +3,25 @@
 A ranking that is always shown as it is has probability 1, and its log can judge no other. These two draw lists of k out
 of n candidates and know, without simulation, the probability of each item at its place (for `independent_ips` and
 `doubly_robust`) and of the list down to each place (for the others). Both can show every list of the candidates.
+`explored` is what serving does with an answer; `genrec eval policy` reads what it logs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import FloatArray
+from genrec.domain import RecommendedItem
 
 Order = npt.NDArray[np.int64]
+
+DEEPEST = 50
+"""So many of the best items, or as many as are asked for, can be shown by exploration: its odds cost k n^2."""
 
 _STEP, _LEAST, _MOST = 0.25, -32.0, 4.0
 
@@ -28,15 +35,30 @@ class Drawn:
     prefix: FloatArray
 
 
+def explored(
+    items: Sequence[RecommendedItem], k: int, temperature: float, request_id: str
+) -> tuple[tuple[RecommendedItem, ...], Drawn]:
+    """K of the items, best first as they come, in an order drawn by `plackett_luce` over their scores, and its odds.
+
+    The seed is the request id: a logged list can be drawn again, and the next request draws anew. Items keep their
+    scores, by which they are then no longer sorted.
+    """
+    seed = int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=16).digest(), "big")
+    best = items[: max(k, DEEPEST)]
+    drawn = plackett_luce([item.score for item in best], k, temperature, np.random.default_rng(seed))
+    return tuple(replace(best[place], rank=rank) for rank, place in enumerate(drawn.order.tolist(), start=1)), drawn
+
+
 def plackett_luce(scores: npt.ArrayLike, k: int, temperature: float, generator: np.random.Generator) -> Drawn:
     """Draws one item after the other from a softmax of scores [n] / temperature over those that are left.
 
     Items with like scores swap often, others seldom. Sources: Luce, Individual choice behavior, 1959; Plackett, The
     analysis of permutations, 1975; drawn at once as the order of scores with Gumbel noise (Yellott, 1977).
+    Probabilities are never 0, as a log must not say that what was shown could not be: the least is 2e-308.
     """
     utilities = np.asarray(scores, dtype=np.float64) / temperature
     order = np.argsort(-(utilities + generator.gumbel(size=len(utilities))), kind="stable")[:k]
-    prefix = plackett_luce_prefixes(utilities, order)
+    prefix = np.maximum(plackett_luce_prefixes(utilities, order), np.finfo(np.float64).tiny)
     place = plackett_luce_places(utilities, len(order))[order, np.arange(len(order))]
     # What is too small for the integral is at least as likely as the list that led to it.
     return Drawn(order, np.maximum(place, prefix), prefix)

@@ -1,14 +1,19 @@
 """The probabilities that exploring policies log are those with which they draw."""
 
 import itertools
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.evaluation.offpolicy.propensities import (
+from genrec.domain import Item, RecommendedItem
+from genrec.exploration import (
+    DEEPEST,
     epsilon_greedy,
+    explored,
     plackett_luce,
     plackett_luce_places,
     plackett_luce_prefixes,
@@ -84,6 +89,65 @@ def test_epsilon_greedy_by_hand():
     )
     assert drawn.place == pytest.approx([0.6 + 0.1, 0.1])
     assert drawn.prefix == pytest.approx([0.6 + 0.1, 0.4 / 12])
+
+
+def lines(*scores):
+    """An answer in the order of its scores."""
+    return tuple(
+        RecommendedItem(Item(f"i{place}", ""), place + 1, score, None, None, 0.0) for place, score in enumerate(scores)
+    )
+
+
+def test_explored_answers_come_as_often_as_they_say():
+    items = lines(1.0, 0.4, 0.0)
+    counts, odds = Counter(), {}
+    for number in range(3_000):
+        shown, drawn = explored(items, 2, 0.7, f"rec-{number}")
+        ids = tuple(line.item.id for line in shown)
+        counts[ids] += 1
+        odds[ids] = drawn.prefix[-1]
+    assert len(odds) == 6
+    assert sum(odds.values()) == pytest.approx(1.0)
+    assert {ids: count / 3_000 for ids, count in counts.items()} == pytest.approx(odds, abs=0.03)
+
+
+def test_an_explored_answer_is_the_old_lines_with_new_ranks():
+    items = lines(*np.linspace(1, 0, 8))
+    shown, drawn = explored(items, 5, 1.0, "rec-1")
+    assert [line.rank for line in shown] == [1, 2, 3, 4, 5]
+    assert [replace(line, rank=items[place].rank) for line, place in zip(shown, drawn.order, strict=True)] == [
+        items[place] for place in drawn.order
+    ]
+    again, _ = explored(items, 5, 1.0, "rec-1")
+    assert again == shown
+    assert any(explored(items, 5, 1.0, f"rec-{number}")[0] != shown for number in range(2, 6))
+
+
+@pytest.mark.parametrize(("n", "k", "reached"), [(120, 10, DEEPEST), (120, 60, 60), (4, 10, 4)])
+def test_items_far_behind_are_not_explored(n, k, reached):
+    drawn = [explored(lines(*[0.0] * n), k, 1.0, f"rec-{number}")[1] for number in range(20 if k < 60 else 1)]
+    assert max(max(one.order) for one in drawn) < reached
+    assert drawn[0].prefix[0] == pytest.approx(1 / reached)
+
+
+def test_a_cold_temperature_shows_the_order_itself():
+    shown, drawn = explored(lines(3.0, 2.0, 1.0), 3, 1e-3, "rec-1")
+    assert [line.rank for line in shown] == [1, 2, 3]
+    assert drawn.order.tolist() == [0, 1, 2]
+    assert drawn.prefix == pytest.approx([1, 1, 1])
+
+
+def test_odds_too_small_for_a_number_are_not_zero():
+    class Reversed:
+        """Noise that turns the order around."""
+
+        def gumbel(self, size):
+            return np.linspace(0, 1e6, size)
+
+    drawn = plackett_luce([5.0, 0.0], 2, 1e-3, Reversed())
+    assert drawn.order.tolist() == [1, 0]
+    assert np.all(drawn.prefix > 0)
+    assert np.all(drawn.place > 0)
 
 
 @pytest.mark.parametrize("k", [1, 3, 9])
