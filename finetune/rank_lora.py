@@ -51,4 +51,4 @@ def main(job: Job) -> Path:
     trainer = Trainer(model, config, job.folder, processes, identity=[info, slates.identity], progress=job.progress)
     outcome = trainer.run(batches, slates.validation(held))
 
-    return publish_adapter(job, processes, model, config, slates, held, outcome, info)
+    return publish_adapter(job, processes, model, config, slates, held, [outcome], info)

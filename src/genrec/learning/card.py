@@ -36,10 +36,13 @@ def publish_adapter(
     config: TrainConfig,
     slates: Slates,
     held: Sequence[Example],
-    outcome: Outcome,
+    outcomes: Sequence[Outcome],
     info: dict[str, Any],
 ) -> Path:
-    """Publishes the adapter as the newest version of its name, with card and README; removes the checkpoints."""
+    """Publishes the adapter as the newest version of its name, with card and README; removes the checkpoints.
+
+    `outcomes` are those of the stages of the recipe, in their order; `held` are the examples of validation.
+    """
     card = Card(
         base_model=config.model,
         recipe=job.recipe,
@@ -49,7 +52,7 @@ def publish_adapter(
         held_out=job.held_out,
         validation_users="a fifth of the users by a hash of their id (genrec.data.splits.validation_mask)",
         settings={"genrec": __version__, **config.model_dump(mode="json")},
-        metrics=_metrics(held, outcome),
+        metrics=_metrics(held, outcomes),
         limits=list(LIMITS) if job.held_out != "none" else [*LIMITS, _SEEN],
     )
     if processes.first:
@@ -65,7 +68,7 @@ def publish_adapter(
 _SEEN = "It has seen every event of the log: no figure on that log is a test of it."
 
 
-def _metrics(held: Sequence[Example], outcome: Outcome) -> dict[str, Any]:
+def _metrics(held: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     users = [example.history.user_id for example in held]
     retriever = np.array(
         [ndcg(np.array([item.score for item in example.candidates.items]), example.target) for example in held]
@@ -75,18 +78,19 @@ def _metrics(held: Sequence[Example], outcome: Outcome) -> dict[str, Any]:
         low, high = interval(values, users)
         return {"value": round(float(values.mean()), 5), "interval": [round(low, 5), round(high, 5)]}
 
-    progressed = outcome.progressed
+    tuned, untuned = outcomes[-1].ndcg, outcomes[0].untuned
+    progressed = outcomes[-1].progressed
     return {
         "validation_slates": len(held),
-        "ndcg@10": measured(outcome.ndcg),
-        "ndcg@10_untuned": measured(outcome.untuned),
+        "ndcg@10": measured(tuned),
+        "ndcg@10_untuned": measured(untuned),
         "ndcg@10_retriever": measured(retriever),
-        "ndcg@10_gain_over_untuned": measured(outcome.ndcg - outcome.untuned),
+        "ndcg@10_gain_over_untuned": measured(tuned - untuned),
         "best_step": progressed.validations[progressed.best]["step"],
         "steps": progressed.step,
-        "slates": progressed.slates,
-        "minutes": round(progressed.seconds / 60, 1),
-        "stopped": outcome.stopped,
+        "slates": sum(outcome.progressed.slates for outcome in outcomes),
+        "minutes": round(sum(outcome.progressed.seconds for outcome in outcomes) / 60, 1),
+        "stopped": outcomes[-1].stopped,
     }
 
 

@@ -83,6 +83,16 @@ class LoopSettings(Section):
     trackers: tuple[str, ...] = ()
     """Trackers of accelerate beside TensorBoard, by name: wandb, mlflow, ..."""
 
+    def shared(self, share: float) -> tuple[LoopSettings, LoopSettings]:
+        """The loop in two: `share` of steps and time, and the rest."""
+        steps = max(1, round(share * self.steps))
+        parts = (steps, share), (max(1, self.steps - steps), 1 - share)
+        first, second = (
+            self.model_copy(update={"steps": count, "max_minutes": self.max_minutes and self.max_minutes * part})
+            for count, part in parts
+        )
+        return first, second
+
 
 class TrainConfig(Section):
     """What the trainer needs; recipes add sections of their own."""

@@ -99,9 +99,11 @@ def scores(model: Any, batch: SlateBatch) -> Tensor:
     entries mean nothing.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    # Additive, as every attention implementation takes it, and made once for all layers.
+    mask = torch.zeros(batch.attention_mask.shape, dtype=causal.dtype, device=batch.attention_mask.device)
     hidden = causal.base_model(
         input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
+        attention_mask=mask.masked_fill_(~batch.attention_mask, torch.finfo(causal.dtype).min),
         position_ids=batch.position_ids,
         use_cache=False,
     ).last_hidden_state

@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from genrec.errors import ModelError
 from genrec.learning.config import LoraSettings
+from genrec.learning.forward import verify
 from genrec.llm import hardware
 from genrec.models import resolve
 
@@ -19,7 +20,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 def load_base(name: str) -> Any:
-    """The base model, frozen, in float32 on a CPU and in its own type on a GPU. Raises ModelError."""
+    """The base model, frozen, in float32 on a CPU and in its own type on a GPU. ModelError if it cannot be tuned."""
     device = hardware.device()
     logging.disable_progress_bar()
     try:
@@ -31,6 +32,7 @@ def load_base(name: str) -> Any:
             f"transformers could not load {name!r} ({type(error).__name__})",
             "give the folder of a causal language model saved as safetensors",
         ) from error
+    verify(model)
     return model.requires_grad_(False)
 
 

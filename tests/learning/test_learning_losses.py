@@ -1,0 +1,59 @@
+"""Losses against values computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from genrec.learning.losses import SlateLoss, calibration, listwise
+
+PRESENT = torch.tensor([[True, True, True], [True, True, False]])
+
+
+def test_listwise_is_the_cross_entropy_of_softmax_over_those_present() -> None:
+    scores = torch.tensor([[0.0, 0.0, 0.0], [math.log(3), 0.0, 99.0]])
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    expected = [math.log(3), 0.5 * math.log(4 / 3) + 0.5 * math.log(4)]
+    assert listwise(scores, target, PRESENT).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_calibration_is_the_mean_binary_cross_entropy_of_yes() -> None:
+    scores = torch.tensor([[math.log(3), 0.0, 0.0], [0.0, 0.0, 5.0]])
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    expected = [(math.log(4 / 3) + 2 * math.log(2)) / 3, math.log(2)]
+    assert calibration(scores, target, PRESENT).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_padding_leaves_no_trace_in_the_gradients() -> None:
+    scores = torch.tensor([[1.0, 2.0, 1e4], [0.5, -0.5, -1e4]], requires_grad=True)
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    present = torch.tensor([[True, True, False], [True, True, False]])
+    SlateLoss(calibration=0.5)(scores, target, present, torch.zeros(2, 3)).sum().backward()
+    assert scores.grad is not None
+    assert scores.grad[:, 2].tolist() == [0.0, 0.0]
+    assert scores.grad.isfinite().all()
+
+
+def test_an_offset_is_added_and_its_scale_learned_where_wanted() -> None:
+    scores, offset = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    target, present = torch.tensor([[1.0, 0.0]]), torch.tensor([[True, True]])
+    fixed, learned = SlateLoss(), SlateLoss(learn_scale=True)
+    with torch.no_grad():
+        learned.log_scale.fill_(math.log(2))
+    assert fixed(scores, target, present, offset).item() == pytest.approx(math.log(1 + math.e), rel=1e-6)
+    assert learned(scores, target, present, offset).item() == pytest.approx(math.log(2), rel=1e-6)
+    assert [p.requires_grad for p in fixed.parameters()] == [False]
+    learned(scores, target, present, offset).sum().backward()
+    # d/d log_scale of log(1 + exp(2 - scale)) at scale 2: -sigmoid(0) * 2
+    assert learned.log_scale.grad is not None
+    assert learned.log_scale.grad.item() == pytest.approx(-1.0, rel=1e-5)
+
+
+def test_calibration_pulls_scores_to_probabilities_that_a_listwise_loss_leaves_free() -> None:
+    target, present = torch.tensor([[1.0, 0.0]]), torch.tensor([[True, True]])
+    apart = torch.tensor([[5.0, 4.0]]), torch.tensor([[0.5, -0.5]])
+    for weight, equal in ((0.0, True), (0.1, False)):
+        costs = [SlateLoss(weight)(scores, target, present, torch.zeros(1, 2)).item() for scores in apart]
+        assert (costs[0] == pytest.approx(costs[1], rel=1e-5)) is equal
