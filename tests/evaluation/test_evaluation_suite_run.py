@@ -80,6 +80,8 @@ def test_a_second_run_ranks_nothing_anew_and_finds_the_same(run, monkeypatch):
     monkeypatch.setattr(retrievers, "fit_blend", never)
     _, second, _ = run(seeds=[0, 1])
     assert second["systems"] == first["systems"]
+    assert second["fitted"] == first["fitted"]
+    assert first["fitted"]["covisit"]["parts"]["covisit"]["ndcg@10"]
     assert second["systems"]["covisit"]["ndcg@5_seeds"]["sd"] == 0
 
 

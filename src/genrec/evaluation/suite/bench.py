@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from genrec.data.cold_splits import HeldOut
 from genrec.data.interactions import IntArray, Interactions
@@ -25,6 +25,9 @@ from genrec.settings import Settings
 
 KEEP = 200
 """Ranked lists that are kept in the cache, the last used ones."""
+
+Lists = tuple[IntArray, dict[str, Any]]
+"""Item positions [m, k], best first, padded with -1, and the record of how what ranked them was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,11 @@ class Bench:
     progress: Progress | None = None
 
     @cached_property
+    def quick_store(self) -> Store:
+        """The store, with all items at hand: a walk looks up the same ones again and again."""
+        return cast(Store, _QuickStore(self.store, self.items))
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Position of each item id."""
         return {str(item_id): place for place, item_id in enumerate(self.interactions.item_ids)}
@@ -65,19 +73,33 @@ class Bench:
         digest.update(split.users.astype("<i8").tobytes() + split.now.astype("<f8").tobytes())
         return digest.hexdigest()[:24]
 
-    def kept(self, key: str, make: Callable[[], IntArray]) -> IntArray:
-        """The ranked lists of that key from the cache, or what `make` makes, which is then kept."""
+    def kept(self, key: str, make: Callable[[], Lists]) -> Lists:
+        """The lists of that key from the cache, or what `make` makes, which is then kept."""
         folder = self.cache / "lists"
         file = folder / f"{key}.safetensors"
         try:
-            found: IntArray = load_file(file)["ranked"]
+            with safe_open(file, framework="numpy") as stored:
+                found: Lists = stored.get_tensor("ranked"), json.loads(stored.metadata()["record"])
             file.touch()
-        except (OSError, KeyError, SafetensorError):
+        except (OSError, KeyError, ValueError, TypeError, SafetensorError):
             found = make()
             folder.mkdir(parents=True, exist_ok=True)
             temporary = file.with_suffix(".new")
-            save_file({"ranked": np.ascontiguousarray(found)}, temporary)
+            save_file({"ranked": np.ascontiguousarray(found[0])}, temporary, {"record": json.dumps(found[1])})
             temporary.replace(file)
             for old in sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)[:-KEEP]:
                 old.unlink(missing_ok=True)
         return found
+
+
+class _QuickStore:
+    def __init__(self, store: Store, items: Sequence[Item]) -> None:
+        self._store, self._items = store, {item.id: item for item in items}
+
+    def items(self, item_ids: Sequence[str]) -> list[Item]:
+        if all(item_id in self._items for item_id in item_ids):
+            return [self._items[item_id] for item_id in item_ids]
+        return self._store.items(item_ids)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from genrec.data.interactions import IntArray
 from genrec.evaluation.retrieval import ranked_lists
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import Bench, Lists
 from genrec.evaluation.suite.schema import System
 from genrec.retrieval.blend import Blend, retriever_class
 from genrec.retrieval.fitting import fit_blend, refit_blend
@@ -17,7 +17,7 @@ from genrec.retrieval.fitting import fit_blend, refit_blend
 
 @dataclass(eq=False)
 class Retrieval:
-    """Ranks with one system for each seed; what validation chose is chosen once, and in `record` afterwards.
+    """Ranks with one system for each seed; what validation chose, once for all, is in `record` afterwards.
 
     Without chance in any part (no parameter `seed` in its `fit`) all seeds have the same lists.
     """
@@ -35,12 +35,16 @@ class Retrieval:
         facts = bench.settings.model_dump(mode="json", include=include)
         spec = self.system.model_dump(mode="json", include={"retriever", "blend", "hyper_parameters"})
         given = None if bench.encoder is None else bench.encoder.name
-        return bench.kept(bench.key("retrieval", spec, facts, given, seed if seeded else 0), lambda: self._rank(seed))
+        key = bench.key("retrieval", spec, facts, given, seed if seeded else 0)
+        ranked, record = bench.kept(key, lambda: self._rank(seed))
+        self.record = self.record or record
+        return ranked
 
-    def _rank(self, seed: int) -> IntArray:
+    def _rank(self, seed: int) -> Lists:
         blend, bench = self._fitted(seed), self.bench
         parts = list(blend.parts.values())
-        return ranked_lists(parts[0] if len(parts) == 1 else blend, bench.split, bench.k, self.name, bench.progress)
+        scorer = parts[0] if len(parts) == 1 else blend
+        return ranked_lists(scorer, bench.split, bench.k, self.name, bench.progress), blend.record
 
     def _fitted(self, seed: int) -> Blend:
         bench, given = self.bench, self.system.hyper_parameters
@@ -54,7 +58,6 @@ class Retrieval:
         if self._chosen is None:
             fit_on, validation = bench.held.fit_on, bench.held.validation
             self._chosen = fit_blend(fit_on, bench.items, split=validation, tune=not given, **shared)
-            self.record.update(self._chosen.record)
         if not given and not (seed and self._seeded()):
             return self._chosen
         return refit_blend(self._with(given, seed), bench.held.fit_on, bench.items, **shared)
@@ -68,7 +71,6 @@ class Retrieval:
         for name, part in blend.record["parts"].items():
             chance = {"seed": seed} if _takes_seed(name) else {}
             parts[name] = {**part, "hyper_parameters": {**part["hyper_parameters"], **given, **chance}}
-        self.record["parts"] = parts
         return Blend(
             blend.parts, blend.weights, blend.item_ids, blend.popularity, blend.newest, {**blend.record, "parts": parts}
         )

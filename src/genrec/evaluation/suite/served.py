@@ -122,7 +122,7 @@ class ServedPath:
         if wrap is not None and ranker is not None:
             ranker = wrap(ranker)
         walk = Walk(
-            bench.store,
+            bench.quick_store,
             self._seeded(seed),
             fitted,
             bench.split,
