@@ -268,13 +268,14 @@ def _gate_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
 def _run_table(found: Sequence[Run]) -> Table:
     from rich.table import Table
 
-    table = Table(title_justify="left")
-    for column in ("run", "made", "split", "users", "best", "gates"):
+    table = Table()
+    # The id has the time (UTC) and the suite; the narrowest terminal must show it whole, to be copied.
+    for column in ("run", "users", "best", "gates"):
         table.add_column(column, justify="right" if column == "users" else "left", no_wrap=column == "run")
     for run in found:
         row = run.summary()
         passed = {True: "[green]passed[/]", False: "[bold red]failed[/]", None: ""}[row["passed"]]
-        table.add_row(row["id"], row["created"], row["split"], str(row["users"] or ""), row["headline"], passed)
+        table.add_row(row["id"], str(row["users"] or ""), row["headline"], passed)
     return table
 
 
