@@ -67,6 +67,7 @@ def make_workspace(folder: Path, model: Path) -> Workspace:
         candidates = 8
         [checks]
         policy = "annotate"
+        read = "always"
         """
     )
     genrec(["fit", "--workspace", str(folder), "--no-tune", "--llm-slates", "0"])
