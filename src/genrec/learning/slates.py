@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,8 +52,19 @@ class Slates:
         return self._render(augmented(example, self._augment, generator, chosen, self._simulator), number)
 
     def validation(self, examples: Sequence[Example]) -> list[TokenSlate]:
-        """The fixed slates of validation, as they are."""
-        return [self._render(example, number) for number, example in enumerate(examples)]
+        """The fixed slates of validation: as many of them, the last ones, with a request as in training."""
+        plain = round(len(examples) * (1 - self._augment.requests))
+        return [
+            self._render(self._asked(example, number) if number >= plain else example, number)
+            for number, example in enumerate(examples)
+        ]
+
+    def _asked(self, example: Example, number: int) -> Example:
+        if self._simulator is None:
+            return example
+        chosen = example.candidates.items[int(np.argmax(example.target))].item
+        request = self._simulator.request(chosen, np.random.default_rng([self._seed, number]))
+        return replace(example, request=request)
 
     def _render(self, example: Example, seed: int) -> TokenSlate:
         return tokenise(example, self._template, self._tokenizer, self._block, context_tokens=self._context, seed=seed)
