@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from learning_world import LearningWorld
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import Event
 from genrec.learning.base import TokenSlate
+from genrec.learning.batches import Batches
 from genrec.learning.config import TrainConfig
+from genrec.learning.lora import attach
+from genrec.learning.processes import Processes
+from genrec.learning.trainer import Outcome, Trainer
 from genrec.workspace import Workspace
 
 YES, NO, GOOD = 3, 4, 7
@@ -89,3 +94,17 @@ def tiny_workspace(root: Path, world: LearningWorld) -> Workspace:
             ]
         )
     return workspace
+
+
+def train(folder: Path, config: TrainConfig) -> Outcome:
+    """Trains the tiny model on the slates above in a folder, going on where an earlier call stood."""
+    folder.mkdir(parents=True, exist_ok=True)
+    processes = Processes(("tensorboard",), folder)
+    model = attach(tiny_model(), config.lora, config.loop.seed)
+    batches = Batches(Numbers(), slate_of, config.loop, processes.index, processes.count)
+    validation = [slate_of((9, index, 1)) for index in range(12)]
+    return Trainer(model, config, folder, processes).run(batches, validation)
+
+
+if __name__ == "__main__":  # a process of its own: to be killed, or one of several
+    train(Path(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2]))

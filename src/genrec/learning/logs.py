@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from genrec.errors import SettingsError
 from genrec.learning.processes import Processes
 
 FILE = "log.jsonl"
@@ -21,13 +20,7 @@ class Log:
         if processes.first:
             kept = [line for line in read(folder) if line["step"] <= step]
             self._file.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-        try:
-            processes.start_trackers(_flat(config), tensorboard={"purge_step": step + 1})
-        except (ValueError, ImportError) as error:
-            raise SettingsError(
-                f"a tracker of loop.trackers cannot start ({type(error).__name__})",
-                "name trackers that accelerate knows and that are installed and signed in: wandb, mlflow, ...",
-            ) from error
+        processes.start_trackers(_flat(config), tensorboard={"purge_step": step + 1})
 
     def write(self, step: int, **values: float) -> None:
         """Values at a step, in the first process."""

@@ -11,6 +11,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import ProjectConfiguration  # type: ignore[import-untyped]
 from torch import Tensor
 
+from genrec.errors import SettingsError
 from genrec.llm import hardware
 
 
@@ -18,14 +19,20 @@ class Processes:
     """What a training asks of accelerate. Started with `accelerate launch` or `torchrun` there are several, else one.
 
     On CPUs they speak through gloo. `trackers` are names that accelerate knows; their files go below `folder`.
+    SettingsError for one that it does not know, or that is not installed.
     """
 
     def __init__(self, trackers: Sequence[str] = (), folder: Path | None = None) -> None:
-        self._accelerator = Accelerator(
-            cpu=hardware.device() == "cpu",
-            log_with=list(trackers) or None,
-            project_config=None if folder is None else ProjectConfiguration(logging_dir=str(folder)),
-        )
+        project = None if folder is None else ProjectConfiguration(logging_dir=str(folder))
+        try:
+            self._accelerator = Accelerator(
+                cpu=hardware.device() == "cpu", log_with=list(trackers) or None, project_config=project
+            )
+        except ValueError as error:
+            raise _bad_tracker("accelerate does not know a tracker of loop.trackers") from error
+        # accelerate leaves out what is not installed without a word.
+        if len(self._accelerator.log_with) < len(set(trackers)):
+            raise _bad_tracker("a tracker of loop.trackers is not installed")
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device
@@ -52,7 +59,10 @@ class Processes:
 
     def start_trackers(self, config: dict[str, Any], **options: Any) -> None:
         """Opens the trackers; `options` by the name of the tracker."""
-        self._accelerator.init_trackers("genrec", config=config, init_kwargs=options)
+        try:
+            self._accelerator.init_trackers("genrec", config=config, init_kwargs=options)
+        except Exception as error:  # trackers raise errors of their own libraries
+            raise _bad_tracker(f"a tracker of loop.trackers cannot start ({type(error).__name__})") from error
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Values at a step, to every tracker."""
@@ -61,3 +71,7 @@ class Processes:
     def end_trackers(self) -> None:
         """Flushes and closes the trackers."""
         self._accelerator.end_training()
+
+
+def _bad_tracker(what: str) -> SettingsError:
+    return SettingsError(what, "name trackers that are installed and signed in, such as wandb or mlflow, or none")

@@ -81,9 +81,11 @@ class Trainer:
         """Trains until steps, time or patience are at an end, then loads the best weights."""
         loop, state = self._config.loop, self._state
         started = time.monotonic() - state.seconds
-        log = Log(self._folder, self._processes, self._config.model_dump(mode="json"), state.step)
+        done = state.step if state.validations else -1
+        log = Log(self._folder, self._processes, self._config.model_dump(mode="json"), done)
         if not state.validations:
             self._validate(validation, log)
+            self._save()
         while (stopped := self._why_stop()) is None:
             values = self._step(batches.batch(state.step))
             state.step += 1
