@@ -84,6 +84,16 @@ def test_the_curve_of_costs_goes_from_none_to_all(evaluate):
     assert result["cost_curve"]["default"]["ndcg@10"] == pytest.approx(result["systems"]["served"]["ndcg@10"], abs=1e-5)
 
 
+def test_slates_that_decide_nothing_need_not_be_read(evaluate):
+    every, some = evaluate(), evaluate(reads="decisive")
+    for name in LLM:
+        for metric in ("ndcg@10", "hr@10"):
+            assert some["systems"][name][metric] == every["systems"][name][metric]
+    assert some["fallbacks"] == {}
+    assert 0 < some["validity"]["rankings"] <= every["validity"]["rankings"]
+    assert "reads" in some["definitions"]
+
+
 def test_without_orders_that_need_it_no_model_is_loaded(evaluate):
     result = evaluate({name: LLM[name] for name in ("retriever", "without")})
     assert evaluate.models == []

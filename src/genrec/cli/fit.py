@@ -23,6 +23,7 @@ def fit(
     engine: options.EngineOption = None,
     ranker: options.RankerOption = None,
     template: options.TemplateOption = None,
+    adapter: options.AdapterOption = None,
     json: options.JsonOption = None,
 ) -> None:
     """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
@@ -31,7 +32,13 @@ def fit(
     from genrec.reading import slate_reader
 
     place, settings = options.open_workspace(
-        workspace, model=model, engine=engine, ranker=ranker, template=template, checks={"llm_slates": llm_slates}
+        workspace,
+        model=model,
+        engine=engine,
+        ranker=ranker,
+        template=template,
+        adapter=adapter,
+        checks={"llm_slates": llm_slates},
     )
     with progress() as bars:
         told = reporter(bars)

@@ -44,7 +44,8 @@ def by_popularity(item_users: IntArray) -> IntArray:
 
 def one_hot(group: IntArray, n_groups: int) -> Values:
     """Membership [m, n_groups] of groups [m]; a row of zeros for -1, no group."""
-    return (group[:, None] == np.arange(n_groups)).astype(np.float64)
+    member: Values = (group[:, None] == np.arange(n_groups)).astype(np.float64)
+    return member
 
 
 def rates(numerator: Values, denominator: Values, weights: Values) -> Values:
@@ -54,7 +55,8 @@ def rates(numerator: Values, denominator: Values, weights: Values) -> Values:
     """
     below = weights @ denominator
     known = (denominator.sum(axis=0) >= FEW) & (below > 0)
-    return np.divide(weights @ numerator, below, out=np.full(below.shape, np.nan), where=known)
+    found: Values = np.divide(weights @ numerator, below, out=np.full(below.shape, np.nan), where=known)
+    return found
 
 
 def gap(rates_of_groups: Values) -> Values:

@@ -112,7 +112,8 @@ def bootstrap_means(values: Values, resamples: int = RESAMPLES, seed: int = 0) -
     sums, counts = (
         np.concatenate(part) for part in zip(*((block @ filled, block @ counted) for block in blocks), strict=True)
     )
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    means: Values = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
 
 
 def left_out_weights(n_users: int, seed: int = 0) -> Iterator[npt.NDArray[np.float64]]:
@@ -171,4 +172,5 @@ def _mean(values: Values, axis: int) -> Values:
     known = np.isfinite(values)
     counts = known.sum(axis=axis)
     sums = np.where(known, values, 0.0).sum(axis=axis)
-    return np.divide(sums, counts, out=np.full(np.shape(sums), np.nan), where=counts > 0)
+    means: Values = np.divide(sums, counts, out=np.full(np.shape(sums), np.nan), where=counts > 0)
+    return means

@@ -26,7 +26,7 @@ _NO_DEADLINE_S = 3600.0
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What happened for one user. `lists` has item ids for each system, `slate` what there was to read, `llm` [n] what
-    the model said of it (None if nothing); `fresh`: no read came from the cache.
+    the model said of it (None if nothing); `fresh`: no read came from the cache; `asked`: the model was not spared.
     """
 
     lists: dict[str, list[str]]
@@ -35,6 +35,7 @@ class Answer:
     recommendation: Recommendation
     validity: Validity
     fresh: bool
+    asked: bool = True
 
 
 class Watched:
@@ -66,7 +67,8 @@ class Watched:
 class Walk:
     """Asks the recommender for users of a split and notes what it did; without `ranker` and `model` what they add.
 
-    `requests` [m] are what the users say in words.
+    `requests` [m] are what the users say in words. `decisive`: the model reads only slates that hold an item to be
+    found; of the others no order counts in a metric of what was found.
     """
 
     def __init__(
@@ -80,22 +82,27 @@ class Walk:
         *,
         policy: Policy = "fuse",
         requests: Sequence[str | None] | None = None,
+        decisive: bool = False,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
         checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._blend, self._split, self._model = store, fitted.blend, split, model
         self._ranker = None if ranker is None else Watched(ranker)
-        self._policy, self._requests = policy, requests
-        self._recommender = Recommender(
-            store=store,
-            retriever=fitted.blend,
-            ranker=cast(Ranker | None, self._ranker),
-            clicks=fitted.clicks,
-            fusion=fitted.fusion,
-            settings=settings.model_copy(update={"checks": checks}),
-            version="evaluation",
-            model=model,
-        )
+        self._policy, self._requests, self._decisive = policy, requests, decisive
+
+        def recommender(ranker: Ranker | None) -> Recommender:
+            return Recommender(
+                store=store,
+                retriever=fitted.blend,
+                ranker=ranker,
+                clicks=fitted.clicks,
+                fusion=fitted.fusion,
+                settings=settings.model_copy(update={"checks": checks}),
+                version="evaluation",
+                model=model,
+            )
+
+        self._recommender, self._without = recommender(cast(Ranker | None, self._ranker)), recommender(None)
 
     async def answers(self, progress: Progress | None = None) -> list[Answer]:
         """One answer for each user of the split, in its order. ModelError if the model ranked no slate at all."""
@@ -127,7 +134,9 @@ class Walk:
             policy=self._policy,
             log_exposure=False,
         )
-        answer, slate = await self._recommender.arecommend(request), self._recommender.slate(request)
+        slate = self._recommender.slate(request)
+        reads = not self._decisive or self._holds_target(slate, row)
+        answer = await (self._recommender if reads else self._without).arecommend(request)
         retrieved = self._blend.candidates(
             history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
         )
@@ -137,7 +146,11 @@ class Walk:
         validity = Validity() if read is None else validate(read, slate.candidates)
         llm = None if read is None else llm_scores(read, slate.candidates)
         fresh = self._model is None or self._model.hits == hits_before
-        return Answer(lists, slate, llm, answer, validity, fresh)
+        return Answer(lists, slate, llm, answer, validity, fresh, self._ranker is None or reads)
+
+    def _holds_target(self, slate: Slate, row: int) -> bool:
+        ids = self._split.train.item_ids[self._split.targets[row]]
+        return not {candidate.item.id for candidate in slate.candidates.items}.isdisjoint(map(str, ids))
 
     def history(self, row: int) -> History:
         """What the user had done by the training part: the first of the stored events, which stand in its order."""

@@ -15,7 +15,6 @@ from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.matrices import histories, touched
 
-_SEED = 0
 
 
 class Fitted:
@@ -52,6 +51,7 @@ class Fitted:
         regularization: float = 0.01,
         decay: float = 0.8,
         iterations: int = 100,
+        seed: int = 0,
     ) -> Fitted:
         """Learns on one thread, so that the same log gives the same factors. MissingExtraError without the library."""
         learned = np.zeros((interactions.n_items, factors + 1), dtype=np.float32)
@@ -59,7 +59,7 @@ class Fitted:
         if len(interactions):
             with implicit_module("bpr") as bpr:
                 model = bpr.BayesianPersonalizedRanking(
-                    factors, learning_rate, regularization, iterations=iterations, num_threads=1, random_state=_SEED
+                    factors, learning_rate, regularization, iterations=iterations, num_threads=1, random_state=seed
                 )
                 model.fit(matrix, show_progress=False)
             known = np.unique(matrix.indices)  # the others keep their random start

@@ -15,7 +15,6 @@ from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.matrices import histories, touched
 
-_SEED = 0
 
 
 class Fitted:
@@ -55,13 +54,14 @@ class Fitted:
         alpha: float = 5.0,
         decay: float = 0.8,
         iterations: int = 15,
+        seed: int = 0,
     ) -> Fitted:
         """Alternates `iterations` times. MissingExtraError without the library."""
         learned = np.zeros((interactions.n_items, factors), dtype=np.float32)
         if len(interactions):
             with implicit_module("als") as als:
                 model = als.AlternatingLeastSquares(
-                    factors, regularization, alpha, iterations=iterations, random_state=_SEED
+                    factors, regularization, alpha, iterations=iterations, random_state=seed
                 )
                 model.fit(touched(interactions), show_progress=False)
             learned = np.asarray(model.item_factors, dtype=np.float32)

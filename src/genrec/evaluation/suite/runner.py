@@ -32,6 +32,9 @@ from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
+DECISIVE = (
+    "the language model read only slates that hold an item to be found: in the others its order changes no metric here"
+)
 HEADLINE = 4
 """How many metrics of the suite are drawn."""
 SHORTEST = 20
@@ -154,7 +157,15 @@ def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, reques
             groups.setdefault(alike, {})[name] = system.served
     for served, members in groups.items():
         llm = any(member.needs_llm for member in members.values())
-        path = ServedPath(bench, served, llm=llm, load=load, requests=requests, allow_leak=suite.allow_leak)
+        path = ServedPath(
+            bench,
+            served,
+            llm=llm,
+            load=load,
+            requests=requests,
+            allow_leak=suite.allow_leak,
+            decisive=suite.reads == "decisive",
+        )
         with path.opened():
             walks = [path.walk(seed) for seed in suite.seeds]
             for name, member in members.items():
@@ -233,6 +244,7 @@ def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: U
         "definitions": {
             **definitions(suite.columns),
             **{name: CONTROL_DEFINITIONS[name] for name in suite.controls},
+            **({"reads": DECISIVE} if suite.reads == "decisive" else {}),
             "list length": f"catalogue lists have {bench.k} places, lists of the served path those of the slate",
         },
         "fitted": ranked.fitted,
@@ -289,16 +301,17 @@ def _answers(walked: Sequence[Walked]) -> dict[str, Any]:
     if not walked:
         return {}
     taus = [one.agreement for one in walked if one.agreement is not None]
-    measured = [sum(one.stage_ms.values()) for one in walked if one.stage_ms]
+    asked = [one for one in walked if one.asked]
+    measured = [sum(one.stage_ms.values()) for one in asked if one.stage_ms]
     return {
         "validity": {
-            "rankings": sum(one.fallback is None for one in walked),
+            "rankings": sum(one.asked and one.fallback is None for one in walked),
             **{kind: sum(getattr(one, kind) for one in walked) for kind in ("invalid", "duplicate", "missing")},
         },
         "fallbacks": dict(Counter(one.fallback for one in walked if one.fallback is not None)),
         "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
         "tokens": {
-            kind: round(float(np.mean([getattr(one, f"{kind}_tokens") for one in walked])), 1)
+            kind: round(float(np.mean([getattr(one, f"{kind}_tokens") for one in asked])), 1) if asked else None
             for kind in ("prompt", "computed")
         },
         "latency_ms": {

@@ -134,6 +134,10 @@ class Subset(_Strict):
         return self
 
 
+FOUND = frozenset({"ndcg", "hr", "mrr", "map", "recall"})
+"""Metrics of what was found: 0 for a user whose slate holds nothing of it, whatever its order."""
+
+
 class Suite(_Strict):
     """A suite file. `folder` is where it lies: paths in it are seen from there."""
 
@@ -161,6 +165,9 @@ class Suite(_Strict):
     """Whether slates are read in another order too, with the first seed."""
     subsets: dict[Name, Subset] = Field(default_factory=dict)
     """Users who have a table of their own, and may stand in gates behind `on`."""
+    reads: Literal["all", "decisive"] = "all"
+    """decisive: the language model reads only slates that hold an item to be found, which spares most of the time and
+    changes no metric of what was found; others (coverage, novelty, ...) are refused then."""
     requests: Literal["none", "simulated"] = "none"
     """simulated: each request says in words what the user would look for; see `genrec.learning.requests`."""
     gates: tuple[str, ...] = ()
@@ -200,6 +207,9 @@ class Suite(_Strict):
         named["comparisons"] = [name for pair in self.comparisons or () for name in pair]
         for place, names in named.items():
             problems += [f"{place}: there is no system {name!r}" for name in names if name not in self.systems]
+        if self.reads == "decisive":
+            found = {name for name, _ in self.columns} if not problems else set()
+            problems += [f"metrics: {name} needs reads: all" for name in sorted(found - FOUND)]
         problems += self._gate_problems()
         problems += self._control_problems()
         if problems:

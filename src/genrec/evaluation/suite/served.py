@@ -52,6 +52,7 @@ class Walked:
     duplicate: int
     missing: int
     agreement: float | None
+    asked: bool
     prompt_tokens: int
     computed_tokens: int
     stage_ms: dict[str, float]
@@ -67,11 +68,12 @@ class Walked:
             lists,
             1.0 if request or not len(slate.base) else weights.gate.probability(slate.base, slate.events),
             useful,
-            made.fallback,
+            made.fallback if answer.asked else None,
             len(validity.invalid),
             len(validity.duplicate),
             len(validity.missing),
             answer.recommendation.agreement,
+            answer.asked,
             made.usage.prompt,
             made.usage.computed,
             dict(made.stage_ms) if answer.fresh else {},
@@ -85,11 +87,19 @@ class ServedPath:
     """
 
     def __init__(
-        self, bench: Bench, served: Served, *, llm: bool, load: Load, requests: Sequence[str | None], allow_leak: bool
+        self,
+        bench: Bench,
+        served: Served,
+        *,
+        llm: bool,
+        load: Load,
+        requests: Sequence[str | None],
+        allow_leak: bool,
+        decisive: bool = False,
     ) -> None:
         self.bench, self.llm, self._load, self._requests = bench, llm, load, requests
         self.settings = self._chosen(served) if llm else bench.settings
-        self.policy = served.policy
+        self.policy, self._decisive = served.policy, decisive and llm
         self.warnings = check_adapter(self.settings, bench, allow_leak) if llm else []
         self._runner: asyncio.Runner | None = None
         self._model: CachedModel | None = None
@@ -130,8 +140,9 @@ class ServedPath:
             self._model,
             policy=self.policy,
             requests=self._requests,
+            decisive=self._decisive,
         )
-        key = f"{self._fit_key(seed)} {self._how(seed)} {what}"
+        key = f"{self._fit_key(seed)} {self._how(seed)} {what} {'decisive' if self._decisive else 'all'}"
         weights = fitted.fusion.llm
         return [self._answer(walk, weights, key, row, what) for row in range(len(bench.split.users))]
 
