@@ -18,6 +18,7 @@ from genrec.evaluation.cached import CachedModel, Load
 from genrec.evaluation.fits import fitted_on, reader_name
 from genrec.evaluation.hits import hits
 from genrec.evaluation.protocol import prepare, sampled
+from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.tables import Table, definitions, ranking_table
 from genrec.evaluation.walk import Answer, Walk
 from genrec.fit import Fitted
@@ -68,9 +69,10 @@ def evaluate_rank(
     `cache_folder`, so a run that was interrupted goes on where it stopped. Besides `systems` (over all sampled users,
     and in `subsets` over those who have a target in the slate) it returns the ceiling (`candidate_recall`), validity,
     agreement, tokens, and latency of the requests that were not answered from the cache. Raises DataError without test
-    users, ModelError if the model answers nothing.
+    users, SettingsError for an adapter that may know them, ModelError if the model answers nothing.
     """
     protocol = prepare(store.interactions(), split, users)
+    check_adapter(settings, protocol.held, store.fingerprint())
     sample, drawn = sampled(protocol.split, limit, seed)
     with asyncio.Runner() as runner:
         model = runner.run(CachedModel.open(load, cache_folder / "reads.sqlite", fingerprint))

@@ -16,7 +16,6 @@ from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.matrices import histories, touched
 
 
-
 class Fitted:
     """score(i) = x . y_i + bias_i with x the mean of y over the query's events, weighted decay^j (j = 0 the newest).
 

@@ -16,7 +16,6 @@ from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.matrices import histories, touched
 
 
-
 class Fitted:
     """score(i) = x . y_i with item factors Y and, for each query, the x that minimises
 

@@ -5,39 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from genrec.adapters import Card
+from genrec.data.cold_splits import HeldOut
 from genrec.errors import SettingsError
-from genrec.evaluation.suite.bench import Bench
 from genrec.settings import Settings
 
 
-def check_adapter(settings: Settings, bench: Bench, allow_leak: bool) -> list[str]:
+def check_adapter(settings: Settings, held: HeldOut, data: str, allow_leak: bool = False) -> list[str]:
     """Warnings about the adapter of the settings, which must lead to its folder.
 
-    SettingsError if its card does not say that it was trained on the training part that the suite fits on, unless
-    `allow_leak`: then that is a warning. Weights behind a server of the engine `openai` have no card to look at.
+    SettingsError if its card does not say that it was trained on the part of the log `data` (its fingerprint) that the
+    evaluation fits on, unless `allow_leak`: then that is a warning. Weights behind a server of the engine `openai` have no card to look at.
     """
     adapter = settings.model.adapter
     if adapter is None:
         return []
     card = None if settings.model.engine == "openai" else Card.load(Path(adapter))
-    problem = _problem(card, bench)
+    problem = _problem(card, held, data)
     if problem is None:
         return []
     said = f"the adapter {Path(adapter).parent.name if card is None else card.name!r} {problem}"
     if allow_leak:
         return [f"leak allowed: {said}; figures that it takes part in are worth nothing"]
-    wanted = bench.held.trained_on
+    wanted = held.trained_on
     hint = f"train one on the training part of this split (held_out: {wanted}), " if wanted else ""
     raise SettingsError(f"{said}, so it may have seen what is to be found", f"{hint}or set allow_leak: true")
 
 
-def _problem(card: Card | None, bench: Bench) -> str | None:
+def _problem(card: Card | None, held: HeldOut, data: str) -> str | None:
     if card is None:
         return "has no card that says what it was trained on"
-    wanted = bench.held.trained_on
+    wanted = held.trained_on
     if card.held_out != wanted:
-        held = "with nothing held out" if card.held_out == "none" else f"on the training part of {card.held_out}"
-        return f"was trained {held}, not on the part that this suite fits on ({wanted or bench.split.name})"
-    if card.data.get("fingerprint") != bench.data:
+        how = "with nothing held out" if card.held_out == "none" else f"on the training part of {card.held_out}"
+        return f"was trained {how}, not on the part that is fitted on here ({wanted or held.split.name})"
+    if card.data.get("fingerprint") != data:
         return "was trained on other data"
     return None

@@ -100,7 +100,7 @@ class ServedPath:
         self.bench, self.llm, self._load, self._requests = bench, llm, load, requests
         self.settings = self._chosen(served) if llm else bench.settings
         self.policy, self._decisive = served.policy, decisive and llm
-        self.warnings = check_adapter(self.settings, bench, allow_leak) if llm else []
+        self.warnings = check_adapter(self.settings, bench.held, bench.data, allow_leak) if llm else []
         self._runner: asyncio.Runner | None = None
         self._model: CachedModel | None = None
         self._ranker: Ranker | None = None
