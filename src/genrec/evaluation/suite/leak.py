@@ -14,7 +14,8 @@ def check_adapter(settings: Settings, held: HeldOut, data: str, allow_leak: bool
     """Warnings about the adapter of the settings, which must lead to its folder.
 
     SettingsError if its card does not say that it was trained on the part of the log `data` (its fingerprint) that the
-    evaluation fits on, unless `allow_leak`: then that is a warning. Weights behind a server of the engine `openai` have no card to look at.
+    evaluation fits on, unless `allow_leak`: then that is a warning. Weights behind a server of the engine `openai` have
+    no card to look at.
     """
     adapter = settings.model.adapter
     if adapter is None:
