@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genrec.adapters import resolved
 from genrec.checks import Outcome, apply_policy
 from genrec.clicks.scorer import ClickScorer
 from genrec.clock import StageClock
@@ -74,10 +75,11 @@ class Recommender:
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
-        Raises WorkspaceError if there is no data or nothing fitted, ModelError if the model does not load.
+        Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
+        ModelError if the model does not load.
         """
         place = Workspace.open(workspace)
-        chosen = settings or Settings.load(place.settings_file)
+        chosen = resolved(place.root, settings or Settings.load(place.settings_file))
         if llm and model is None:
             from genrec.llm.loading import load
 
