@@ -74,6 +74,7 @@ def main(job: Job) -> Path:
             job.folder / targets,
             processes,
             identity=[info, slates.identity],
+            run=f"genrec-{targets}",
             progress=job.progress,
         )
         outcomes.append(trainer.run(batches, slates.validation(held)))

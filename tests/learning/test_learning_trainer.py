@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,25 +85,6 @@ def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_tracker_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="tracker"):
         Processes(("no-such-tracker",), tmp_path)
-
-
-def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
-    """torchrun, gloo: with one batch drawn at a time the losses are those of a single process."""
-    config = tiny_config(steps=3, pool=1, evaluate_every=3)
-    plain = config.model_copy(update={"lora": config.lora.model_copy(update={"dropout": 0.0})})
-    alone = train(tmp_path / "one", plain)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)),
-        *(str(Path(__file__).with_name("tiny_tuning.py")), str(tmp_path / "two"), plain.model_dump_json()),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
-    last = logs.read(tmp_path / "two")[-1]
-    assert last["validation_ndcg@10"] == pytest.approx(alone.progressed.validations[-1]["ndcg@10"], abs=1e-6)
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -14,7 +14,7 @@ from genrec.adapters import Card, TunedTemplate, publish, resolve
 from genrec.data.interactions import FloatArray
 from genrec.learning import checkpoints
 from genrec.learning.base import Example
-from genrec.learning.config import TrainConfig
+from genrec.learning.config import HeldOut, TrainConfig
 from genrec.learning.evaluation import interval, ndcg
 from genrec.learning.job import Job
 from genrec.learning.lora import save_adapter
@@ -27,6 +27,7 @@ LIMITS = (
     "Only slates whose target retrieval proposed are measured: the figures are about re-ranking, not about finding.",
     "What the adapter adds to the whole system is not in these figures: see genrec eval.",
 )
+_SEEN = "It has seen every event of the log: no figure on that log is a test of it."
 
 
 def publish_adapter(
@@ -52,8 +53,8 @@ def publish_adapter(
         held_out=job.held_out,
         validation_users="a fifth of the users by a hash of their id (genrec.data.splits.validation_mask)",
         settings={"genrec": __version__, **config.model_dump(mode="json")},
-        metrics=_metrics(held, outcomes),
-        limits=list(LIMITS) if job.held_out != "none" else [*LIMITS, _SEEN],
+        metrics=metrics_of(held, outcomes),
+        limits=limits_of(job.held_out),
     )
     if processes.first:
         with publish(job.workspace.root, job.name) as staging:
@@ -61,14 +62,17 @@ def publish_adapter(
             card.save(staging)
             (staging / "README.md").write_text(readme(job.name, card), "utf-8")
         checkpoints.clear(job.folder)
-    processes.wait()
+    processes.end()
     return resolve(job.workspace.root, job.name)
 
 
-_SEEN = "It has seen every event of the log: no figure on that log is a test of it."
+def limits_of(held_out: HeldOut) -> list[str]:
+    """What the figures do not say, in words."""
+    return [*LIMITS, _SEEN] if held_out == "none" else list(LIMITS)
 
 
-def _metrics(held: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """NDCG@10 over the validation slates with intervals: tuned, before the first stage, and of retrieval's order."""
     users = [example.history.user_id for example in held]
     retriever = np.array(
         [ndcg(np.array([item.score for item in example.candidates.items]), example.target) for example in held]

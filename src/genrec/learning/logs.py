@@ -12,15 +12,19 @@ FILE = "log.jsonl"
 
 
 class Log:
-    """Lines of `log.jsonl` and the trackers of a run that goes on at `step`; later entries of an earlier run go."""
+    """Lines of `log.jsonl` and the trackers of a run that goes on at `step`; later entries of an earlier run go.
 
-    def __init__(self, folder: Path, processes: Processes, config: dict[str, Any], step: int) -> None:
+    `run` is the name that trackers show.
+    """
+
+    def __init__(self, folder: Path, processes: Processes, run: str, config: dict[str, Any], step: int) -> None:
         self._processes = processes
         self._file = folder / FILE
         if processes.first:
+            folder.mkdir(parents=True, exist_ok=True)
             kept = [line for line in read(folder) if line["step"] <= step]
             self._file.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-        processes.start_trackers(_flat(config), tensorboard={"purge_step": step + 1})
+        processes.start_trackers(run, _flat(config), tensorboard={"purge_step": step + 1})
 
     def write(self, step: int, **values: float) -> None:
         """Values at a step, in the first process."""

@@ -57,10 +57,11 @@ class Processes:
         """Returns when all processes are here."""
         self._accelerator.wait_for_everyone()
 
-    def start_trackers(self, config: dict[str, Any], **options: Any) -> None:
-        """Opens the trackers; `options` by the name of the tracker."""
+    def start_trackers(self, run: str, config: dict[str, Any], **options: Any) -> None:
+        """Opens the trackers for a run; `options` by the name of the tracker."""
+        self._accelerator.trackers = []
         try:
-            self._accelerator.init_trackers("genrec", config=config, init_kwargs=options)
+            self._accelerator.init_trackers(run, config=config, init_kwargs=options)
         except Exception as error:  # trackers raise errors of their own libraries
             raise _bad_tracker(f"a tracker of loop.trackers cannot start ({type(error).__name__})") from error
 
@@ -70,7 +71,15 @@ class Processes:
 
     def end_trackers(self) -> None:
         """Flushes and closes the trackers."""
-        self._accelerator.end_training()
+        # Not end_training: it parts the processes as well, and they have more to do.
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
+
+    def end(self) -> None:
+        """Waits for all and parts them: the last call."""
+        self.wait()
+        if self.count > 1:
+            torch.distributed.destroy_process_group()
 
 
 def _bad_tracker(what: str) -> SettingsError:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genrec.data.interactions import FloatArray
 from genrec.encoder import Progress
-from genrec.errors import ModelError, WorkspaceError
+from genrec.errors import DataError, ModelError, WorkspaceError
 from genrec.learning import checkpoints, forward
 from genrec.learning.base import TokenSlate
 from genrec.learning.batches import Batches, passes
@@ -49,8 +49,8 @@ class Outcome:
 class Trainer:
     """Trains the adapter of a model. The folder keeps checkpoints and logs; a new trainer on it goes on where it stood.
 
-    `identity` (JSON) names the data and the template, which decide the losses together with the settings.
-    Raises WorkspaceError if the folder has a checkpoint of another identity.
+    `identity` (JSON) names the data and the template, which decide the losses together with the settings. `run` is the
+    name that trackers show. Raises WorkspaceError if the folder has a checkpoint of another identity.
     """
 
     def __init__(
@@ -61,9 +61,11 @@ class Trainer:
         processes: Processes,
         *,
         identity: Any = None,
+        run: str = "genrec",
         progress: Progress | None = None,
     ) -> None:
         self._config, self._folder, self._processes, self._progress = config, folder, processes, progress
+        self._run = run
         self._model = model.to(processes.device)
         self._loss = SlateLoss(config.loss.calibration, config.loss.learn_scale).to(processes.device)
         named = [*model.named_parameters(), *self._loss.named_parameters()]
@@ -78,11 +80,15 @@ class Trainer:
         self._resume()
 
     def run(self, batches: Batches, validation: Sequence[TokenSlate]) -> Outcome:
-        """Trains until steps, time or patience are at an end, then loads the best weights."""
+        """Trains until steps, time or patience are at an end, then loads the best weights. DataError without slates."""
+        if not validation:
+            raise DataError(
+                "no slate of the validation users holds its target", "import more events, or raise candidates"
+            )
         loop, state = self._config.loop, self._state
         started = time.monotonic() - state.seconds
         done = state.step if state.validations else -1
-        log = Log(self._folder, self._processes, self._config.model_dump(mode="json"), done)
+        log = Log(self._folder, self._processes, self._run, self._config.model_dump(mode="json"), done)
         if not state.validations:
             self._validate(validation, log)
             self._save()
