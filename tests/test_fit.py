@@ -108,6 +108,31 @@ def test_the_model_reads_slates_as_they_are_served(workspace, settings):
         assert not {candidate.item.id for candidate in slate.items} & set(history.item_ids())
 
 
+def test_requests_in_words_are_learned_and_read_by_the_model_as_they_are_served(tmp_path, settings):
+    place, seen = Workspace.create(tmp_path / "workspace"), []
+    words = ("castle", "garden", "rocket", "piano", "tiger", "bakery")
+    with SqliteStore(place.database, create=True) as store:
+        store.put_items(Item(f"i{n}", f"{words[n % 6]} {n}") for n in range(60))
+        store.append(events())
+
+    def read(slates):
+        seen.extend(slates)
+        return [None for _ in slates]
+
+    record = fitted(place, settings, llm_scores=read)
+    assert record["fusion"]["requests_in_pool"] == record["fusion"]["request"]["pools"] >= 20
+    assert record["fusion"]["request"]["nearness"] > 0.3  # whoever asks for a tiger gets one
+    assert Fusion.load(place.part("fusion")).request.nearness == record["fusion"]["request"]["nearness"]
+    asked = [(slate, request) for _, slate, request in seen if request]
+    assert len(asked) > 10
+    assert all("request" in candidate.parts for slate, _ in asked for candidate in slate.items)
+    fit = [
+        np.mean([any(word in candidate.item.title for word in words if word in request) for candidate in slate.items])
+        for slate, request in asked
+    ]
+    assert np.mean(fit) > 0.35  # a sixth, if the request were not heard
+
+
 def test_a_model_that_knows_the_answer_gets_the_weight(workspace, settings):
     def oracle(slates):
         """Everybody goes on to the next place, in one of two genres."""

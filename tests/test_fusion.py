@@ -22,6 +22,7 @@ from genrec.fusion.linear import Weights, fit_weights
 from genrec.fusion.model import Fusion
 from genrec.fusion.network import MonotoneNetwork
 from genrec.fusion.pools import MONOTONE, Pool, columns, matrix
+from genrec.fusion.request import RequestWeights, fit_request_weights
 from genrec.fusion.training import Training, _Net, fit_network
 
 SCORES = st.lists(st.floats(-100, 100), min_size=1, max_size=12)
@@ -121,6 +122,49 @@ def test_features_by_hand():
     np.testing.assert_allclose(table["cosine_recent"], [0.2, 0.4], rtol=1e-6)
     with pytest.raises(ValueError, match="no P"):
         matrix(plain([1.0]), PARTS)
+
+
+def asked(rng, n=30, clear=2.0):
+    """A pool of a request: who chose, chose by the second stage and by nearness, seldom what nothing else proposes."""
+    alone = np.arange(n) >= 20
+    pool = Pool(rng.normal(size=n), {}, 5, request=np.column_stack([rng.normal(size=n) + alone, alone]))
+    wish = Weights().scores(pool) + clear * pool.request[:, 0] - 3 * alone
+    return pool, int(np.argmax(wish + rng.gumbel(size=n)))
+
+
+def test_the_request_by_hand():
+    pool = Pool(np.array([1.0, 3.0]), {}, 0, request=np.array([[0.5, 0], [2.0, 1]]))
+    np.testing.assert_allclose(RequestWeights(2.0, 3.0).bonus(pool), [1.0, 1.0])
+    np.testing.assert_allclose(Fusion(request=RequestWeights(2.0, 3.0)).base(pool), [-1 + 1, 1 + 1], atol=1e-9)
+    assert RequestWeights().bonus(plain([1.0, 2.0])).tolist() == [0, 0]
+
+
+def test_weights_of_requests_are_found_and_are_the_minimum_of_their_loss():
+    rng = np.random.default_rng(0)
+    made = [asked(rng) for _ in range(400)]
+    weights = Fusion().with_requests(made).request
+    assert weights.nearness == pytest.approx(2.0, rel=0.2)
+    assert weights.alone == pytest.approx(3.0, rel=0.2)
+    assert weights.pools == 400
+
+    def loss(nearness, alone):
+        scores = Fusion(request=RequestWeights(nearness, alone))
+        return np.mean([-log_softmax(scores.base(pool))[target] for pool, target in made]) + 0.001 * (
+            nearness**2 + alone**2
+        )
+
+    best = loss(weights.nearness, weights.alone)
+    for change in (-0.05, 0.05):
+        assert loss(weights.nearness + change, weights.alone) > best
+        assert loss(weights.nearness, weights.alone + change) > best
+
+
+def test_requests_that_mislead_get_no_weight_and_few_teach_nothing():
+    rng = np.random.default_rng(1)
+    made = [asked(rng, clear=-1.0) for _ in range(100)]
+    assert fit_request_weights(made, Fusion().base).nearness == 0
+    assert fit_request_weights(made[:5], Fusion().base) == RequestWeights()
+    assert fit_request_weights([(plain([1.0, 2.0]), 0)] * 50, Fusion().base) == RequestWeights()
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, History, HistoryEntry, Item, Recommendation, RecommendedItem
+from genrec.encoder import Encoder, HashingEncoder
 from genrec.errors import DataError, GenrecError, NotFoundError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import RecommendationRequest, Recommender
@@ -25,6 +26,7 @@ from genrec.settings import Settings
 
 ITEMS = 40
 RETRIEVAL = {"retrievers": ("covisit", "popular"), "candidates": 8, "pool": 20}
+NARROW = {**RETRIEVAL, "candidates": 6, "pool": 10}
 
 
 @pytest.fixture
@@ -48,10 +50,14 @@ def store(tmp_path: Path) -> SqliteStore:
 
 
 def recommender(
-    store: SqliteStore, tokenizer_folder: Path, model: ScriptedModel | None, **sections: dict[str, Any]
+    store: SqliteStore,
+    tokenizer_folder: Path,
+    model: ScriptedModel | None,
+    encoder: Encoder | None = None,
+    **sections: dict[str, Any],
 ) -> Recommender:
     settings = Settings.load(None, {"retrieval": RETRIEVAL, **sections})
-    blend = fit_blend(store.interactions(), list(store.all_items()), settings=settings, tune=False)
+    blend = fit_blend(store.interactions(), list(store.all_items()), settings=settings, encoder=encoder, tune=False)
     tokenizer = load_tokenizer(tokenizer_folder)
     ranker = None if model is None else load_ranker(settings.ranking, model, tokenizer, TemplateLibrary())
     return Recommender(
@@ -216,6 +222,42 @@ def test_the_caller_may_bring_the_slate(store: SqliteStore, tiny_tokenizer_folde
     assert answer.provenance.retriever == "caller"
     with pytest.raises(NotFoundError):
         rec.recommend("u3", 10, candidate_ids=("i1", "no-such-item"))
+
+
+class TestRequestsInWords:
+    """40 items; the retrievers propose 20, so that some of the titles are out of reach."""
+
+    def test_reach_retrieval_and_the_answer_says_so(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+        rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder(), retrieval=NARROW)
+        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, request="title 38")
+        assert "i38" not in ids(plain)
+        assert ids(asked)[0] == "i38"
+        assert asked.items[0].sources == ("request",)
+        assert (plain.provenance.retriever, asked.provenance.retriever) == (
+            "covisit+popular",
+            "covisit+popular+request",
+        )
+        assert set(ids(asked)[1:]) & set(ids(plain))
+
+    def test_bring_nothing_that_was_seen_or_blocked(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+        rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder(), retrieval=NARROW)
+        store.block("u3", ["i38"])
+        assert "i38" not in ids(rec.recommend("u3", 5, request="title 38"))
+        assert "i4" not in ids(rec.recommend("u3", 5, request="title 4"))
+
+    def test_order_the_callers_slate(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
+        rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder())
+        answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), request="title 37")
+        assert ids(answer)[0] == "i37"
+        assert answer.provenance.retriever == "caller+request"
+
+    def test_are_left_to_the_model_where_no_texts_are_fitted(
+        self, store: SqliteStore, tiny_tokenizer_folder: Path
+    ) -> None:
+        rec = recommender(store, tiny_tokenizer_folder, None)
+        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, request="title 38")
+        assert plain.items == asked.items
+        assert asked.provenance.retriever == "covisit+popular"
 
 
 def test_blocks_and_conditions_hold_for_the_callers_slate(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:

@@ -16,7 +16,7 @@ from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History, Item
 from genrec.encoder import Progress
 from genrec.fusion.language_model import Slate, curve
-from genrec.fusion.model import Fusion
+from genrec.fusion.model import Fusion, Lesson
 from genrec.fusion.pools import Pool, pool_of
 from genrec.learning.positions import HeldOutPositions
 from genrec.learning.requests import RequestSimulator
@@ -25,6 +25,10 @@ from genrec.settings import Settings
 
 Asked = tuple[History, Candidates, str | None]
 """A slate, and the request in words that goes with it."""
+
+MOST_REQUESTS = 500
+"""Validation positions at which a request in words is simulated."""
+
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
 """Gives, for each slate, what `checks.llm_scores` makes of a ranker's answer; None where there is none."""
@@ -32,13 +36,13 @@ ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """What retrieval proposed at a position, and which of it the user then chose."""
+    """What retrieval proposed at a position, for a request in words if there was one, and what the user chose of it."""
 
     history: History
     candidates: Candidates
     pool: Pool
     target: int
-    chosen: Item
+    request: str | None
 
 
 def fit_fusion(
@@ -52,24 +56,25 @@ def fit_fusion(
 ) -> tuple[Fusion, dict[str, Any]]:
     """The fusion, and an account of what it was learned on.
 
-    The second stage learns on training users; validation users choose its kind, and the weight of the language model,
-    whose adapter may have been tuned on the others, is learned on them alone.
+    The second stage learns on training users; validation users choose its kind. On them alone are learned the weights
+    of simulated requests in words, and that of the language model, whose adapter may have been tuned on the others.
     """
     train = _cases(positions, positions.train, items, blend, clicks, settings, progress)
     validation = _cases(positions, positions.validation, items, blend, clicks, settings, progress)
-    fusion = Fusion.fit(
-        [(case.pool, case.target) for case in train], [(case.pool, case.target) for case in validation], progress
-    )
+    asking = positions.validation[:MOST_REQUESTS]
+    asked = _cases(positions, asking, items, blend, clicks, settings, progress, RequestSimulator(items))
+    fusion = Fusion.fit(_lessons(train), _lessons(validation), progress).with_requests(_lessons(asked))
     measured = {
         "positions": len(positions.train),
         "in_pool": len(train),
         "validation_positions": len(positions.validation),
         "validation_in_pool": len(validation),
+        "requests_in_pool": len(asked),
     }
     if llm_scores is not None and settings.checks.llm_slates:
-        fusion, read = _with_language_model(fusion, validation, items, settings, llm_scores)
+        fusion, read = _with_language_model(fusion, validation, asked, settings, llm_scores)
         measured |= read
-    return fusion, {**fusion.record, "llm": asdict(fusion.llm), **measured}
+    return fusion, {**fusion.record, "request": asdict(fusion.request), "llm": asdict(fusion.llm), **measured}
 
 
 def _cases(
@@ -80,48 +85,44 @@ def _cases(
     clicks: ClickScorer,
     settings: Settings,
     progress: Progress | None,
+    simulator: RequestSimulator | None = None,
 ) -> list[_Case]:
-    by_id = {item.id: item for item in items}
+    """What is in reach at the given rows; with a simulator, of those that have words to ask for."""
+    by_id, generator = {item.id: item for item in items}, np.random.default_rng(0)
+    what = "pools to learn from" if simulator is None else "pools of requests in words"
     cases = []
     for number, row in enumerate(rows):
         if progress and number % 50 == 0:
-            progress("pools to learn from", number, len(rows))
+            progress(what, number, len(rows))
         history, now = positions.request(int(row), items)
         chosen = items[int(positions.whole.item[row])]
+        request = None if simulator is None else simulator.request(chosen, generator)
+        if simulator is not None and request is None:
+            continue
         found = blend.candidates(
-            history, settings.retrieval.pool, now=now, items=lambda ids: [by_id[item_id] for item_id in ids]
+            history,
+            settings.retrieval.pool,
+            now=now,
+            items=lambda ids: [by_id[item_id] for item_id in ids],
+            request=request,
         )
         target = _place(found, chosen.id)
         if target is not None:
-            cases.append(_Case(history, found, pool_of(found, history, clicks, now), target, chosen))
+            cases.append(_Case(history, found, pool_of(found, history, clicks, now), target, request))
     if progress:
-        progress("pools to learn from", len(rows), len(rows))
+        progress(what, len(rows), len(rows))
     return cases
 
 
+def _lessons(cases: Sequence[_Case]) -> list[Lesson]:
+    return [(case.pool, case.target) for case in cases]
+
+
 def _with_language_model(
-    fusion: Fusion,
-    validation: Sequence[_Case],
-    items: Sequence[Item],
-    settings: Settings,
-    llm_scores: ReadSlates,
+    fusion: Fusion, validation: Sequence[_Case], asked: Sequence[_Case], settings: Settings, llm_scores: ReadSlates
 ) -> tuple[Fusion, dict[str, Any]]:
-    simulator, generator = RequestSimulator(items), np.random.default_rng(0)
-    plain: list[tuple[Asked, Slate]] = []
-    asked: list[tuple[Asked, Slate]] = []
-    for case in validation:
-        base = fusion.base(case.pool)
-        slate, kept = prune(case.candidates, base, settings.retrieval.candidates)
-        place = _place(slate, case.chosen.id)
-        if place is None or len(slate.items) < 2:
-            continue
-        events, unread = case.pool.events, np.zeros(len(kept))
-        request = simulator.request(case.chosen, generator)
-        if len(plain) < settings.checks.llm_slates:
-            plain.append(((case.history, slate, None), Slate(base[kept], unread, place, events)))
-        elif request and len(asked) < settings.checks.llm_slates:
-            asked.append(((case.history, slate, request), Slate(base[kept], unread, place, events, True)))
-    chosen = plain + asked
+    most, size = settings.checks.llm_slates, settings.retrieval.candidates
+    chosen = [*_slates(fusion, validation, size, most), *_slates(fusion, asked, size, most)]
     if not chosen:
         return fusion, {"llm_slates": 0}
     answers = llm_scores([question for question, _ in chosen])
@@ -136,6 +137,22 @@ def _with_language_model(
     if any(not slate.request for slate in read):
         measured["cost_curve"] = curve(fused.llm, [slate for slate in read if not slate.request])
     return fused, measured
+
+
+def _slates(fusion: Fusion, cases: Sequence[_Case], size: int, most: int) -> list[tuple[Asked, Slate]]:
+    """The first slates, as they are served, that hold the item that the user chose; not read yet."""
+    found: list[tuple[Asked, Slate]] = []
+    for case in cases:
+        if len(found) == most:
+            break
+        base = fusion.base(case.pool)
+        slate, kept = prune(case.candidates, base, size)
+        chosen = case.candidates.items[case.target].item.id
+        place = _place(slate, chosen)
+        if place is not None and len(slate.items) > 1:
+            unread = Slate(base[kept], np.zeros(len(kept)), place, case.pool.events, case.request is not None)
+            found.append(((case.history, slate, case.request), unread))
+    return found
 
 
 def _place(slate: Candidates, item_id: str) -> int | None:

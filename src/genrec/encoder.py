@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -158,11 +159,12 @@ class SentenceEncoder:
         tokenizer, _ = self._loaded
         tokens: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
         done = 0
-        for rows in self._batches([len(row) for row in tokens]):
-            vectors[rows] = self._pooled([tokens[row] for row in rows])
-            done += len(rows)
-            if progress:
-                progress("encoding", done, len(texts))
+        with one_thread() if len(texts) == 1 else nullcontext():
+            for rows in self._batches([len(row) for row in tokens]):
+                vectors[rows] = self._pooled([tokens[row] for row in rows])
+                done += len(rows)
+                if progress:
+                    progress("encoding", done, len(texts))
         return unit_length(vectors)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -196,11 +198,12 @@ class SentenceEncoder:
 class CachedEncoder:
     """Encodes each text once: vectors are kept by a hash of the text, in memory and, with a folder, on disk.
 
+    `encoder` is the one that it asks, for texts that are not to be kept.
     The file is one safetensors file for each encoder name and is replaced atomically; a broken one counts as empty.
     """
 
     def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         safe_name = re.sub(r"[^\w.-]", "_", encoder.name)
         self._file = folder / f"{safe_name}.safetensors" if folder else None
         self._row_of: dict[bytes, int] = {}
@@ -209,17 +212,17 @@ class CachedEncoder:
 
     @property
     def name(self) -> str:
-        return self._encoder.name
+        return self.encoder.name
 
     @property
     def dimension(self) -> int:
-        return self._encoder.dimension
+        return self.encoder.dimension
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         keys = [hashlib.blake2b(text.encode(), digest_size=_DIGEST).digest() for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
         if missing:
-            new = self._encoder.encode(list(missing.values()), progress)
+            new = self.encoder.encode(list(missing.values()), progress)
             for key in missing:
                 self._row_of[key] = len(self._row_of)
             self._vectors = np.concatenate([self._vectors, new])
@@ -247,6 +250,21 @@ class CachedEncoder:
         keys = np.frombuffer(b"".join(self._row_of), dtype=np.uint8).reshape(-1, _DIGEST)
         save_file({"keys": keys, "vectors": self._vectors}, temporary)
         temporary.replace(self._file)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch: batches this small are slower on more, by far so where others use the cores; and sums stay
+    in order.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def unit_length(vectors: Vectors) -> Vectors:

@@ -16,7 +16,7 @@ from genrec.data.store import Store
 from genrec.domain import Candidates, DroppedItem, History
 from genrec.fusion.model import Fusion
 from genrec.fusion.pools import pool_of
-from genrec.retrieval.blend import Blend
+from genrec.retrieval.blend import REQUEST, Blend
 from genrec.settings import Policy, Settings
 
 
@@ -24,9 +24,11 @@ from genrec.settings import Policy, Settings
 class RecommendationRequest:
     """What a caller asks for.
 
-    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. `candidate_ids` is
-    the caller's own slate in place of retrieval. `where` are conditions on metadata (see `genrec.conditions`).
-    `now` (the log's unit) defaults to the newest moment that the log knows. `policy` overrides the settings.
+    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. A `request` in words
+    brings the items whose texts are nearest to it among the candidates, and is read by the language model.
+    `candidate_ids` is the caller's own slate in place of retrieval. `where` are conditions on metadata (see
+    `genrec.conditions`). `now` (the log's unit) defaults to the newest moment that the log knows. `policy` overrides
+    the settings.
     """
 
     user_id: str | None = None
@@ -83,9 +85,10 @@ class SlateMaker:
             history = request.history or self._stored_history(request.user_id)
             now = request.now if request.now is not None else self._now(history)
         with clock("retrieval"):
-            pool, retriever = self._pool(request, history, now), self.retriever.name
-            if request.candidate_ids is not None:
-                retriever = "caller"
+            pool = self._pool(request, history, now)
+            retriever = self.retriever.name if request.candidate_ids is None else "caller"
+            if any(REQUEST in candidate.parts for candidate in pool.items):
+                retriever += f"+{REQUEST}"
         if not pool.items:
             return Slate(history, pool, None, np.zeros(0), retriever, now)
         with clock("clicks"):
@@ -109,6 +112,7 @@ class SlateMaker:
             allow_sponsored=request.allow_sponsored,
             where=(lambda item: matches(item, request.where)) if request.where else None,
             items=self.store.items,
+            request=request.request,
         )
 
     def _given(
@@ -128,7 +132,7 @@ class SlateMaker:
         }
         kept = [item for item in items if item.id not in dropped]
         return Candidates(
-            tuple(self.retriever.given(history, kept, now=now)),
+            tuple(self.retriever.given(history, kept, now=now, request=request.request)),
             tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
         )
 

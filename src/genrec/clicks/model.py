@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from genrec.clicks.histories import Index
 from genrec.clicks.network import Network
 from genrec.clicks.pairs import Floats, Pairs
 from genrec.data.interactions import FloatArray
-from genrec.encoder import Progress
+from genrec.encoder import Progress, one_thread
 
 
 @dataclass(frozen=True)
@@ -144,17 +143,6 @@ def fit_net(
         if progress:
             progress("click network", training.epochs, training.epochs)
     return best, {"epochs": len(losses), "best_epoch": int(np.argmin(losses)) + 1, "validation_loss": min(losses)}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Batches this small are slower on more threads, by far so where the cores are shared; and sums stay in order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _epoch(

@@ -17,6 +17,7 @@ from genrec.fusion.language_model import Gate, LanguageModelWeights, Slate, fit_
 from genrec.fusion.linear import Weights, fit_weights
 from genrec.fusion.network import MonotoneNetwork
 from genrec.fusion.pools import MONOTONE, Pool, columns, matrix
+from genrec.fusion.request import RequestWeights, fit_request_weights
 
 ENOUGH_POOLS = 300
 """With fewer training pools no network is fitted."""
@@ -30,14 +31,15 @@ Lesson = tuple[Pool, int]
 class Fusion:
     """Scores of a pool, comparable within it only.
 
-    The second stage is `network` where validation found it best, else the weighted sum `linear`. `record` says how it
-    was chosen.
+    The second stage is `network` where validation found it best, else the weighted sum `linear`, and on top of it what
+    a request in words adds. `record` says how it was chosen.
     """
 
     linear: Weights = field(default_factory=Weights)
     network: MonotoneNetwork | None = None
     parts: tuple[str, ...] = ()
     """Retrievers of which the network reads the scores, in its order."""
+    request: RequestWeights = field(default_factory=RequestWeights)
     llm: LanguageModelWeights = field(default_factory=LanguageModelWeights)
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -64,12 +66,19 @@ class Fusion:
         }
         return replace(tried[best], record=record)
 
+    def with_requests(self, asked: Sequence[Lesson]) -> Self:
+        """The same second stage with weights for requests in words, learned on pools of validation users who asked."""
+        return replace(self, request=fit_request_weights(asked, self._second_stage))
+
     def with_language_model(self, read: Sequence[Slate]) -> Self:
         """The same second stage with weights for the language model, learned on slates of validation users."""
         return replace(self, llm=fit_language_model(read, _K))
 
     def base(self, pool: Pool) -> FloatArray:
         """Scores [n] without the language model."""
+        return self._second_stage(pool) + self.request.bonus(pool)
+
+    def _second_stage(self, pool: Pool) -> FloatArray:
         if not len(pool):
             return np.zeros(0)
         if self.network is None or pool.p_click is None:
@@ -87,6 +96,7 @@ class Fusion:
             "network": self.network is not None,
             "columns": columns(self.parts),
             "parts": self.parts,
+            "request": asdict(self.request),
             "llm": asdict(self.llm),
             "record": self.record,
         }
@@ -105,7 +115,8 @@ class Fusion:
                 raise ValueError("other features")
             network = MonotoneNetwork(load_file(folder / "network.safetensors")) if data["network"] else None
             llm = LanguageModelWeights(**{**data["llm"], "gate": Gate(**data["llm"]["gate"])})
-            return cls(Weights(**data["linear"]), network, parts, llm, data["record"])
+            request = RequestWeights(**data["request"])
+            return cls(Weights(**data["linear"]), network, parts, request, llm, data["record"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise WorkspaceError(f"{folder} has no readable fusion weights", "run genrec fit again") from error
 

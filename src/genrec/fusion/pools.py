@@ -14,6 +14,7 @@ from genrec.clicks.features import FEATURES as PAIR_FEATURES
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History
+from genrec.retrieval.blend import REQUEST
 
 Floats = npt.NDArray[np.float32]
 _NEWEST = 10
@@ -24,7 +25,8 @@ class Pool:
     """n candidates of one request: the blend's score [n], each retriever's raw score [n], and P(click) [n] with what
     it was made of: `pairs` [n, F] in the order of `clicks.features.FEATURES`, and `cosines` [n, 2] of the texts to the
     newest event and to the mean of the newest ten. The last three are None without a click scorer. `events` is the
-    length of the history.
+    length of the history. `request` [n, 2] is how near the text is to the request in words, and 1 where nothing but
+    the request proposes the item; None without a request.
     """
 
     retriever: FloatArray
@@ -33,6 +35,7 @@ class Pool:
     p_click: FloatArray | None = None
     pairs: Floats | None = None
     cosines: Floats | None = None
+    request: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.retriever)
@@ -46,8 +49,12 @@ def pool_of(candidates: Candidates, history: History, clicks: ClickScorer | None
         name: np.array([candidate.parts.get(name, 0.0) for candidate in candidates.items], dtype=np.float64)
         for name in names
     }
+    request = parts.pop(REQUEST, None)
+    if request is not None:
+        alone = [candidate.sources.keys() == {REQUEST} for candidate in candidates.items]
+        request = np.column_stack([request, alone])
     if clicks is None or not candidates.items:
-        return Pool(retriever, parts, len(history.entries))
+        return Pool(retriever, parts, len(history.entries), request=request)
     described = clicks.described(history, [candidate.item for candidate in candidates.items], now=now)
     vectors, pairs = clicks.side.vectors, described.pairs
     seen = vectors[pairs.histories.item[0][pairs.histories.mask[0]][-_NEWEST:]]
@@ -56,7 +63,7 @@ def pool_of(candidates: Candidates, history: History, clicks: ClickScorer | None
     if len(seen):
         # einsum: a product this small must not wake the threads of BLAS.
         cosines = np.einsum("np,pc->nc", own, np.stack([seen[-1], seen.mean(axis=0)], axis=1))
-    return Pool(retriever, parts, len(history.entries), described.p_click, pairs.features, cosines)
+    return Pool(retriever, parts, len(history.entries), described.p_click, pairs.features, cosines, request)
 
 
 def columns(parts: Sequence[str]) -> list[str]:

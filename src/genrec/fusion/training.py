@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genrec.clicks.model import one_thread
-from genrec.encoder import Progress
+from genrec.encoder import Progress, one_thread
 from genrec.fusion.network import CLIP, MonotoneNetwork
 
 Floats = npt.NDArray[np.float32]

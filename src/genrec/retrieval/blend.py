@@ -15,8 +15,12 @@ from genrec.errors import SettingsError, WorkspaceError
 from genrec.retrieval.base import Query, Retriever, Scores
 from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.retrieval.scoring import Positions, query_of, scaled, score_batch, top_k
+from genrec.retrieval.texts import TextIndex
 
+REQUEST = "request"
+"""Among the sources and parts of a candidate: how near its text is to the request in words."""
 _TIE_BREAK = 1e-6
+_TEXTS = "request texts"
 Condition = Callable[[Item], bool]
 ItemLookup = Callable[[Sequence[str]], list[Item]]
 """Gives items in the order asked for: the method `items` of a store."""
@@ -27,7 +31,7 @@ class Blend:
 
     The popularity (scaled to 0..1 too) breaks ties and orders what no part knows, so that a list is never short.
     `weights` are non-negative and need not sum to 1. `newest` is the timestamp of the newest event that was fitted on.
-    `record` says how weights and parts were chosen.
+    `record` says how weights and parts were chosen. `texts` lets requests in words reach retrieval.
     """
 
     def __init__(
@@ -38,13 +42,14 @@ class Blend:
         popularity: Scores,
         newest: float = 0.0,
         record: Mapping[str, Any] | None = None,
+        texts: TextIndex | None = None,
     ) -> None:
         self.parts = dict(parts)
         self.weights = {name: float(weights.get(name, 0.0)) for name in self.parts}
         self.item_ids = tuple(item_ids)
         self.index = {item_id: position for position, item_id in enumerate(self.item_ids)}
         self.popularity = popularity
-        self.newest = newest
+        self.newest, self.texts = newest, texts
         self.record = dict(record or {})
         self._tie_break = _TIE_BREAK * scaled(popularity[None, :])[0]
 
@@ -63,11 +68,12 @@ class Blend:
         raw = {name: score_batch(part, queries) for name, part in self.parts.items() if self.weights[name]}
         return self._mix(raw, len(queries))
 
-    def given(self, history: History, items: Sequence[Item], *, now: float) -> list[Candidate]:
+    def given(
+        self, history: History, items: Sequence[Item], *, now: float, request: str | None = None
+    ) -> list[Candidate]:
         """The caller's own items as candidates, in his order; scores are 0 where the index does not know an item."""
-        query = query_of(history, self.index, now)
-        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
-        mixed = self._mix(raw, 1)[0]
+        raw, mixed, near = self._scored(history, now, request)
+        known = raw if near is None else {**raw, REQUEST: near}
 
         def at(scores: Scores, item: Item) -> float:
             position = self.index.get(item.id)
@@ -78,7 +84,7 @@ class Blend:
                 item,
                 score := at(mixed, item),
                 {"caller": score},
-                {name: at(part[0], item) for name, part in raw.items()},
+                {name: at(part, item) for name, part in known.items()},
             )
             for item in items
         ]
@@ -95,8 +101,13 @@ class Blend:
         keep_seen: bool = False,
         allow_sponsored: bool = False,
         where: Condition | None = None,
+        request: str | None = None,
     ) -> Candidates:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
+
+        Behind them, where there is a `request` in words and `texts` to compare it with, stand the k / 2 others whose
+        texts are nearest to it, with 'request' as their only source: what is asked for must not be missing because it
+        does not go with the history. All items then have their nearness as the part 'request'.
 
         `history` should be complete: what it has is not proposed again, unless `keep_seen`. `exclude` are items that
         the caller does not want this time, `blocked` those that the user never wants. `where` is any other condition
@@ -104,42 +115,42 @@ class Blend:
         reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
         that has the item among its own best k, `parts` that of all.
         """
-        query = query_of(history, self.index, now)
-        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
-        scores = self._mix(raw, 1)[0]
+        raw, scores, near = self._scored(history, now, request)
         reasons = self._reasons(
             {"seen": () if keep_seen else history.item_ids(), "excluded": exclude, "blocked": blocked}
         )
+        dropped: dict[int, str] = {}
 
-        chosen: list[tuple[int, Item]] = []
-        passed_over: list[DroppedItem] = []
-        for position, item in self._best(scores, k, reasons, items):
-            reason = reasons.get(position) or _refusal(item, allow_sponsored, where)
-            if reason:
-                passed_over.append(DroppedItem(self.item_ids[position], reason))
-            elif item:
-                chosen.append((position, item))
-                if len(chosen) == k:
-                    break
-        proposals = {name: (part[0], set(_positive(part[0], k).tolist())) for name, part in raw.items()}
+        def refuse(item: Item | None) -> str | None:
+            return _refusal(item, allow_sponsored, where)
+
+        chosen = self._passing(scores, k, reasons, items, refuse, dropped)
+        own = {name: set(_positive(part, k).tolist()) for name, part in raw.items()}
+        asked: dict[int, Item] = {}
+        if near is not None:
+            raw, own = {**raw, REQUEST: near}, {**own, REQUEST: set(_positive(near, k // 2).tolist())}
+            others = near.copy()
+            others[list(chosen)] = -np.inf
+            asked = self._passing(others, k // 2, reasons, items, refuse, dropped)
+
+        def candidate(position: int, item: Item) -> Candidate:
+            parts = {name: float(part[position]) for name, part in raw.items()}
+            sources = [REQUEST] if position in asked else [name for name in raw if position in own[name]]
+            return Candidate(item, float(scores[position]), {name: parts[name] for name in sources}, parts)
+
         return Candidates(
-            tuple(
-                Candidate(
-                    item,
-                    float(scores[position]),
-                    {name: float(part[position]) for name, (part, own) in proposals.items() if position in own},
-                    {name: float(part[position]) for name, (part, _) in proposals.items()},
-                )
-                for position, item in chosen
-            ),
-            tuple(passed_over),
+            tuple(candidate(position, item) for position, item in {**chosen, **asked}.items()),
+            tuple(DroppedItem(self.item_ids[position], reason) for position, reason in dropped.items()),
         )
 
     def save(self, folder: Path) -> None:
         """Writes the parts into folders of their own, weights and record as JSON, item ids as Arrow."""
         for name, part in self.parts.items():
             part.save(folder / name)
-        settings = {"weights": self.weights, "newest": self.newest, "record": self.record}
+        if self.texts is not None:
+            self.texts.save(folder / _TEXTS)
+        has_texts = self.texts is not None
+        settings = {"weights": self.weights, "newest": self.newest, "texts": has_texts, "record": self.record}
         write_tensors(folder, {"popularity": self.popularity}, settings)
         table = pa.table({"item_id": pa.array(self.item_ids, pa.string())})
         with pa.OSFile(str(folder / "items.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -155,7 +166,24 @@ class Blend:
         except (OSError, pa.ArrowInvalid, KeyError) as error:
             raise WorkspaceError(f"{folder / 'items.arrow'} cannot be read", "build it again: genrec fit") from error
         parts = {name: retriever_class(name).load(folder / name) for name in settings["weights"]}
-        return cls(parts, settings["weights"], item_ids, arrays["popularity"], settings["newest"], settings["record"])
+        return cls(
+            parts,
+            settings["weights"],
+            item_ids,
+            arrays["popularity"],
+            settings["newest"],
+            settings["record"],
+            TextIndex.load(folder / _TEXTS) if settings.get("texts") else None,
+        )
+
+    def _scored(
+        self, history: History, now: float, request: str | None
+    ) -> tuple[dict[str, Scores], Scores, Scores | None]:
+        """Scores of each part, of the blend, and of the request if it says anything, all [I]."""
+        query = query_of(history, self.index, now)
+        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
+        near = self.texts.nearness(request) if request and self.texts is not None else None
+        return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], near
 
     def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:
         mixed = np.repeat(self._tie_break[None, :], n_queries, axis=0)
@@ -173,6 +201,27 @@ class Blend:
             if item_id in self.index
         }
 
+    def _passing(
+        self,
+        scores: Scores,
+        k: int,
+        reasons: Mapping[int, str],
+        items: ItemLookup,
+        refuse: Callable[[Item | None], str | None],
+        dropped: dict[int, str],
+    ) -> dict[int, Item]:
+        """The k best that pass all filters, by position; `dropped` grows by those before the last of them."""
+        found: dict[int, Item] = {}
+        for position, item in self._best(scores, k, reasons, items):
+            reason = reasons.get(position) or refuse(item)
+            if reason:
+                dropped.setdefault(position, reason)
+            elif item:
+                found[position] = item
+                if len(found) == k:
+                    break
+        return found
+
     def _best(
         self, scores: Scores, k: int, reasons: Mapping[int, str], items: ItemLookup
     ) -> Iterator[tuple[int, Item | None]]:
@@ -183,6 +232,8 @@ class Blend:
         done, wanted = 0, k
         while k and done < len(scores):
             positions = top_k(scores, done + wanted + len(reasons))[done:].tolist()
+            if not positions:  # what scores minus infinity is not there
+                return
             free = [position for position in positions if position not in reasons][:wanted]
             if len(free) == wanted:
                 positions = positions[: positions.index(free[-1]) + 1]

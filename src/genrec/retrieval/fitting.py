@@ -19,6 +19,7 @@ from genrec.retrieval.base import Query, Retriever
 from genrec.retrieval.blend import Blend, retriever_class
 from genrec.retrieval.pools import Pools
 from genrec.retrieval.scoring import ndcg_at
+from genrec.retrieval.texts import TextIndex
 from genrec.settings import Settings
 
 MAX_USERS = 4_000
@@ -126,7 +127,8 @@ def _blend(
 ) -> Blend:
     popularity = fitter.fit("popular", interactions, {}).scores(_NOBODY)
     newest = float(interactions.timestamp.max(initial=0.0))
-    return Blend(parts, weights, interactions.item_ids.tolist(), popularity, newest, {**record, "weights": weights})
+    ids = interactions.item_ids.tolist()
+    return Blend(parts, weights, ids, popularity, newest, {**record, "weights": weights}, fitter.texts())
 
 
 class _Fitter:
@@ -194,6 +196,15 @@ class _Fitter:
                 fitted = self.fit(name, log, entry)
             last = early
             yield fitted
+
+    def texts(self) -> TextIndex | None:
+        """For requests in words; None where no encoder was given and no retriever needed one."""
+        if self._given is None and self._encoder is None:
+            return None
+        encoder = self._cached_encoder()
+        name = self._settings.encoder.name
+        # Requests are not kept: nobody asks for his words to be stored beside the catalogue.
+        return TextIndex.fit(self._items, encoder, name, for_requests=encoder.encoder, progress=self._progress)
 
     def _cached_encoder(self) -> CachedEncoder:
         if self._encoder is None:
