@@ -33,6 +33,8 @@ _CODE = (
     "combining.py",
     "fusion/*.py",
     "learning/positions.py",
+    "learning/requests.py",
+    "slates.py",
     "checks.py",
     "encoder.py",
     "data/splits.py",

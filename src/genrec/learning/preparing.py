@@ -30,7 +30,16 @@ from genrec.settings import Settings
 from genrec.workspace import Workspace
 
 _CODE = (
-    *("retrieval/*.py", "clicks/*.py", "fusion/*.py", "combining.py", "fit.py", "encoder.py", "data/splits.py"),
+    *(
+        "retrieval/*.py",
+        "clicks/*.py",
+        "fusion/*.py",
+        "combining.py",
+        "learning/requests.py",
+        "fit.py",
+        "encoder.py",
+        "data/splits.py",
+    ),
     *("learning/positions.py", "learning/pools.py"),
 )
 _KEEP = 8
