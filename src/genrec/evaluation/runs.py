@@ -6,10 +6,10 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ def record(
     kind: str, result: Mapping[str, Any], workspace: Workspace, store: Store, settings: Settings
 ) -> dict[str, Any]:
     """The result of an evaluation with where it came from; JSON-ready. The API key is not in it."""
-    created = time.gmtime()
+    created = datetime.now(UTC)
     return {
-        "id": f"{time.strftime('%Y%m%dT%H%M%S', created)}-{kind}-{uuid.uuid4().hex[:6]}",
+        # To the microsecond: ids in order of their text are in order of time.
+        "id": f"{created:%Y%m%dT%H%M%S%f}-{kind}-{uuid.uuid4().hex[:6]}",
         "kind": kind,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", created),
+        "created": f"{created:%Y-%m-%dT%H:%M:%SZ}",
         **result,
         "fingerprint": store.fingerprint(),
         "stats": dict(store.stats()),
