@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from genrec.documents import load_yaml
 from genrec.errors import SettingsError
 
 HeldOut = Literal["temporal", "leave-one-out", "none"]
@@ -113,13 +113,9 @@ Config = TypeVar("Config", bound=BaseModel)
 def load_config(kind: type[Config], file: Path, overrides: Sequence[str] = ()) -> Config:
     """The config in `file`, with `section.key=value` on top. SettingsError lists every problem with its place."""
     try:
-        values = yaml.safe_load(file.read_text("utf-8")) or {}
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror}", "name an existing YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = f":{place.line + 1}" if place is not None else ""
-        raise SettingsError(f"{file}{line}: is not valid YAML", "mend the file") from None
+        values = load_yaml(file.read_text("utf-8"), file)[0] or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read", "name an existing YAML file, in UTF-8") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{file}: sections with keys are expected", "see the configs in finetune/configs")
     wrong = [problem for override in overrides if (problem := _override(values, override)) is not None]
@@ -147,7 +143,7 @@ def _override(values: dict[str, Any], override: str) -> str | None:
             return f"{path}: {section} is no section"
         values = inner
     try:
-        values[key] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        values[key] = load_yaml(text, path)[0]
+    except SettingsError:
         return f"{path}: the value is not valid YAML"
     return None

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from genrec.documents import line_of, load_yaml
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item, MetadataValue
 from genrec.errors import NotFoundError, TemplateError
 from genrec.prompting.library import SUFFIX, TemplateLibrary, read_text
 from genrec.prompting.render import render
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
-from genrec.prompting.template import Template, line_of, load_yaml, validation_message
+from genrec.prompting.template import Template, validation_message
 
 INPUTS = "_inputs"
 OBLIGATORY = (
@@ -206,7 +207,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def _read(path: Path, model: type[M]) -> tuple[M, yaml.Node | None]:
-    data, node = load_yaml(read_text(path), path)
+    data, node = load_yaml(read_text(path), path, kind=TemplateError)
     try:
         return model.model_validate(data if data is not None else {}), node
     except ValidationError as error:

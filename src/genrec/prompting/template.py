@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genrec.documents import line_of, load_yaml
 from genrec.domain import TemplateRef
 from genrec.errors import TemplateError
 
@@ -174,49 +174,6 @@ class Template:
         return TemplateRef(self.id, self.version, self.hash)
 
 
-class _Yaml12(yaml.SafeLoader):
-    """YAML in which `yes` and `no` are words: labels are called so."""
-
-
-_Yaml12.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-
-
-def load_yaml(text: str, path: Path, first_line: int = 1) -> tuple[Any, yaml.Node | None]:
-    """Data and nodes (which know their lines) of a YAML text; TemplateError names the line of a syntax error."""
-    loader = _Yaml12(text)
-    try:
-        node = loader.get_single_node()
-        return (None if node is None else loader.construct_document(node)), node
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = first_line + (mark.line if mark else 0)
-        raise TemplateError(
-            f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be read'}",
-            "mend the line; a text with a colon needs quotes",
-        ) from None
-    finally:
-        loader.dispose()
-
-
-def line_of(node: yaml.Node | None, location: tuple[int | str, ...], first_line: int = 1) -> int:
-    """Line of the key or entry that `location` leads to, or of the nearest one above it."""
-    line = first_line + (node.start_mark.line if node else 0)
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    line, node = first_line + key.start_mark.line, value
-                    break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = first_line + node.start_mark.line
-    return line
-
-
 def validation_message(error: ValidationError, node: yaml.Node | None, path: Path, first_line: int = 1) -> str:
     """All problems of a pydantic model, each as `file:line: key: what is wrong`."""
     lines = []
@@ -241,7 +198,7 @@ def split_front_matter(text: str, path: Path) -> tuple[str, str, int]:
 
 def parse_front_matter(text: str, path: Path) -> FrontMatter:
     """Validates the text between the dashes, which starts on line 2 of `path`."""
-    data, node = load_yaml(text, path, first_line=2)
+    data, node = load_yaml(text, path, first_line=2, kind=TemplateError)
     try:
         return FrontMatter.model_validate(data if data is not None else {})
     except ValidationError as error:

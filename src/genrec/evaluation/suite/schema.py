@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genrec.documents import load_yaml
 from genrec.errors import GenrecError, NotFoundError, SettingsError
 from genrec.evaluation.controls import CONTROLS
 from genrec.evaluation.suite import gates
@@ -242,11 +242,9 @@ class Suite(_Strict):
 def load(file: Path) -> Suite:
     """The suite of a file. SettingsError with the file and all that is wrong with it."""
     try:
-        content = yaml.load(file.read_text("utf-8"), _UniqueKeys)  # noqa: S506 a safe loader that refuses repeated keys
+        content, _ = load_yaml(file.read_text("utf-8"), file)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} cannot be read", "give the file of a suite (YAML, UTF-8)") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file} is not valid YAML: {error}", "mend the file") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{file} is no suite", f"look at one that ships: {_shipped()}")
     try:
@@ -317,18 +315,3 @@ def _problems(error: ValidationError, prefix: str = "") -> str:
 
 def _shipped() -> str:
     return ", ".join(shipped()) or "none"
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a mapping that names a key twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is there twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
