@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from support import Served, genrec
+from support import Served, genrec, serving
 
 # On a busy machine an example may take long without being wrong.
 settings.register_profile("genrec", deadline=None)
@@ -64,36 +60,7 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(movielens: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`genrec serve` on a copy of the workspace, with an API key, on a free port."""
-    import shutil
-
-    import httpx
-
     folder = tmp_path_factory.mktemp("served") / "workspace"
     shutil.copytree(movielens, folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    key, log = "test-key", folder / "serve.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "genrec.cli.main", "serve", "--workspace", str(folder), "--port", str(port)],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "GENREC_SERVING__API_KEY": key},
-        )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            assert process.poll() is None, log.read_text("utf-8")[-4000:]
-            try:
-                if httpx.get(f"{base}/health", timeout=5).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.5)
-        yield Served(base, key, folder, process, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    with serving(folder, log=folder / "serve.log", key="test-key") as server:
+        yield server

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import httpx
 
 from genrec import adapters
 from genrec.adapters import Card, TunedTemplate
@@ -21,7 +12,7 @@ from genrec.data.sqlite import SqliteStore
 from genrec.domain import Event, Item
 from genrec.prompting.library import TemplateLibrary
 from genrec.workspace import Workspace
-from support import Served, genrec
+from support import genrec
 
 N_ITEMS, N_USERS = 30, 40
 USERS = [f"u{number}" for number in range(6)]
@@ -101,32 +92,3 @@ def publish_adapter(
             held_out="none",
         ).save(staging)
     return adapters.label(adapters.resolve(root, name))
-
-
-@contextmanager
-def serving(folder: Path, *arguments: str, log: Path) -> Iterator[Served]:
-    """`genrec serve` on a free port, without a key, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "genrec.cli.main", "serve", "--workspace", str(folder), "--port", str(port)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, *arguments], stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "400"}
-        )
-    base = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            assert process.poll() is None, log.read_text("utf-8")[-4000:]
-            try:
-                if httpx.get(f"{base}/health", timeout=5).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.3)
-        yield Served(base, "", folder, process, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()

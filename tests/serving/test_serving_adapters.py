@@ -16,12 +16,12 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from serving_world import USERS, make_workspace, publish_adapter, serving, tiny_model
+from serving_world import USERS, make_workspace, publish_adapter, tiny_model
 
 from genrec import adapters
 from genrec.pipeline import Recommender
 from genrec.settings import Settings
-from support import Served
+from support import Served, serving
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ that of the other one, and d_ref the same of the reference. Sequences are prompt
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from genrec.adapters import Card, TunedTemplate
 from genrec.adapters import resolve as find_adapter
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import TemplateRef
-from genrec.errors import DataError, ModelError, SettingsError
+from genrec.errors import DataError, SettingsError
 from genrec.learning import forward
 from genrec.learning.base import Example, ExampleSource, TokenSlate
 from genrec.learning.batches import Batches, passes
@@ -43,7 +42,7 @@ from genrec.learning.lora import attach, load_base
 from genrec.learning.preparing import shown_lists
 from genrec.learning.processes import Processes
 from genrec.learning.slates import Slates
-from genrec.learning.trainer import Outcome, Trainer, rate
+from genrec.learning.trainer import Outcome, Trainer
 from genrec.models import resolve
 
 Config = TypeVar("Config", bound=TrainConfig)
@@ -279,27 +278,18 @@ class PreferenceTrainer(Trainer):
         return outcome
 
     def _step(self, slates: Sequence[TokenSlate]) -> dict[str, float]:
-        config, state, device = self._config, self._state, self._processes.device
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate(config.optim, state.step, state.planned)
-        self._model.train()
-        self._optimizer.zero_grad()
+        return {**super()._step(slates), **self._dpo.seen()}
+
+    def _accumulate(self, slates: Sequence[TokenSlate]) -> torch.Tensor:
+        device = self._processes.device
         sums = torch.zeros(4, dtype=torch.float64, device=device)
-        for weight, pairs in _passes(slates, config.loop.tokens):
+        for weight, pairs in _passes(slates, self._config.loop.tokens):
             total = self._dpo.compute_loss(self._model, inputs(pairs, device)) * weight * len(pairs)
             total.backward()
             read = sum(sequence.tokens for pair in pairs for sequence in pair)
             sums += torch.tensor([float(total.detach()), weight * len(pairs), 0, read], device=device)
         sums[2] = len(slates)
-        loss, _, count, tokens = self._average(sums)
-        if not math.isfinite(loss):
-            raise ModelError(f"the loss is no number at step {state.step + 1}", "start over with a lower optim.lr")
-        norm = torch.nn.utils.clip_grad_norm_(list(self._weights.values()), config.optim.clip)
-        self._optimizer.step()
-        state.slates += int(count)
-        state.tokens += int(tokens)
-        lr = self._optimizer.param_groups[0]["lr"]
-        return {"loss": loss, "lr": lr, "gradient_norm": float(norm), **self._dpo.seen()}
+        return sums
 
 
 def _passes(slates: Sequence[TokenSlate], tokens: int) -> Iterator[tuple[float, list[Pair]]]:

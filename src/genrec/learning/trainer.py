@@ -120,22 +120,14 @@ class Trainer:
 
     def _step(self, slates: Sequence[TokenSlate]) -> dict[str, float]:
         """One optimizer step on this process's slates and those of the others: what to log of it."""
-        config, state, device = self._config, self._state, self._processes.device
+        config, state = self._config, self._state
         for group in self._optimizer.param_groups:
             group["lr"] = rate(config.optim, state.step, state.planned)
         # Dropout follows from seed, step and process: no state of a generator needs to be kept.
         torch.manual_seed(hash((config.loop.seed, state.step, self._processes.index)) % 2**63)
         self._model.train()
         self._optimizer.zero_grad()
-        sums = torch.zeros(4, dtype=torch.float64, device=device)
-        for rows in passes(slates, config.loop.tokens):
-            batch = forward.collate([slates[row] for row in rows]).to(device)
-            losses = self._loss(forward.scores(self._model, batch), batch.target, batch.present, batch.offset)
-            total = (losses * batch.weight).sum()
-            total.backward()
-            read = sum(slates[row].tokens for row in rows)
-            sums += torch.tensor([float(total.detach()), float(batch.weight.sum()), len(rows), read], device=device)
-        loss, _, count, tokens = self._average(sums)
+        loss, _, count, tokens = self._average(self._accumulate(slates))
         if not math.isfinite(loss):
             raise ModelError(f"the loss is no number at step {state.step + 1}", "start over with a lower optim.lr")
         norm = torch.nn.utils.clip_grad_norm_(list(self._weights.values()), config.optim.clip)
@@ -143,6 +135,19 @@ class Trainer:
         state.slates += int(count)
         state.tokens += int(tokens)
         return {"loss": loss, "lr": self._optimizer.param_groups[0]["lr"], "gradient_norm": float(norm)}
+
+    def _accumulate(self, slates: Sequence[TokenSlate]) -> Tensor:
+        """Adds up the gradients of the slates; sums of loss, weight, slates and tokens [4]."""
+        device = self._processes.device
+        sums = torch.zeros(4, dtype=torch.float64, device=device)
+        for rows in passes(slates, self._config.loop.tokens):
+            batch = forward.collate([slates[row] for row in rows]).to(device)
+            losses = self._loss(forward.scores(self._model, batch), batch.target, batch.present, batch.offset)
+            total = (losses * batch.weight).sum()
+            total.backward()
+            read = sum(slates[row].tokens for row in rows)
+            sums += torch.tensor([float(total.detach()), float(batch.weight.sum()), len(rows), read], device=device)
+        return sums
 
     def _average(self, sums: Tensor) -> tuple[float, float, float, float]:
         """Makes gradients those of the mean loss over all processes by weight (self-normalised propensities).
