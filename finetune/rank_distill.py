@@ -55,7 +55,7 @@ def main(job: Job) -> Path:
     }
 
     model = attach(load_base(config.model), config.lora, config.loop.seed)
-    slates = Slates(job.settings, config, config.augment, job.items())
+    slates = Slates(job.settings, config, config.augment)
     outcomes = []
     for targets, stage in stages.items():
         source, held, info = prepare(
@@ -63,6 +63,7 @@ def main(job: Job) -> Path:
             job.settings,
             config.examples.model_copy(update={"targets": targets}),
             held_out=job.held_out,
+            language=slates.language,
             validation_slates=config.loop.validation_slates,
             seed=config.loop.seed,
             progress=job.progress,

@@ -35,16 +35,17 @@ def main(job: Job) -> Path:
     loop = config.loop
     processes = job.start(config)
 
+    slates = Slates(job.settings, config, config.augment)
     source, held, info = prepare(
         job.workspace,
         job.settings,
         config.examples,
         held_out=job.held_out,
+        language=slates.language,
         validation_slates=loop.validation_slates,
         seed=loop.seed,
         progress=job.progress,
     )
-    slates = Slates(job.settings, config, config.augment, job.items())
     batches = Batches(source, slates.training, loop, processes.index, processes.count)
 
     model = attach(load_base(config.model), config.lora, loop.seed)

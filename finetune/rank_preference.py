@@ -37,7 +37,7 @@ def main(job: Job) -> Path:
     processes = job.start(config)
 
     source, held, info = prepare_shown(job, config.shown, loop.validation_slates, loop.seed)
-    slates = Slates(job.settings, config, config.augment, job.items())
+    slates = Slates(job.settings, config, config.augment)
     batches = Batches(source, partial(source.tokenise, slates), loop, processes.index, processes.count)
 
     model, config = begin(job, config, config.start, slates.template)

@@ -117,26 +117,25 @@ def fit_log(
 ) -> Fitted:
     """Fits everything on a log: what `fit_workspace` publishes, and what an evaluation fits on its training part.
 
-    What users did last is held out first (see `learning.positions.hold_out`): hyper-parameters, blend weights and click
-    network are learned on the rest, the fusion on the held-out events, and then the statistics of all parts are fitted
-    again on the whole log. `split` is the kind of the split on which the retrievers choose within the rest.
+    Hyper-parameters and blend weights of the retrievers are chosen on a split (of the kind `split`) of the log: a log
+    as thick as the one they are for. Then what users did last is held out (see `learning.positions.hold_out`): the
+    retrievers, as chosen, and the click network are fitted on the rest, the fusion on the held-out events.
     """
     if not len(interactions):
         raise DataError("there are no events to learn from", "import a log first: genrec data import --help")
     given = encoder or load_encoder(settings.encoder)
     cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
     vectors = cached.encode([item_text(item) for item in items], progress)
+    blend = fit_blend(interactions, items, settings=settings, encoder=cached, split=split, tune=tune, progress=progress)
     # Whatever comes next is to be foreseen, liked or not: how it is liked is for P(click) to say.
     held_out = hold_out(interactions, -np.inf, seed=seed)
-    blend = fit_blend(
-        held_out.rest, items, settings=settings, encoder=cached, split=split, tune=tune, progress=progress
-    )
+    before = refit_blend(blend, held_out.rest, items, settings=settings, encoder=cached, progress=progress)
     clicks = ClickScorer.fit(
         held_out.rest, items, vectors, settings=settings, exposures=exposures, progress=progress, seed=seed
     )
-    fusion, measured = fit_fusion(held_out, items, blend, clicks, settings, llm_scores, progress)
+    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress)
     return Fitted(
-        refit_blend(blend, interactions, items, settings=settings, encoder=cached, progress=progress),
+        blend,
         clicks.refreshed(interactions, items, vectors, exposures=exposures),
         fusion,
         {

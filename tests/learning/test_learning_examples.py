@@ -23,6 +23,7 @@ from genrec.learning.examples import ExampleSettings, SlateSource, validation_ex
 from genrec.learning.pools import Pools
 from genrec.learning.positions import hold_out
 from genrec.learning.preparing import prepare
+from genrec.learning.requests import Requests, RequestSimulator
 from genrec.learning.targets import distilled, graded, grades, soft_targets
 from genrec.retrieval.fitting import fit_blend
 from genrec.settings import Settings
@@ -115,6 +116,27 @@ def test_without_a_second_stage_the_order_is_that_of_retrieval(world: LearningWo
     pools = Pools.collect(world.positions, world.positions.train[:5], world.items, world.blend, size=30)
     assert (pools.base == pools.score).all()
     assert pools.served(0, 8).tolist() == list(range(8))
+
+
+def test_requests_reach_retrieval_and_come_with_the_example(world: LearningWorld) -> None:
+    requests = Requests(RequestSimulator(world.items, min_items=1, max_share=1), 0.5, seed=1)
+    pools, by_id = world.pools(requests=requests), {item.id: item for item in world.items}
+    said = [requests.at(row, world.items[world.log.item[row]]) for row in pools.row.tolist()]
+    assert 0.3 < np.mean([text is not None for text in said]) < 0.7
+    for index in range(0, len(pools), 9):
+        history, now = world.positions.request(int(pools.row[index]), world.items)
+        served = world.blend.candidates(
+            history, 30, now=now, items=lambda ids: [by_id[item] for item in ids], request=said[index]
+        )
+        assert [world.items[item].id for item in pools.item[index, : len(served.items)]] == [
+            c.item.id for c in served.items
+        ]
+        assert (pools.item[index, len(served.items) :] == -1).all()
+    options = ExampleSettings(candidates=8, requests=0.5)
+    source = SlateSource(world.positions, world.items, pools, options, liked=4.0, requests=requests)
+    assert [source.example(0, index, 0.5).request for index in range(len(source))] == said
+    held = validation_examples(world.positions, world.items, pools, candidates=45, requests=requests)
+    assert [example.request for example in held] == said
 
 
 def test_pools_survive_the_disk_and_a_broken_file_is_no_pool(world: LearningWorld, tmp_path: Path) -> None:

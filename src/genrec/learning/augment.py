@@ -1,8 +1,8 @@
-"""Variations of an example: shorter histories, fewer fields and values, and now and then a request in words."""
+"""Variations of an example: shorter histories, fewer fields and values."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,6 @@ from pydantic import Field
 from genrec.domain import Candidates, History, Item
 from genrec.learning.base import Example
 from genrec.learning.config import Section
-from genrec.learning.requests import Phase, RequestSimulator
 
 
 class AugmentSettings(Section):
@@ -23,22 +22,14 @@ class AugmentSettings(Section):
     """Probability with which a metadata field disappears from all cards of an example."""
     drop_values: float = Field(default=0.1, ge=0, le=1)
     """Probability with which the ratings disappear from the history."""
-    requests: float = Field(default=0.0, ge=0, le=1)
-    """Share of the examples with a simulated request for the item chosen (see `RequestSimulator`)."""
 
 
-def augmented(
-    example: Example,
-    settings: AugmentSettings,
-    generator: np.random.Generator,
-    chosen: Item | None = None,
-    simulator: RequestSimulator | None = None,
-) -> Example:
-    """The example with the variations that the generator draws; `chosen` is the item that a request is made for.
+def augmented(example: Example, settings: AugmentSettings, generator: np.random.Generator) -> Example:
+    """The example with the variations that the generator draws. The slate, its targets and its offset stay.
 
-    The slate, its targets and its offset stay. Equal generators give equal examples.
+    Equal generators give equal examples.
     """
-    truncate, values, request = generator.random(3) < (settings.truncate, settings.drop_values, settings.requests)
+    truncate, values = generator.random(2) < (settings.truncate, settings.drop_values)
     history = example.history
     if truncate:
         history = truncated(history, generator)
@@ -49,26 +40,7 @@ def augmented(
     candidates = example.candidates
     if dropped:
         history, candidates = without_fields(history, candidates, dropped)
-    text = example.request
-    if request and chosen is not None and simulator is not None:
-        text = simulator.request(chosen, generator) or text
-    return replace(example, history=history, candidates=candidates, request=text)
-
-
-def requested(
-    examples: Sequence[Example], simulator: RequestSimulator, seed: int = 0, phase: Phase = "test"
-) -> list[Example]:
-    """The examples with a simulated request each, for the item with the largest target.
-
-    Those whose item has no word of the vocabulary are left out. What a request says depends on seed and place only.
-    """
-    made = []
-    for place, example in enumerate(examples):
-        chosen = example.candidates.items[int(np.argmax(example.target))].item
-        text = simulator.request(chosen, np.random.default_rng([seed, place]), phase)
-        if text is not None:
-            made.append(replace(example, request=text))
-    return made
+    return replace(example, history=history, candidates=candidates)
 
 
 def truncated(history: History, generator: np.random.Generator) -> History:

@@ -17,6 +17,7 @@ from genrec.learning.curriculum import Index, draw
 from genrec.learning.pools import Pools
 from genrec.learning.positions import HeldOutPositions
 from genrec.learning.propensity import popularity_weights
+from genrec.learning.requests import Requests
 from genrec.learning.targets import distilled, graded, grades, one_hot
 
 
@@ -39,6 +40,8 @@ class ExampleSettings(Section):
     """Weight of the item chosen beside the teacher."""
     offset: bool = False
     """Adds the scores of the second stage to the model's in the loss, so that it learns what they do not know."""
+    requests: float = Field(default=0.0, ge=0, le=1)
+    """Share of the examples with a simulated request for the item chosen, which retrieval hears too."""
     popularity_power: float = Field(default=0.0, ge=0)
     """Inverse-propensity weights against popularity; 0 is off."""
 
@@ -57,10 +60,11 @@ class SlateSource:
         options: ExampleSettings,
         *,
         liked: float,
+        requests: Requests | None = None,
         seed: int = 0,
     ) -> None:
         self._positions, self._items, self._pools, self._options = positions, items, pools, options
-        self._seed = seed
+        self._requests, self._seed = requests, seed
         whole = positions.whole
         self._liked = event_labels(whole.value, liked) > 0
         self._grade = np.where(self._liked, grades(whole.value), 0.0)
@@ -89,6 +93,7 @@ class SlateSource:
             self._target(index, columns),
             float(self._weight[index]),
             pools.base[index, columns].astype(np.float64) if options.offset else None,
+            request_at(self._requests, self._positions, row, self._items),
         )
 
     def _target(self, index: int, columns: Index) -> FloatArray:
@@ -115,8 +120,19 @@ def slate(pools: Pools, index: int, columns: Index, items: Sequence[Item]) -> Ca
     )
 
 
+def request_at(requests: Requests | None, positions: HeldOutPositions, row: int, items: Sequence[Item]) -> str | None:
+    """What is asked for in words at a row; None without requests, or where nothing is said."""
+    return None if requests is None else requests.at(row, items[int(positions.whole.item[row])])
+
+
 def validation_examples(
-    positions: HeldOutPositions, items: Sequence[Item], pools: Pools, *, candidates: int = 20, offset: bool = False
+    positions: HeldOutPositions,
+    items: Sequence[Item],
+    pools: Pools,
+    *,
+    candidates: int = 20,
+    offset: bool = False,
+    requests: Requests | None = None,
 ) -> list[Example]:
     """One example for each pool whose target is in its slate, with the slate as served: NDCG then means re-ranking."""
     examples = []
@@ -124,13 +140,15 @@ def validation_examples(
         columns = pools.served(index, candidates)
         chosen = np.flatnonzero(columns == pools.place[index])
         if len(chosen):
-            history, _ = positions.request(int(pools.row[index]), items)
+            row = int(pools.row[index])
+            history, _ = positions.request(row, items)
             examples.append(
                 Example(
                     history,
                     slate(pools, index, columns, items),
                     one_hot(len(columns), int(chosen[0])),
                     offset=pools.base[index, columns].astype(np.float64) if offset else None,
+                    request=request_at(requests, positions, row, items),
                 )
             )
     return examples

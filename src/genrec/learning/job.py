@@ -11,8 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
-from genrec.data.sqlite import SqliteStore
-from genrec.domain import Item
 from genrec.encoder import Progress
 from genrec.errors import NotFoundError
 from genrec.learning import checkpoints
@@ -56,11 +54,6 @@ class Job:
             checkpoints.clear(self.folder)
         processes.wait()
         return processes
-
-    def items(self) -> list[Item]:
-        """The catalogue."""
-        with SqliteStore(self.workspace.database) as store:
-            return list(store.all_items())
 
 
 Recipe = Callable[[Job], Path]

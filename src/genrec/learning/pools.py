@@ -14,6 +14,7 @@ from genrec.data.interactions import FloatArray, IntArray
 from genrec.domain import Candidates, History, Item
 from genrec.encoder import Progress
 from genrec.learning.positions import HeldOutPositions, Index
+from genrec.learning.requests import Requests
 from genrec.retrieval.base import Query
 from genrec.retrieval.blend import Blend
 from genrec.retrieval.scoring import ranks_of
@@ -61,26 +62,39 @@ class Pools:
         add_missed: bool = False,
         slate: int | None = None,
         most: int | None = None,
+        requests: Requests | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Asks retrieval and second stage (the retriever's order without one) as serving does.
 
         Targets that retrieval does not propose are left out, or with `add_missed` take the last place of their pool.
+        `requests` are what people say where they chose, and bring what is near to it, as when served.
         `slate`: only pools whose target is among so many best of the second stage. `most`: stops at so many pools.
         """
         by_id = {item.id: item for item in items}
-        whole, kept = positions.whole, _Kept(size)
+        width = size if requests is None else size + size // 2  # what `Blend.candidates` gives at most
+        whole, kept = positions.whole, _Kept(width)
         found = asked = 0
         for chunk in _chunks(rows, whole.n_items):
             proposed = _proposed(positions, chunk, blend, size)
             for row, is_proposed in zip(chunk.tolist(), proposed, strict=True):
                 asked += 1
-                found += int(is_proposed)
-                if not is_proposed and not add_missed:
+                target = items[int(whole.item[row])]
+                request = None if requests is None else requests.at(row, target)
+                if not is_proposed and not add_missed and request is None:
                     continue
                 history, now = positions.request(row, items)
-                pool = blend.candidates(history, size, now=now, items=lambda ids: [by_id[item_id] for item_id in ids])
-                place, pool = _with_target(pool, items[int(whole.item[row])], blend, history, now, size)
+                pool = blend.candidates(
+                    history, size, now=now, items=lambda ids: [by_id[item_id] for item_id in ids], request=request
+                )
+                place = _place(pool, target)
+                found += int(place is not None)
+                if place is None:
+                    if not add_missed:
+                        continue
+                    (missed,) = blend.given(history, [target], now=now, request=request)
+                    place = min(len(pool.items), width - 1)
+                    pool = Candidates((*pool.items[:place], missed), pool.dropped)
                 scores = np.array([candidate.score for candidate in pool.items])
                 base = (scores if teacher is None else teacher(history, pool, now)).astype(np.float32)
                 if slate is None or place in _best(base, slate):
@@ -94,9 +108,9 @@ class Pools:
         return cls(
             np.array(kept.row, dtype=np.int64),
             np.array(kept.place, dtype=np.int32),
-            np.array(kept.item, dtype=np.int32).reshape(-1, size),
-            np.array(kept.score, dtype=np.float32).reshape(-1, size),
-            np.array(kept.base, dtype=np.float32).reshape(-1, size),
+            np.array(kept.item, dtype=np.int32).reshape(-1, width),
+            np.array(kept.score, dtype=np.float32).reshape(-1, width),
+            np.array(kept.base, dtype=np.float32).reshape(-1, width),
             found,
             asked,
         )
@@ -159,15 +173,9 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: Blend, size: int)
     ]
 
 
-def _with_target(
-    pool: Candidates, target: Item, blend: Blend, history: History, now: float, size: int
-) -> tuple[int, Candidates]:
-    """Column of the target in the pool, and the pool; where retrieval does not propose it, in the last place."""
+def _place(pool: Candidates, target: Item) -> int | None:
     ids = [candidate.item.id for candidate in pool.items]
-    if target.id in ids:
-        return ids.index(target.id), pool
-    kept = pool.items[: size - 1]
-    return len(kept), Candidates((*kept, *blend.given(history, [target], now=now)), pool.dropped)
+    return ids.index(target.id) if target.id in ids else None
 
 
 def _best(base: npt.NDArray[np.float32], n: int) -> Index:

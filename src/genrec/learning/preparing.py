@@ -26,6 +26,7 @@ from genrec.learning.examples import ExampleSettings, SlateSource, validation_ex
 from genrec.learning.exposures import ExposureSource
 from genrec.learning.pools import Pools
 from genrec.learning.positions import HeldOutPositions, hold_out
+from genrec.learning.requests import Requests, RequestSimulator
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -54,6 +55,7 @@ def prepare(
     options: ExampleSettings,
     *,
     held_out: HeldOut = "temporal",
+    language: str = "en",
     validation_slates: int = 200,
     seed: int = 0,
     tune: bool = True,
@@ -64,14 +66,15 @@ def prepare(
 
     The log is cut to the training part of the split `held_out` ('none': all of it). Retrievers and second stage are
     fitted without all positions that are to be foreseen; what they propose is kept in the workspace's cache by content,
-    so a second call costs seconds. DataError if the log is too small.
+    so a second call costs seconds. Requests in words are simulated in `language`. DataError if the log is too small.
     """
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
     part = _training_part(log, held_out)
     positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
-    key = _key(settings, options, fingerprint, held_out, validation_slates, seed, tune, encoder)
+    requests = Requests(RequestSimulator(items, language), options.requests, seed) if options.requests else None
+    key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
     def collect() -> tuple[Pools, Pools]:
         split = "temporal" if held_out == "temporal" else "leave-one-out"
@@ -85,13 +88,15 @@ def prepare(
             tune=tune,
             progress=progress,
         )
-        return _collect(positions, items, fitted, settings, options, validation_slates, progress)
+        return _collect(positions, items, fitted, settings, options, validation_slates, requests, progress)
 
     train, validation = _kept(cache / "learning" / key, collect)
     if not len(train):
         raise DataError("retrieval proposes none of the items to be foreseen", "set missed to add, or import more data")
-    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, seed=seed)
-    held = validation_examples(positions, items, validation, candidates=options.candidates, offset=options.offset)
+    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, requests=requests, seed=seed)
+    held = validation_examples(
+        positions, items, validation, candidates=options.candidates, offset=options.offset, requests=requests
+    )
     return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
 
 
@@ -132,12 +137,21 @@ def _collect(
     settings: Settings,
     options: ExampleSettings,
     validation_slates: int,
+    requests: Requests | None,
     progress: Progress | None,
 ) -> tuple[Pools, Pools]:
     def ask(rows: Any, **how: Any) -> Pools:
         size = settings.retrieval.pool
         return Pools.collect(
-            positions, rows, items, fitted.blend, fitted.base_scores, size=size, progress=progress, **how
+            positions,
+            rows,
+            items,
+            fitted.blend,
+            fitted.base_scores,
+            size=size,
+            requests=requests,
+            progress=progress,
+            **how,
         )
 
     return (
@@ -190,7 +204,7 @@ def _info(
 
 def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
-    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates"})
+    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
     names = [getattr(other, "name", other) for other in others]
     digest = hashlib.sha256(json.dumps([chosen, picked, names], sort_keys=True).encode())
     package = Path(genrec.__file__).parent

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -107,6 +108,20 @@ class RequestSimulator:
         chosen = [words[place] for place in generator.choice(len(words), count, replace=False)]
         wordings = _WORDINGS[self.language][phase]
         return wordings[generator.integers(len(wordings))].format(w=_AND[self.language].join(chosen))
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """Simulated requests at positions of a log, at the given share of them: seed and row decide, and nothing else."""
+
+    simulator: RequestSimulator
+    share: float
+    seed: int = 0
+
+    def at(self, row: int, chosen: Item) -> str | None:
+        """What is asked for at a row of the log, where the user chose the item; None where nothing is said."""
+        generator = np.random.default_rng([self.seed, row])
+        return self.simulator.request(chosen, generator) if generator.random() < self.share else None
 
 
 def wordings(language: str, phase: Phase) -> Sequence[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from genrec.domain import Item, TemplateRef
+from genrec.domain import TemplateRef
 from genrec.learning.augment import AugmentSettings, augmented
 from genrec.learning.base import Example, TokenSlate
 from genrec.learning.config import TrainConfig
-from genrec.learning.requests import RequestSimulator
 from genrec.learning.tokens import tokenise
 from genrec.llm.arguments import CPU_BLOCK
 from genrec.models import resolve
@@ -25,9 +23,7 @@ from genrec.settings import Settings
 class Slates:
     """Renders with the ranker and template of the settings, which is then what the adapter is for."""
 
-    def __init__(
-        self, settings: Settings, config: TrainConfig, augment: AugmentSettings, items: Sequence[Item] = ()
-    ) -> None:
+    def __init__(self, settings: Settings, config: TrainConfig, augment: AugmentSettings) -> None:
         library = TemplateLibrary(settings.prompts.folder)
         ranking = settings.ranking
         default = importlib.import_module(f"genrec.ranking.{ranking.ranker}").Ranker.default_template
@@ -38,7 +34,11 @@ class Slates:
         self._block = config.block or (CPU_BLOCK if settings.model.engine == "vllm" else 1)
         self._context = settings.model.context
         self._augment, self._seed = augment, config.loop.seed
-        self._simulator = RequestSimulator(items, self._template.language) if augment.requests else None
+
+    @property
+    def language(self) -> str:
+        """Of the template, in which requests are simulated."""
+        return self._template.language
 
     @property
     def identity(self) -> list[object]:
@@ -48,23 +48,11 @@ class Slates:
     def training(self, example: Example, number: int) -> TokenSlate:
         """A slate of the stream of training, varied; equal numbers give equal slates."""
         generator = np.random.default_rng([self._seed, number])
-        chosen = example.candidates.items[int(np.argmax(example.target))].item
-        return self._render(augmented(example, self._augment, generator, chosen, self._simulator), number)
+        return self._render(augmented(example, self._augment, generator), number)
 
     def validation(self, examples: Sequence[Example]) -> list[TokenSlate]:
-        """The fixed slates of validation: as many of them, the last ones, with a request as in training."""
-        plain = round(len(examples) * (1 - self._augment.requests))
-        return [
-            self._render(self._asked(example, number) if number >= plain else example, number)
-            for number, example in enumerate(examples)
-        ]
-
-    def _asked(self, example: Example, number: int) -> Example:
-        if self._simulator is None:
-            return example
-        chosen = example.candidates.items[int(np.argmax(example.target))].item
-        request = self._simulator.request(chosen, np.random.default_rng([self._seed, number]))
-        return replace(example, request=request)
+        """The fixed slates of validation, as they are."""
+        return [self._render(example, number) for number, example in enumerate(examples)]
 
     def _render(self, example: Example, seed: int) -> TokenSlate:
         return tokenise(example, self._template, self._tokenizer, self._block, context_tokens=self._context, seed=seed)
