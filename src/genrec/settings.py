@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from genrec.errors import SettingsError
@@ -106,6 +107,8 @@ class ServingSettings(_Section):
     """Guards every route but /health. Better set by GENREC_SERVING__API_KEY than in a file."""
     open_engine_routes: bool = False
     """Opens the routes that vLLM adds by itself, such as /tokenize."""
+    allow_template_preview: bool = False
+    """Lets the page at /playground send templates of its own, on this machine only. Never where others can connect."""
     max_queued: int = Field(default=64, ge=1)
     """Slates that may wait in the engine; beyond, recommendations are answered without the language model."""
 
@@ -115,6 +118,43 @@ class PromptSettings(_Section):
 
     folder: Path | None = None
     """A local folder of templates that go before the shipped ones of the same id."""
+
+
+class ExperimentSettings(_Section):
+    """Users are split between arms; see `genrec.experiments`."""
+
+    arms: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(min_length=1)
+    """Weight of each arm. An arm is named by what it serves: `rank/pointwise.terse` (a template), `@mine` (an adapter
+    of the workspace), or `rank/pointwise.terse@mine`. The first is the control."""
+    share: float = Field(default=1.0, ge=0, le=1)
+    """Share of users that take part; the others get what the settings say."""
+    salt: str = ""
+    """Another salt splits users anew; the name of the experiment if empty."""
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _has_weight(self) -> Self:
+        if not any(self.arms.values()):
+            raise ValueError("give at least one arm a weight above 0")
+        return self
+
+
+class ExperimentsSettings(_Section):
+    """One table for each experiment, `[experiments.NAME]`; `genrec prompt experiment` changes them while serving."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, ExperimentSettings] = Field(init=False)
+
+    def named(self) -> dict[str, ExperimentSettings]:
+        """The experiments by name."""
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for name in self.__pydantic_extra__:
+            if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]|_(?!_)){0,63}", name):
+                raise ValueError(f"{name!r}: name it with up to 64 small letters, digits, '-' and single '_'")
+        return self
 
 
 class Settings(BaseSettings):
@@ -136,6 +176,7 @@ class Settings(BaseSettings):
     checks: CheckSettings = CheckSettings()
     serving: ServingSettings = ServingSettings()
     prompts: PromptSettings = PromptSettings()
+    experiments: ExperimentsSettings = ExperimentsSettings()
 
     @classmethod
     def load(cls, file: Path | None = None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

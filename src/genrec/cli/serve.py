@@ -22,6 +22,10 @@ def serve(
     open_engine_routes: Annotated[
         bool | None, typer.Option("--open-engine-routes", help="Also open the routes that vLLM adds by itself.")
     ] = None,
+    allow_template_preview: Annotated[
+        bool | None,
+        typer.Option("--allow-template-preview", help="Let /playground send edited templates; localhost only."),
+    ] = None,
     model: options.ModelOption = None,
     adapter: Annotated[
         list[str] | None,
@@ -43,11 +47,17 @@ def serve(
         template=template,
         policy=policy,
         resolve=False,
-        serving={"host": host, "port": port, "open_engine_routes": open_engine_routes},
+        serving={
+            "host": host,
+            "port": port,
+            "open_engine_routes": open_engine_routes,
+            "allow_template_preview": allow_template_preview,
+        },
     )
+    from genrec.serving.hosts import LOCAL
     from genrec.serving.launch import serve as run
 
-    if settings.serving.host not in ("127.0.0.1", "localhost", "::1") and settings.serving.api_key is None:
+    if settings.serving.host not in LOCAL and settings.serving.api_key is None:
         console.print(
             f"[yellow]warning:[/] {settings.serving.host} is open to the network and no API key is set "
             "(GENREC_SERVING__API_KEY)"

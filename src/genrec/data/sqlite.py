@@ -22,7 +22,7 @@ import numpy as np
 from genrec.data import schema
 from genrec.data.interactions import Interactions
 from genrec.data.store import Exposure
-from genrec.domain import Event, History, HistoryEntry, Item
+from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
 
 _EVENT_ROW = np.dtype([("user", "i4"), ("item", "i4"), ("timestamp", "f8"), ("value", "f8"), ("type", "i4")])
@@ -129,6 +129,14 @@ class SqliteStore:
         newest_first = [HistoryEntry(_item(*row[:4]), *row[4:]) for row in rows]
         return History(user_id, tuple(reversed(newest_first)))
 
+    def user_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
+        """See `Store.user_ids`."""
+        rows = self._connection().execute(
+            "SELECT external FROM users WHERE external >= ? AND external < ? || char(1114111) ORDER BY external LIMIT ?",
+            (prefix, prefix, limit),
+        )
+        return [user_id for (user_id,) in rows]
+
     def interactions(self) -> Interactions:
         """See `Store.interactions`. Time and memory are linear: about 1 s and 100 MB for a million events."""
         with self._snapshot() as connection:
@@ -166,7 +174,8 @@ class SqliteStore:
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO exposures (request_id, user, items, timestamp, template_id, template_version,"
-                " template_hash, propensities, prefix_propensities) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " template_hash, propensities, prefix_propensities, experiment, arm, arm_shares)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 (
                     _text(exposure.request_id, "request id"),
@@ -177,6 +186,7 @@ class SqliteStore:
                     exposure.template_version,
                     exposure.template_hash,
                     *odds,
+                    *_assigned(exposure.assignment),
                 ),
             )
 
@@ -184,12 +194,13 @@ class SqliteStore:
         """See `Store.exposures`."""
         rows = self._connection().execute(
             "SELECT request_id, user, items, timestamp, template_id, template_version, template_hash, propensities,"
-            " prefix_propensities FROM exposures ORDER BY timestamp, id"
+            " prefix_propensities, experiment, arm, arm_shares FROM exposures ORDER BY timestamp, id"
         )
-        for request_id, user, items, timestamp, template, version, digest, *odds in rows:
+        for request_id, user, items, timestamp, template, version, digest, *odds, experiment, arm, shares in rows:
             place, prefix = (None if text is None else tuple(json.loads(text)) for text in odds)
             shown = tuple(json.loads(items))
-            yield Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix)
+            assigned = None if experiment is None else Assignment(experiment, arm, json.loads(shares))
+            yield Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix, assigned)
 
     def clicked(self) -> Mapping[str, frozenset[str]]:
         """See `Store.clicked`."""
@@ -302,6 +313,12 @@ def _odds(odds: tuple[float, ...] | None, exposure: Exposure) -> str | None:
             "give the probability with which the policy showed each item, or none",
         )
     return json.dumps(odds)
+
+
+def _assigned(assignment: Assignment | None) -> tuple[str | None, str | None, str | None]:
+    if assignment is None:
+        return None, None, None
+    return assignment.experiment, assignment.arm, json.dumps(dict(assignment.shares))
 
 
 def _is_metadata(value: object) -> bool:

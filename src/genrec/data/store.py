@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from genrec.data.interactions import Interactions
-from genrec.domain import Event, History, Item
+from genrec.domain import Assignment, Event, History, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Exposure:
 
     Where the list was drawn at random, and the policy knows the odds: `propensities` has the probability of each item
     at its place, `prefix_propensities` that of the whole list down to each place (the last one is the list's own).
+    `assignment` is the arm of an experiment that made it.
     """
 
     request_id: str
@@ -27,6 +28,7 @@ class Exposure:
     template_hash: str | None = None
     propensities: tuple[float, ...] | None = None
     prefix_propensities: tuple[float, ...] | None = None
+    assignment: Assignment | None = None
 
 
 class Store(Protocol):
@@ -59,6 +61,9 @@ class Store(Protocol):
 
         `before` keeps only events with a smaller timestamp. An unknown user has an empty history.
         """
+
+    def user_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
+        """Up to `limit` ids of users that start with `prefix`, in the order of their characters."""
 
     def interactions(self) -> Interactions:
         """All events as columns."""

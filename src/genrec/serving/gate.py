@@ -1,4 +1,4 @@
-"""The gate in front of every route: an allow-list, and the API key if one is set.
+"""The gate in front of every route: an allow-list, the API key if one is set, and whom a browser speaks for.
 
 vLLM guards only some of its routes with its own key check and opens several that a recommender has no use for, so both
 are decided here, once, for everything that the server answers.
@@ -11,27 +11,36 @@ import re
 import secrets
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from genrec.serving.errors import error_response
+from genrec.serving.hosts import LOCAL, name_of
+from genrec.settings import ServingSettings
 
 ALLOWED = re.compile(
     r"/health|/metrics|/v1/models|/v1/chat/completions|/v1/recommendations|/v1/events"
-    r"|/v1/users/.+/history|/v1/items/.+"
+    r"|/v1/users/.+/history|/v1/items/.+|/playground(/.+)?"
 )
 """Paths that are open to callers who pass the key check."""
+NO_KEY = re.compile(r"/health|/playground|/playground/static/[\w.-]+")
+"""Paths that need no key: they show no data, and the page must be there before it can ask for the key."""
+OWN_PAGE = re.compile(r"/playground/api/.+")
+"""Paths that a browser may ask for only on behalf of this server's own page."""
 
 
 class Gate:
-    """ASGI middleware. Settings come from the running server's (see `genrec.serving.state`)."""
+    """ASGI middleware. Settings come from the running server's if not given (see `genrec.serving.state`)."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        from genrec.serving.state import serving_settings
+    def __init__(self, app: ASGIApp, settings: ServingSettings | None = None) -> None:
+        if settings is None:
+            from genrec.serving.state import serving_settings
 
-        settings = serving_settings().serving
+            settings = serving_settings().serving
         self._app = app
         self._key = None if settings.api_key is None else hashlib.sha256(settings.api_key.encode()).digest()
         self._open = settings.open_engine_routes
+        self._local_only = settings.allow_template_preview
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -40,15 +49,20 @@ class Gate:
         if scope["type"] != "http":  # nothing here speaks websocket
             await send({"type": "websocket.close", "code": 1008})
             return
-        path = scope["path"]
-        if path != "/health" and not self._has_key(Headers(scope=scope)):
-            response = error_response("a valid API key is needed: send it as 'Authorization: Bearer KEY'", 401)
-        elif not self._open and not ALLOWED.fullmatch(path):
-            response = error_response(f"there is no route {path}", 404)
-        else:
-            await self._app(scope, receive, send)
-            return
-        await response(scope, receive, send)
+        refused = self._refusal(scope["path"], Headers(scope=scope))
+        await (refused or self._app)(scope, receive, send)
+
+    def _refusal(self, path: str, headers: Headers) -> Response | None:
+        # A name of a stranger that leads to this machine (DNS rebinding) still stands in Host.
+        if self._local_only and name_of(headers.get("host", "")) not in LOCAL:
+            return error_response("this server answers on this machine only: ask for localhost", 403)
+        if OWN_PAGE.fullmatch(path) and not _same_origin(headers):
+            return error_response("the page of another site asks, and only this server's own page may", 403)
+        if not NO_KEY.fullmatch(path) and not self._has_key(headers):
+            return error_response("a valid API key is needed: send it as 'Authorization: Bearer KEY'", 401)
+        if not self._open and not ALLOWED.fullmatch(path):
+            return error_response(f"there is no route {path}", 404)
+        return None
 
     def _has_key(self, headers: Headers) -> bool:
         if self._key is None:
@@ -56,3 +70,11 @@ class Gate:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = hashlib.sha256(key.encode()).digest()
         return scheme.lower() == "bearer" and secrets.compare_digest(given, self._key)
+
+
+def _same_origin(headers: Headers) -> bool:
+    """False where a browser says that it asks for the page of another site. Other programs say nothing."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin.partition("://")[2] == headers.get("host")
+    return headers.get("sec-fetch-site", "none") in ("same-origin", "none")

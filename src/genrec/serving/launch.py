@@ -9,6 +9,7 @@ from pathlib import Path
 
 from genrec.adapters import BASE
 from genrec.errors import MissingExtraError
+from genrec.serving.hosts import check_host
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import ADAPTERS_VARIABLE, WORKSPACE_VARIABLE
 from genrec.settings import Settings
@@ -20,8 +21,9 @@ def serve(
 ) -> None:
     """Serves until it is interrupted. The first of the adapters is the default; see `ServedAdapters`.
 
-    Raises WorkspaceError, NotFoundError, ModelError, MissingExtraError before anything starts.
+    Raises SettingsError, WorkspaceError, NotFoundError, ModelError, MissingExtraError before anything starts.
     """
+    check_host(settings.serving)
     for part in PARTS:
         workspace.part(part)
     try:
