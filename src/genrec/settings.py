@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from genrec.errors import SettingsError
@@ -46,7 +47,7 @@ class EncoderSettings(_Section):
 class RetrievalSettings(_Section):
     """Candidates."""
 
-    retrievers: tuple[str, ...] = ("covisit", "semantic", "popular")
+    retrievers: tuple[str, ...] = ("covisit", "ials", "semantic", "popular")
     """Module names in `genrec.retrieval`, or dotted paths. `genrec fit` learns their weights on validation."""
     pool: int = Field(default=200, ge=1)
     """How many items retrieval yields before the click scorer prunes them to `candidates`."""
@@ -131,6 +132,11 @@ class ExperimentSettings(_Section):
     salt: str = ""
     """Another salt splits users anew; the name of the experiment if empty."""
     enabled: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: Any) -> Any:
+        return from_json(given) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _has_weight(self) -> Self:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 import numpy as np
 import pytest
 
 from genrec.data.interactions import Interactions
-from genrec.errors import MissingExtraError
 from genrec.retrieval.base import Query
 from genrec.retrieval.bpr import Fitted as Bpr
 from genrec.retrieval.factors import implicit_module
@@ -69,17 +67,6 @@ def test_both_find_the_items_of_ones_kind(kind: type[Ials] | type[Bpr], log: Int
 @pytest.mark.parametrize("kind", [Ials, Bpr])
 def test_an_item_that_nobody_touched_has_no_score(kind: type[Ials] | type[Bpr], log: Interactions) -> None:
     assert kind.fit(log, []).scores(query(12, 15))[-1] == 0
-
-
-@pytest.mark.parametrize("kind", [Ials, Bpr])
-def test_without_the_library_the_hint_says_what_to_install(
-    kind: type[Ials] | type[Bpr], log: Interactions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("als", "bpr"):
-        monkeypatch.setitem(sys.modules, f"implicit.cpu.{name}", None)
-    with pytest.raises(MissingExtraError) as caught:
-        kind.fit(log, [])
-    assert "genrec[train]" in caught.value.hint
 
 
 def test_fitting_is_silent(log: Interactions, capfd: pytest.CaptureFixture[str]) -> None:

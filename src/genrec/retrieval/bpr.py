@@ -52,7 +52,7 @@ class Fitted:
         iterations: int = 100,
         seed: int = 0,
     ) -> Fitted:
-        """Learns on one thread, so that the same log gives the same factors. MissingExtraError without the library."""
+        """Learns on one thread, so that the same log gives the same factors."""
         learned = np.zeros((interactions.n_items, factors + 1), dtype=np.float32)
         matrix = touched(interactions)
         if len(interactions):

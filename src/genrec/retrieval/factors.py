@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrec.errors import MissingExtraError
 from genrec.retrieval.base import Scores
 
 Factors = npt.NDArray[np.float32]
@@ -19,22 +18,16 @@ Factors = npt.NDArray[np.float32]
 
 @contextmanager
 def implicit_module(name: str) -> Iterator[Any]:
-    """The module `implicit.cpu.<name>`, to be fitted with inside the context; MissingExtraError if it is not installed.
+    """The module `implicit.cpu.<name>`, to be fitted with inside the context.
 
     The library runs threads of its own, so the matrix library gets one thread meanwhile; its warnings about that are
     not passed on.
     """
-    try:
-        module = importlib.import_module(f"implicit.cpu.{name}")
-        limits = importlib.import_module("threadpoolctl").threadpool_limits
-    except ImportError:
-        raise MissingExtraError(
-            "iALS and BPR are learned by the library implicit, which is not installed",
-            "install it: pip install 'genrec[train]'",
-        ) from None
-    with warnings.catch_warnings(), limits(1, "blas"):
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         warnings.simplefilter("ignore")
-        yield module
+        yield importlib.import_module(f"implicit.cpu.{name}")
 
 
 def product(vectors: Factors, user: Factors) -> Scores:

@@ -55,7 +55,7 @@ class Fitted:
         iterations: int = 15,
         seed: int = 0,
     ) -> Fitted:
-        """Alternates `iterations` times. MissingExtraError without the library."""
+        """Alternates `iterations` times."""
         learned = np.zeros((interactions.n_items, factors), dtype=np.float32)
         if len(interactions):
             with implicit_module("als") as als:
