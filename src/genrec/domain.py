@@ -129,6 +129,15 @@ class TemplateRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """The arm of a running experiment that a request was answered by, and what share of users each arm was to get."""
+
+    experiment: str
+    arm: str
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class RecommendedItem:
     """One line of an answer.
 
@@ -162,6 +171,7 @@ class Provenance:
     prompt_dropped: tuple[str, ...] = ()
     usage: TokenUsage = TokenUsage()
     stage_ms: Mapping[str, float] = field(default_factory=dict)
+    assignment: Assignment | None = None
 
 
 @dataclass(frozen=True, slots=True)

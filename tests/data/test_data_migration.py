@@ -10,11 +10,12 @@ import pytest
 from genrec.data import schema
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
-from genrec.domain import Item
+from genrec.domain import Assignment, Item
 from genrec.errors import DataError, WorkspaceError
 
 OLD = Exposure("old", "u", ("a", "b"), 1.0, "rank/pointwise", 2, "abc", (0.5, 0.25))
-NEW = Exposure("new", "u", ("b", "a"), 2.0, None, None, None, (0.5, 0.5), (0.5, 0.125))
+ASSIGNED = Assignment("terse", "rank/short", {"rank/pointwise": 0.75, "rank/short": 0.25})
+NEW = Exposure("new", "u", ("b", "a"), 2.0, None, None, None, (0.5, 0.5), (0.5, 0.125), ASSIGNED)
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def version_1(tmp_path):
         store.put_items([Item("a", "A"), Item("b", "B")])
         store.log_exposure(OLD)
     connection = sqlite3.connect(path)
-    connection.execute("ALTER TABLE exposures DROP COLUMN prefix_propensities")
+    for column in ("prefix_propensities", "experiment", "arm", "arm_shares"):
+        connection.execute(f"ALTER TABLE exposures DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     return path

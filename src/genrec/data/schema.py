@@ -9,7 +9,7 @@ from pathlib import Path
 from genrec.errors import WorkspaceError
 
 APPLICATION_ID = 0x67656E72  # "genr": tells a genrec database from any other SQLite file
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 60.0
 DEFAULT_TYPE = "interaction"
 _CACHE = "PRAGMA cache_size = -65536"  # 64 MiB
@@ -29,13 +29,18 @@ CREATE TABLE events (
 );
 CREATE TABLE exposures (
     id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, user TEXT, items TEXT NOT NULL, timestamp REAL NOT NULL,
-    template_id TEXT, template_version INTEGER, template_hash TEXT, propensities TEXT, prefix_propensities TEXT
+    template_id TEXT, template_version INTEGER, template_hash TEXT, propensities TEXT, prefix_propensities TEXT,
+    experiment TEXT, arm TEXT, arm_shares TEXT
 );
 CREATE TABLE blocked (user TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (user, item)) WITHOUT ROWID;
 """
 """`events.id` is the order of arrival: rows are only ever added."""
 
-MIGRATIONS = {1: "ALTER TABLE exposures ADD COLUMN prefix_propensities TEXT"}
+MIGRATIONS = {
+    1: "ALTER TABLE exposures ADD COLUMN prefix_propensities TEXT",
+    2: "ALTER TABLE exposures ADD COLUMN experiment TEXT; ALTER TABLE exposures ADD COLUMN arm TEXT;"
+    " ALTER TABLE exposures ADD COLUMN arm_shares TEXT",
+}
 """What turns a database of a version into one of the next."""
 
 INDEXES = """
@@ -124,7 +129,7 @@ def _migrate(connection: Connection, path: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         # Another process may have done it while this one waited.
         for version in range(connection.execute("PRAGMA user_version").fetchone()[0], VERSION):
-            connection.execute(MIGRATIONS[version])
+            _run(connection, MIGRATIONS[version])
             connection.execute(f"PRAGMA user_version = {version + 1}")
         connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
