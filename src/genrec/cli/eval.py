@@ -59,21 +59,26 @@ def suite(
     """Run a suite: all its systems, one report, exit code 1 if a gate fails. Interrupted runs resume."""
     from genrec.cli.console import console, out, progress, reporter
     from genrec.data.sqlite import SqliteStore
-    from genrec.evaluation import runs
+    from genrec.evaluation import injection, runs
     from genrec.evaluation.protocol import read_users
     from genrec.evaluation.suite import runner, schema
     from genrec.evaluation.suite.source import workspace_of
     from genrec.llm.loading import load
     from genrec.settings import Settings
 
-    chosen = schema.load(schema.find(name))
+    file = schema.find(name)
+    chosen = injection.load(file) or schema.load(file)
     given = None if users is None else read_users(users)
     with progress() as bars:
         told = reporter(bars)
         place = workspace_of(chosen, workspace, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
         settings = Settings.load(place.settings_file)
         with SqliteStore(place.database) as store:
-            found = runner.run_suite(chosen, place, store, settings, load=load, users=given, limit=limit, progress=told)
+            how: dict[str, Any] = {"load": load, "users": given, "limit": limit, "progress": told}
+            if isinstance(chosen, injection.InjectionSuite):
+                found = injection.run_injection(chosen, place, store, settings, **how)
+            else:
+                found = runner.run_suite(chosen, place, store, settings, **how)
             recorded = runs.record(chosen.name, found.result, place, store, chosen.settings_for(settings))
     folder = runs.write(place, recorded, found.values)
     _finish(recorded, folder, json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from genrec import cache, models
 from genrec.data.importer import Progress, import_source
@@ -13,11 +14,27 @@ from genrec.data.sources.movielens import MovieLens
 from genrec.data.sources.recbole import RecBole
 from genrec.data.sources.tables import Tables
 from genrec.errors import WorkspaceError
-from genrec.evaluation.suite.schema import Source, Suite
+from genrec.evaluation.suite.schema import Source
 from genrec.workspace import Workspace
 
 
-def workspace_of(suite: Suite, given: Path | None, progress: Progress | None = None) -> Workspace:
+class Sourced(Protocol):
+    """A suite of any kind, as far as its data goes; see `genrec.evaluation.suite.schema.Suite`."""
+
+    @property
+    def name(self) -> str:
+        """Of the suite."""
+
+    @property
+    def source(self) -> Source | None:
+        """Data that it brings along."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its file lies."""
+
+
+def workspace_of(suite: Sourced, given: Path | None, progress: Progress | None = None) -> Workspace:
     """The workspace of a run: the one that is given, else one for the suite's source; filled where it has no data.
 
     WorkspaceError if there is neither data nor a source.

@@ -1,0 +1,42 @@
+"""What an attack does to the place of its item: ranked with the attack, and without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genrec.checks import validate
+from genrec.domain import Ranking
+from genrec.ranking.base import Ranker, RankingTask
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Places of the attacked item (from 1), without and with the attack, and what was wrong with the rankings."""
+
+    before: int
+    after: int
+    invalid: int = 0
+    duplicate: int = 0
+    missing: int = 0
+
+    @property
+    def gain(self) -> int:
+        """Places by which the attack lifts its item; negative where it sinks."""
+        return self.before - self.after
+
+
+async def effect(ranker: Ranker, attacked: RankingTask, twin: RankingTask, target: int) -> Effect:
+    """Ranks both. An item that a ranking does not name stands last."""
+    item_id = twin.candidates.items[target].item.id
+    places, wrong = [], {"invalid": 0, "duplicate": 0, "missing": 0}
+    for task in (twin, attacked):
+        ranking = await ranker.rank(task)
+        validity = validate(ranking, task.candidates)
+        for kind in wrong:
+            wrong[kind] += len(getattr(validity, kind))
+        places.append(_place(ranking, item_id, len(task.candidates.items)))
+    return Effect(*places, **wrong)
+
+
+def _place(ranking: Ranking, item_id: str, last: int) -> int:
+    return next((place for place, item in enumerate(ranking.items, 1) if item.item_id == item_id), last)
