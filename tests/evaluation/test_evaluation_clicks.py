@@ -45,6 +45,21 @@ def test_intervals_are_over_users_not_rows():
     assert tenfold["genrec"]["log_loss_ci"] == pytest.approx(once["genrec"]["log_loss_ci"], abs=1e-6)
 
 
+def test_what_is_within_users_has_intervals_over_users_too():
+    # Ten users of four rows are in order, one of three rows is not: (10 * 4 * 1 + 3 * 0) / 43.
+    user = np.concatenate([np.repeat(np.arange(10), 4), np.full(3, 10)])
+    clicked = np.concatenate([np.tile([0.0, 0, 1, 1], 10), [1.0, 0, 0]])
+    p = np.concatenate([np.tile([0.1, 0.2, 0.3, 0.4], 10), [0.1, 0.5, 0.5]])
+    table = click_table(
+        user, clicked, {"genrec": p, "half": np.full(43, 0.5)}, ["grouped_auc"], comparisons=[("genrec", "half")]
+    )
+    assert table["genrec"]["grouped_auc"] == pytest.approx(40 / 43, abs=1e-6)
+    assert table["half"]["grouped_auc"] == 0.5
+    low, high = table["genrec"]["grouped_auc_ci"]
+    assert low < 40 / 43 < high == 1
+    assert table["genrec"]["grouped_auc_vs_half"]["p_holm"] < 0.05
+
+
 def test_a_metric_that_is_undefined_is_none():
     table = click_table(np.arange(3), np.ones(3), {"genrec": np.full(3, 0.5)}, ["auc", "log_loss"], comparisons=[])
     assert table["genrec"]["auc"] is None

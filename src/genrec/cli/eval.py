@@ -173,10 +173,11 @@ def rank(
     engine: options.EngineOption = None,
     ranker: options.RankerOption = None,
     template: options.TemplateOption = None,
+    adapter: options.AdapterOption = None,
     json: options.JsonOption = None,
 ) -> None:
     """Judge the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
-    flags = {"model": model, "engine": engine, "ranker": ranker, "template": template}
+    flags = {"model": model, "engine": engine, "ranker": ranker, "template": template, "adapter": adapter}
     with _run("rank", workspace, users, json, **flags) as run:
         from genrec.evaluation.identity import identity
         from genrec.evaluation.rank import evaluate_rank

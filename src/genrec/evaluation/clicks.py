@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from genrec.clicks.evaluate import BASELINE, DEFINITION, Predictions, predict_held_out
 from genrec.clicks.labels import Rows
@@ -18,10 +19,10 @@ from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.metrics import Values
 from genrec.evaluation.protocol import LEAK, few_users
-from genrec.evaluation.tables import Table, as_json
+from genrec.evaluation.tables import Table, adjust, as_json
 from genrec.settings import Settings
 
-METRICS = ("auc", "log_loss", "calibration_error")
+METRICS = ("auc", "grouped_auc", "log_loss", "calibration_error")
 _ROW_BUDGET = 20_000_000
 
 
@@ -61,7 +62,10 @@ def evaluate_clicks(
         "split": split,
         "warnings": [*([LEAK] if leaks else []), *few_users(n_users)],
         "headline": list(METRICS),
-        "definitions": {**{name: metrics.click(name).DEFINITION for name in METRICS}, "rows": DEFINITION},
+        "definitions": {
+            **{one.name: one.definition for one in metrics.describe() if one.name in METRICS},
+            "rows": DEFINITION,
+        },
         "fitted": predictions.record,
     }
 
@@ -79,7 +83,8 @@ def click_table(
     """Click metrics over rows: `user` and `clicked` [R], and each system's P(click) [R].
 
     Intervals and differences are of a bootstrap over users that draws all rows of a user together, the same users for
-    all systems. Resamples without both outcomes, where a metric is undefined, are left out.
+    all systems. Resamples without both outcomes, where a metric is undefined, are left out. Metrics are those of rows
+    and those within users; differences are adjusted for their number (Holm).
     """
     people, owner = np.unique(user, return_inverse=True)
     resamples = int(np.clip(_ROW_BUDGET // max(len(clicked), 1), 200, significance.RESAMPLES))
@@ -88,11 +93,11 @@ def click_table(
     for weights in significance.user_weights(len(people), resamples, seed):
         for weight in weights:
             chosen = np.repeat(np.arange(len(clicked)), weight[owner].astype(np.int64))
-            drawn[done] = _measures(clicked[chosen], [p[chosen] for p in systems.values()], names)
+            drawn[done] = _measures(owner[chosen], clicked[chosen], [p[chosen] for p in systems.values()], names)
             done += 1
             if progress and done % 50 == 0:
                 progress("resampling users", done, resamples)
-    estimates = dict(zip(systems, _measures(clicked, list(systems.values()), names), strict=True))
+    estimates = dict(zip(systems, _measures(owner, clicked, list(systems.values()), names), strict=True))
     resampled = dict(zip(systems, drawn.transpose(1, 0, 2), strict=True))
     table: Table = {name: _row(estimates[name], resampled[name], names) for name in systems}
     for name, baseline in comparisons:
@@ -101,11 +106,20 @@ def click_table(
             estimate = float(estimates[name][place] - estimates[baseline][place])
             if len(deltas) and math.isfinite(estimate):
                 table[name][f"{metric}_vs_{baseline}"] = as_json(significance.difference(estimate, deltas))
-    return table
+    return adjust(table)
 
 
-def _measures(clicked: Values, predictions: Sequence[Values], names: Sequence[str]) -> Values:
-    return np.array([[metrics.click(name).over_rows(clicked, p) for name in names] for p in predictions])
+def _measures(
+    owner: npt.NDArray[np.integer], clicked: Values, predictions: Sequence[Values], names: Sequence[str]
+) -> Values:
+    """A user who was drawn twice has his rows twice: his AUC stays, and weighs double."""
+
+    def measure(name: str, p: Values) -> float:
+        if metrics.kind_of(name) == "grouped click":
+            return metrics.grouped_click(name).over_user_rows(owner, clicked, p)
+        return metrics.click(name).over_rows(clicked, p)
+
+    return np.array([[measure(name, p) for name in names] for p in predictions])
 
 
 def _row(estimates: Values, resampled: Values, names: Sequence[str]) -> dict[str, Any]:
