@@ -17,7 +17,7 @@ LAYERS = [
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion", "exploration"},
     {"fit", "reading", "combining", "learning"},
-    {"slates", "pipeline"},
+    {"slates", "arms", "pipeline"},
     {"evaluation", "serving"},
     {"doctor"},
     {"cli"},

@@ -7,18 +7,21 @@ import logging
 import math
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from genrec.adapters import resolved
+from genrec.arms import Arms, TemplateArms
 from genrec.checks import Outcome, apply_policy
 from genrec.clicks.scorer import ClickScorer
 from genrec.clock import StageClock
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure, Store
-from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
+from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import DataError, GuardError, ModelError, TemplateError, WorkspaceError
+from genrec.experiments import LiveExperiments
 from genrec.exploration import Drawn, explored
 from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
@@ -62,6 +65,8 @@ class Recommender:
         self.store, self.retriever, self.ranker = store, retriever, ranker
         self.clicks, self.fusion, self.settings = clicks, fusion or Fusion(), settings
         self.version, self.model = version, model
+        self.arms: Arms | None = None
+        self.assignment: Assignment | None = None
         self._slates = SlateMaker(store, retriever, clicks, self.fusion, settings)
 
     @classmethod
@@ -72,9 +77,11 @@ class Recommender:
         *,
         model: LanguageModel | None = None,
         llm: bool = True,
+        experiments: bool = True,
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
+        With `experiments` (and a language model) users get the arms of those that run.
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
         ModelError if the model does not load.
         """
@@ -84,7 +91,7 @@ class Recommender:
             from genrec.llm.loading import load
 
             model = asyncio.run(load(chosen.model))
-        return cls(
+        opened = cls(
             store=SqliteStore(place.database),
             retriever=Blend.load(place.part("retrieval")),
             ranker=None if model is None else ranker_for(model, chosen),
@@ -94,6 +101,9 @@ class Recommender:
             version=place.version(),
             model=model,
         )
+        if experiments and model is not None:
+            opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
+        return opened
 
     @property
     def ranker_name(self) -> str:
@@ -144,6 +154,12 @@ class Recommender:
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
+        chosen = self if self.arms is None else await self.arms.of(self, request.user_id)
+        async with aclosing(chosen._stream(request)) as parts:  # what is closed here frees the engine there
+            async for part in parts:
+                yield part
+
+    async def _stream(self, request: RecommendationRequest) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
         slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.checks.policy
@@ -289,6 +305,7 @@ class Recommender:
                 prompt_dropped=ranking.prompt_dropped if ranking else (),
                 usage=ranking.usage if ranking else TokenUsage(),
                 stage_ms=clock.stages,
+                assignment=self.assignment,
             ),
         )
 
@@ -306,5 +323,6 @@ class Recommender:
                 template_hash=template.hash if template else None,
                 propensities=tuple(drawn.place.tolist()) if drawn else None,
                 prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
+                assignment=self.assignment,
             )
         )

@@ -44,7 +44,8 @@ def recommend(
     from genrec.serving.schemas import recommendation_answer
 
     with console.status("loading the language model" if llm else "opening the workspace"):
-        recommender = Recommender.open(place.root, settings, llm=llm)
+        named = any((model, adapter, ranker, template))
+        recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named)
     try:
         given = None
         if history is not None:

@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from genrec.adapters import resolved, template_warning
+from genrec.arms import Arms
 from genrec.errors import WorkspaceError
+from genrec.experiments import LiveExperiments
 from genrec.llm.base import LanguageModel
 from genrec.pipeline import Recommender
 from genrec.prompting.library import TemplateLibrary
@@ -52,11 +54,13 @@ class Live:
         self._versions: dict[str, str] = {}
         self._warned: set[str] = set()
         self._lock = asyncio.Lock()
+        self._arms = Arms(LiveExperiments(workspace.root, settings), self.recommender)
 
     async def recommender(self, template: str | None = None, adapter: str | None = None) -> Recommender:
         """The recommender on the live versions, with the given template and adapter in place of the default ones.
 
-        NotFoundError if there is no such template or adapter.
+        That without either sends users to the arms of running experiments. NotFoundError if there is no such template
+        or adapter.
         """
         model = await self.models.get(adapter)
         versions = self._workspace.versions()
@@ -70,6 +74,7 @@ class Live:
             known = self._recommenders.get((template, adapter))
             if known is None or known.model is not model:
                 known = await asyncio.to_thread(self._made, self._fitted, template, model)
+                known.arms = self._arms if template is None and adapter is None else None
                 self._recommenders[template, adapter] = known
             return known
 
