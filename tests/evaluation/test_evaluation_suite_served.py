@@ -94,6 +94,23 @@ def test_slates_that_decide_nothing_need_not_be_read(evaluate):
     assert "reads" in some["definitions"]
 
 
+def test_what_serving_would_not_read_need_not_be_read(evaluate):
+    systems = {name: LLM[name] for name in ("retriever", "without", "served")}
+    # A weight is learned from slates; without any all are read.
+    some = {"checks": {"llm_slates": 4}}
+    every, useful = evaluate(systems, settings=some), evaluate(systems, settings=some, reads="useful")
+    for name in systems:
+        assert useful["systems"][name]["ndcg@10"] == every["systems"][name]["ndcg@10"]
+    assert useful["validity"]["rankings"] <= every["validity"]["rankings"]
+    assert "reads" in useful["definitions"]
+    assert "cost_curve" not in useful
+
+
+def test_orders_that_were_not_read_are_refused(evaluate):
+    with pytest.raises(ValueError, match="fused: the order fused needs reads"):
+        evaluate(reads="useful")
+
+
 def test_without_orders_that_need_it_no_model_is_loaded(evaluate):
     result = evaluate({name: LLM[name] for name in ("retriever", "without")})
     assert evaluate.models == []

@@ -68,7 +68,7 @@ class Walk:
     """Asks the recommender for users of a split and notes what it did; without `ranker` and `model` what they add.
 
     `requests` [m] are what the users say in words. `decisive`: the model reads only slates that hold an item to be
-    found; of the others no order counts in a metric of what was found.
+    found; of the others no order counts in a metric of what was found. `useful`: only slates that it reads in serving.
     """
 
     def __init__(
@@ -83,12 +83,14 @@ class Walk:
         policy: Policy = "fuse",
         requests: Sequence[str | None] | None = None,
         decisive: bool = False,
+        useful: bool = False,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
         checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._blend, self._split, self._model = store, fitted.blend, split, model
         self._ranker = None if ranker is None else Watched(ranker)
-        self._policy, self._requests, self._decisive = policy, requests, decisive
+        self._policy, self._requests = policy, requests
+        self._decisive, self._useful, self._weights = decisive, useful, fitted.fusion.llm
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
@@ -135,7 +137,7 @@ class Walk:
             log_exposure=False,
         )
         slate = self._recommender.slate(request)
-        reads = not self._decisive or self._holds_target(slate, row)
+        reads = self._reads(slate, row, request.request is not None)
         answer = await (self._recommender if reads else self._without).arecommend(request)
         retrieved = self._blend.candidates(
             history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
@@ -147,6 +149,11 @@ class Walk:
         llm = None if read is None else llm_scores(read, slate.candidates)
         fresh = self._model is None or self._model.hits == hits_before
         return Answer(lists, slate, llm, answer, validity, fresh, self._ranker is None or reads)
+
+    def _reads(self, slate: Slate, row: int, request: bool) -> bool:
+        if self._decisive and not self._holds_target(slate, row):
+            return False
+        return not self._useful or (len(slate.base) > 0 and self._weights.useful(slate.base, slate.events, request))
 
     def _holds_target(self, slate: Slate, row: int) -> bool:
         ids = self._split.train.item_ids[self._split.targets[row]]

@@ -35,6 +35,10 @@ from genrec.workspace import Workspace
 DECISIVE = (
     "the language model read only slates that hold an item to be found: in the others its order changes no metric here"
 )
+USEFUL = (
+    "the language model read only slates that it reads in serving, where it is expected to change the answer: all of "
+    "what is said of it is of those."
+)
 HEADLINE = 4
 """How many metrics of the suite are drawn."""
 SHORTEST = 20
@@ -164,7 +168,8 @@ def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, reques
             load=load,
             requests=requests,
             allow_leak=suite.allow_leak,
-            decisive=suite.reads == "decisive",
+            decisive=suite.is_decisive,
+            useful=suite.reads == "useful",
         )
         with path.opened():
             walks = [path.walk(seed) for seed in suite.seeds]
@@ -200,7 +205,7 @@ def _examine(
 ) -> None:
     """What the order of the slate does to the model, and what reading fewer slates would cost."""
     for name, member in members.items():
-        if member.orders in ("fused", "served") and not ranked.cost:
+        if member.orders in ("fused", "served") and not ranked.cost and suite.reads != "useful":
             ranked.cost = cost_curve(walks, bench)
         if member.needs_llm and suite.position_bias:
             seed = suite.seeds[0]
@@ -244,7 +249,7 @@ def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: U
         "definitions": {
             **definitions(suite.columns),
             **{name: CONTROL_DEFINITIONS[name] for name in suite.controls},
-            **({"reads": DECISIVE} if suite.reads == "decisive" else {}),
+            **({"reads": " ".join(reads)} if (reads := _reads(suite)) else {}),
             "list length": f"catalogue lists have {bench.k} places, lists of the served path those of the slate",
         },
         "fitted": ranked.fitted,
@@ -256,6 +261,10 @@ def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: U
     }
     result["gates"] = [asdict(verdict) for verdict in _judged(suite, ranked, judge, masks, result)]
     return result
+
+
+def _reads(suite: Suite) -> list[str]:
+    return [*([USEFUL] if suite.reads == "useful" else []), *([DECISIVE] if suite.is_decisive else [])]
 
 
 def _position(found: dict[str, Any]) -> dict[str, Any]:

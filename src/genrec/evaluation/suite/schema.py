@@ -165,15 +165,22 @@ class Suite(_Strict):
     """Whether slates are read in another order too, with the first seed."""
     subsets: dict[Name, Subset] = Field(default_factory=dict)
     """Users who have a table of their own, and may stand in gates behind `on`."""
-    reads: Literal["all", "decisive"] = "all"
+    reads: Literal["all", "decisive", "useful"] = "all"
     """decisive: the language model reads only slates that hold an item to be found, which spares most of the time and
-    changes no metric of what was found; others (coverage, novelty, ...) are refused then."""
+    changes no metric of what was found; others (coverage, novelty, ...) are refused then. useful: it reads only slates
+    that it reads in serving, so that the order `served` is exact, and `llm` and `fused` cannot be judged; where all
+    metrics are of what was found, only the decisive ones of them."""
     requests: Literal["none", "simulated"] = "none"
     """simulated: each request says in words what the user would look for; see `genrec.learning.requests`."""
     gates: tuple[str, ...] = ()
     allow_leak: bool = False
     """Adapters may have been trained on what is to be found; the report then says so."""
     folder: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether slates without an item to be found are spared."""
+        return self.reads == "decisive" or (self.reads == "useful" and {name for name, _ in self.columns} <= FOUND)
 
     @property
     def columns(self) -> list[Column]:
@@ -210,6 +217,12 @@ class Suite(_Strict):
         if self.reads == "decisive":
             found = {name for name, _ in self.columns} if not problems else set()
             problems += [f"metrics: {name} needs reads: all" for name in sorted(found - FOUND)]
+        if self.reads == "useful":
+            problems += [
+                f"systems: {name}: the order {system.served.orders} needs reads: all or decisive"
+                for name, system in self.systems.items()
+                if system.served and system.served.orders in ("llm", "fused")
+            ]
         problems += self._gate_problems()
         problems += self._control_problems()
         if problems:

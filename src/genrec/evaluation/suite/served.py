@@ -96,10 +96,11 @@ class ServedPath:
         requests: Sequence[str | None],
         allow_leak: bool,
         decisive: bool = False,
+        useful: bool = False,
     ) -> None:
         self.bench, self.llm, self._load, self._requests = bench, llm, load, requests
         self.settings = self._chosen(served) if llm else bench.settings
-        self.policy, self._decisive = served.policy, decisive and llm
+        self.policy, self._decisive, self._useful = served.policy, decisive and llm, useful
         self.warnings = check_adapter(self.settings, bench.held, bench.data, allow_leak) if llm else []
         self._runner: asyncio.Runner | None = None
         self._model: CachedModel | None = None
@@ -141,8 +142,10 @@ class ServedPath:
             policy=self.policy,
             requests=self._requests,
             decisive=self._decisive,
+            useful=self._useful,
         )
-        key = f"{self._fit_key(seed)} {self._how(seed)} {what} {'decisive' if self._decisive else 'all'}"
+        spared = f"{'decisive' if self._decisive else 'all'}{' useful' if self._useful else ''}"
+        key = f"{self._fit_key(seed)} {self._how(seed)} {what} {spared}"
         weights = fitted.fusion.llm
         return [self._answer(walk, weights, key, row, what) for row in range(len(bench.split.users))]
 
