@@ -107,13 +107,19 @@ def test_settings_get_the_folder(tmp_path: Path) -> None:
     assert adapter("of-the-server", "openai") == "of-the-server"
 
 
+def test_another_model_than_the_one_tuned_is_named_with_it() -> None:
+    card = CARD.model_copy(update={"name": "mine"})
+    said = adapters.mismatch(card, TemplateRef("rank/pointwise", 3, "abc"), "another")
+    assert said == f"the adapter 'mine' was tuned on the model {card.base_model}, but another is used"
+
+
 def test_another_template_than_the_one_tuned_on_is_named_with_it() -> None:
     card = CARD.model_copy(update={"name": "mine"})
-    assert adapters.template_warning(card, TemplateRef("rank/pointwise", 3, "abc")) is None
-    assert adapters.template_warning(None, TemplateRef("rank/other", 1, "x")) is None
+    assert adapters.mismatch(card, TemplateRef("rank/pointwise", 3, "abc"), card.base_model) is None
+    assert adapters.mismatch(None, TemplateRef("rank/other", 1, "x"), "another") is None
     for ref in (TemplateRef("rank/other", 3, "abc"), TemplateRef("rank/pointwise", 4, "abc"),
                 TemplateRef("rank/pointwise", 3, "def")):  # fmt: skip
-        said = adapters.template_warning(card, ref)
+        said = adapters.mismatch(card, ref, card.base_model)
         assert said is not None
         assert "rank/pointwise version 3 (abc)" in said
         assert f"{ref.id} version {ref.version} ({ref.hash})" in said

@@ -180,12 +180,16 @@ def label(folder: Path) -> str:
     return folder.name
 
 
-def template_warning(card: Card | None, template: TemplateRef) -> str | None:
-    """What to say if an adapter is read through another template than the one it was tuned on."""
-    used = TunedTemplate.of(template)
-    if card is None or card.template == used:
+def mismatch(card: Card | None, template: TemplateRef, base_model: str) -> str | None:
+    """What to say if an adapter is read through another template, or by another model, than it was tuned on."""
+    if card is None:
         return None
-    return f"the adapter {card.name!r} was tuned on the template {card.template}, but {used} is used"
+    pairs = [
+        ("template", card.template, TunedTemplate.of(template)),
+        ("model", card.base_model, base_model),
+    ]
+    said = [f"on the {kind} {tuned}, but {used} is used" for kind, tuned, used in pairs if tuned != used]
+    return f"the adapter {card.name!r} was tuned {', and '.join(said)}" if said else None
 
 
 def check_name(name: str) -> None:

@@ -42,7 +42,7 @@ def open_workspace(
     """The workspace and its settings, with the flags that were given on top.
 
     The adapter's name becomes its folder (not with `resolve=False`); a warning says if it was tuned on another
-    template. NotFoundError if there is no such adapter.
+    template or model. NotFoundError if there is no such adapter.
     """
     workspace = Workspace.open(folder)
     flags: dict[str, dict[str, Any]] = {
@@ -55,12 +55,12 @@ def open_workspace(
     if resolve:
         settings = adapters.resolved(workspace.root, settings)
         if settings.model.adapter is not None and settings.model.engine != "openai":
-            warn_of_template(Path(settings.model.adapter), settings)
+            warn_of_mismatch(Path(settings.model.adapter), settings)
     return workspace, settings
 
 
-def warn_of_template(adapter: Path, settings: Settings) -> None:
-    """Says on the console if the adapter of a folder was tuned on another template than the ranker's."""
+def warn_of_mismatch(adapter: Path, settings: Settings) -> None:
+    """Says on the console if the adapter of a folder was tuned on another template or model than it is used with."""
     card = adapters.Card.load(adapter)
     if card is None:
         return
@@ -69,7 +69,7 @@ def warn_of_template(adapter: Path, settings: Settings) -> None:
     from genrec.cli.console import console
 
     used = _template(settings)
-    said = used and adapters.template_warning(card, used)
+    said = used and adapters.mismatch(card, used, settings.model.name)
     if said:
         console.print(f"[bold yellow]warning:[/] {escape(said)}", soft_wrap=True)
 

@@ -65,6 +65,6 @@ def serve(
     named = adapter if adapter is not None else [settings.model.adapter or BASE]
     wanted = [reference for reference in named if reference not in ("", BASE)]
     for reference in wanted:
-        options.warn_of_template(resolve(place.root, reference), settings)
+        options.warn_of_mismatch(resolve(place.root, reference), settings)
     console.print(f"starting on http://{settings.serving.host}:{settings.serving.port} (Ctrl-C ends it)")
     run(place, settings, wanted, live_adapters=live_adapters)

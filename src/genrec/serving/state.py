@@ -8,7 +8,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from genrec.adapters import resolved, template_warning
+from genrec.adapters import mismatch, resolved
 from genrec.arms import Arms
 from genrec.errors import WorkspaceError
 from genrec.experiments import LiveExperiments
@@ -91,7 +91,7 @@ class Live:
         ranker = ranker_for(model, settings)
         made = fitted.with_ranker(ranker, settings)
         made.model = model
-        said = template_warning(self.models.card_of(model), ranker.template)
+        said = mismatch(self.models.card_of(model), ranker.template, settings.model.name)
         if said and said not in self._warned:
             self._warned.add(said)
             logging.getLogger("genrec").warning("%s", said)

@@ -187,7 +187,7 @@ class ServedPath:
         self._ranker = ranker = ranker_for(self._model, settings)
         self._reader = fits.reader_name(fingerprint, ranker, settings)
         if settings.model.adapter is not None:
-            self.warnings += _template_warnings(settings, ranker)
+            self.warnings += _mismatch(settings, ranker)
 
     def _seeded(self, seed: int) -> Settings:
         ranking = self.settings.ranking.model_copy(update={"seed": seed})
@@ -254,9 +254,9 @@ def ranked_of(walked: Sequence[Walked], order: str, bench: Bench) -> IntArray:
     return ranked
 
 
-def _template_warnings(settings: Settings, ranker: Ranker) -> list[str]:
+def _mismatch(settings: Settings, ranker: Ranker) -> list[str]:
     from pathlib import Path
 
     card = adapters.Card.load(Path(settings.model.adapter or ""))
-    warning = adapters.template_warning(card, ranker.template)
+    warning = adapters.mismatch(card, ranker.template, settings.model.name)
     return [] if warning is None else [warning]
