@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from prompting_samples import BODY, CHATML, FRONT, make_tokenizer
-from test_prompting_lint import folder_with
+from prompting_samples import CHATML, FRONT, make_tokenizer
+from test_prompting_lint import BODY, folder_with
 
 from genrec.cli.main import main
 

@@ -3,15 +3,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prompting_samples import BODY, FRONT, LIST_BODY, LIST_FRONT, write_template
+from prompting_samples import FRONT, LIST_FRONT, write_template
 
-from genrec.prompting.cases import OBLIGATORY
-from genrec.prompting.library import TemplateLibrary, write_lock
+from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.lint import CODES, Finding, lint
+from genrec.prompting.lock import write_lock
+from genrec.prompting.obligatory import OBLIGATORY
 from genrec.prompting.tokenizer import ChatTokenizer
 
+BODY = (
+    '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}Wish: {{ request }}\n'
+    "{% for fact in context %}- {{ fact.name }}={{ fact.value }}\n{% endfor %}"
+    "{% shared_prefix_end %}Next: {{ candidate.title }}{% endmessage %}"
+)
+LIST_FRONT = LIST_FRONT.replace("candidates: {type: items,", "candidates: {type: items, max_items: 100,")
+LIST_FRONT = LIST_FRONT.replace("context: 1000", "context: 8000")
+LIST_BODY = (
+    '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}'
+    "{% for item in candidates %}{{ item.label }}. {{ item.title }}\n{% endfor %}"
+    "Wish: {{ request }}\n{{ context | length }}{% endmessage %}"
+)
 CASE = "{history: [{title: One}], candidates: [{title: Two}, {title: Three}], expect: {contains: [One]}}"
-CASES = "cases:\n" + "".join(f"  {name}: {CASE}\n" for name in OBLIGATORY)
+USUAL = f"  usual: {CASE}\n"
+CASES = "cases:\n" + "".join(f"  {name}: {{inputs: {name}}}\n" for name in OBLIGATORY)
 
 
 def folder_with(folder: Path, text: str, cases: str | None = CASES, lock: bool = True) -> TemplateLibrary:
@@ -48,17 +62,16 @@ def test_a_good_template_has_no_findings(tmp_path: Path, tokenizer: ChatTokenize
 @pytest.mark.parametrize(
     ("front", "body", "expected"),
     [
-        (FRONT.replace("summary", "sumary"), BODY, [("format", 2), ("format", 4)]),
+        (FRONT.replace("summary", "sumary"), BODY, [("format", 2), ("unknown-key", 4)]),
         ("", BODY, [("format", 1)]),
-        (FRONT, BODY.replace("{% endfor %}", "", 1), [("syntax", 15)]),
-        (FRONT, BODY.replace("{{ item.title }}", '{% include "none.jinja" %}'), [("syntax", 1)]),
+        (FRONT, BODY.replace("{% endfor %}", "", 1), [("syntax", 18)]),
+        (FRONT, BODY.replace("{{ item.title }}", '{% include "none.jinja" %}'), [("missing-partial", 15)]),
+        (FRONT.replace('labels: {yes: "Yes", no: "No"}', "labels: letters"), BODY, [("output-mismatch", 11)]),
+        (FRONT.replace("reserve: 8", "reserve: 2000"), BODY, [("budget", 12)]),
     ],
 )
 def test_what_does_not_load(tmp_path: Path, front: str, body: str, expected: list[tuple[str, int]]) -> None:
-    found = findings(tmp_path, front + body, lock=False)
-    assert [code for code, _ in found] == [code for code, _ in expected]
-    if expected[0][0] == "format":
-        assert found == expected
+    assert findings(tmp_path, front + body, lock=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,10 +84,10 @@ def test_what_does_not_load(tmp_path: Path, front: str, body: str, expected: lis
         (FRONT, BODY.replace("Did:", "\ue001"), ("control-string", 14)),
         (
             FRONT,
-            BODY.replace("{% shared_prefix_end %}Next: {{ candidate.title }}", "{{ candidates }}"),
+            BODY.replace("{% shared_prefix_end %}Next: {{ candidate.title }}", "- {{ candidates }}"),
             ("output-mismatch", 11),
         ),
-        (LIST_FRONT, LIST_BODY.replace("{{ item.label }}. ", ""), ("output-mismatch", 11)),
+        (LIST_FRONT, LIST_BODY.replace("{{ item.label }}.", "-"), ("output-mismatch", 11)),
         (FRONT, BODY.replace("{{ candidate.title }}", "{{ candidate.label }}"), ("output-mismatch", 11)),
     ],
 )
@@ -105,7 +118,7 @@ def test_changed_behaviour_needs_a_new_version(tmp_path: Path) -> None:
 def test_cases_are_obligatory(tmp_path: Path) -> None:
     assert findings(tmp_path, FRONT + BODY, None) == [("no-cases", 1)]
     assert findings(tmp_path, FRONT + BODY, f"cases: {{usual: {CASE}}}") == [("no-cases", 1)]
-    assert findings(tmp_path, FRONT + BODY, CASES.replace("expect", "expects", 1)) == [("case", 2)]
+    assert findings(tmp_path, FRONT + BODY, CASES + USUAL.replace("expect", "expects")) == [("case", 11)]
     assert findings(tmp_path, FRONT + BODY, CASES + "  more: {inputs: nowhere}\n") == [("case", 11)]
 
 
@@ -121,9 +134,9 @@ def test_cases_are_obligatory(tmp_path: Path) -> None:
     ],
 )
 def test_expectations_that_are_not_met(tmp_path: Path, tokenizer: ChatTokenizer, expect: str, words: str) -> None:
-    cases = CASES.replace("{contains: [One]}", expect, 1)
+    cases = CASES + USUAL.replace("{contains: [One]}", expect)
     found = lint(folder_with(tmp_path, FRONT + BODY, cases), "rank/mine", tokenizer, "skip")
-    assert [(finding.code, finding.line) for finding in found] == [("case", 2)]
+    assert [(finding.code, finding.line) for finding in found] == [("case", 11)]
     assert words in found[0].message
 
 
@@ -144,8 +157,10 @@ def test_a_finding_is_one_line() -> None:
 
 
 def test_codes_are_documented(library: TemplateLibrary) -> None:
+    assert all(code.meaning.endswith(".") and code.mend.endswith(".") for code in CODES.values())
     readme = (library.folders[0] / "README.md").read_text("utf-8")
-    assert [code for code in CODES if f"`{code}`" not in readme] == []
+    assert [name for name in CODES if f"`{name}`" not in readme] == []
+    assert "genrec prompt lint --explain" in readme
 
 
 def test_shipped_templates_have_no_findings(library: TemplateLibrary) -> None:

@@ -6,7 +6,8 @@ import pytest
 from prompting_samples import BODY, FRONT, write_template
 
 from genrec.errors import NotFoundError, TemplateError
-from genrec.prompting.library import TemplateLibrary, read_lock, shipped_folder, verify, write_lock
+from genrec.prompting.library import TemplateLibrary, shipped_folder
+from genrec.prompting.lock import read_lock, verify, write_lock
 from genrec.prompting.template import YesNo
 
 

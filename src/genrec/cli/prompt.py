@@ -102,7 +102,8 @@ def lint(
 def lock(folder: Folder = None) -> None:
     """Record the behaviour of every template version in prompts.lock; refuses what changed without a new version."""
     from genrec.cli.console import console
-    from genrec.prompting.library import LOCK, write_lock
+    from genrec.prompting.library import LOCK
+    from genrec.prompting.lock import write_lock
 
     library = _library(folder)
     root = library.folders[0]

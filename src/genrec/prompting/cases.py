@@ -19,18 +19,6 @@ from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template, validation_message
 
 INPUTS = "_inputs"
-OBLIGATORY = (
-    "empty-history",
-    "one-candidate",
-    "hundred-candidates",
-    "longest-titles",
-    "chinese-titles",
-    "right-to-left-titles",
-    "hostile-titles",
-    "no-metadata",
-    "contradicting-request",
-)
-"""Cases that every template must have."""
 PREFIX_END = "═" * 8 + " shared prefix ends " + "═" * 8
 TAIL_END = "─" * 8
 

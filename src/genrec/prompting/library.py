@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib.resources
-import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+
+from jinja2 import nodes
 
 from genrec.errors import NotFoundError, TemplateError
 from genrec.prompting import syntax
@@ -72,16 +73,14 @@ class TemplateLibrary:
         tree = syntax.parse(body, path, body_line)
         partial_paths: dict[str, Path] = {}
         partials: dict[str, str] = {}
-        waiting = [(name, path) for name in syntax.included(tree, path)]
+        waiting = [(include, path) for include in _includes(tree, path)]
         while waiting:
-            name, wanted_by = waiting.pop()
+            (name, line), wanted_by = waiting.pop()
             if name not in partials:
-                partial_paths[name] = self._partial(name, wanted_by)
+                partial_paths[name] = self._partial(name, wanted_by, line)
                 partials[name] = read_text(partial_paths[name])
                 partial_tree = syntax.parse(partials[name], partial_paths[name])
-                waiting += [
-                    (inner, partial_paths[name]) for inner in syntax.included(partial_tree, partial_paths[name])
-                ]
+                waiting += [(inner, partial_paths[name]) for inner in _includes(partial_tree, partial_paths[name])]
         return Template(
             id=template_id,
             version=front.version,
@@ -99,15 +98,26 @@ class TemplateLibrary:
             hash=fingerprint(front, body, partials),
         )
 
-    def _partial(self, name: str, wanted_by: Path) -> Path:
+    def _partial(self, name: str, wanted_by: Path, line: int) -> Path:
         for folder in self.folders:
             path = folder / PARTIALS / name
             if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
                 return path
         raise TemplateError(
-            f"{wanted_by}: includes the partial '{name}', which does not exist",
+            f"{wanted_by}:{line}: includes the partial '{name}', which does not exist",
             f"partials lie in {PARTIALS}/ of the template folder",
         )
+
+
+def _includes(tree: nodes.Template, path: Path) -> Iterator[tuple[str, int]]:
+    """Name and line of every partial that a tree includes."""
+    for name in syntax.included(tree, path):
+        lines = (node.lineno for node in tree.find_all(nodes.Include) if name in _names(node.template))
+        yield name, next(lines, 1)
+
+
+def _names(template: nodes.Expr) -> list[str]:
+    return [node.value for node in [template, *template.find_all(nodes.Const)] if isinstance(node, nodes.Const)]
 
 
 def read_text(path: Path) -> str:
@@ -116,40 +126,6 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError):
         raise TemplateError(f"{path}:1: cannot be read as UTF-8 text", "save the file as UTF-8") from None
-
-
-def read_lock(folder: Path) -> dict[str, str]:
-    """`id@version` -> hash, as accepted; empty without a lock file."""
-    path = folder / LOCK
-    if not path.is_file():
-        return {}
-    try:
-        return {str(name): str(value) for name, value in json.loads(read_text(path)).items()}
-    except (ValueError, AttributeError):
-        raise TemplateError(f"{path}:1: not a lock file", "remove it and run genrec prompt lock") from None
-
-
-def verify(template: Template, locked: dict[str, str]) -> str | None:
-    """None if the lock knows this behaviour, else what is wrong."""
-    known = locked.get(f"{template.id}@{template.version}")
-    if known is None:
-        return f"version {template.version} is not in {LOCK}"
-    if known != template.hash:
-        return f"behaviour changed, but version is still {template.version}"
-    return None
-
-
-def write_lock(folder: Path, templates: list[Template]) -> dict[str, str]:
-    """Adds the templates of `folder` to its lock; TemplateError where a known version behaves differently now."""
-    locked = read_lock(folder)
-    for template in templates:
-        problem = verify(template, locked)
-        if problem is not None and f"{template.id}@{template.version}" in locked:
-            raise TemplateError(f"{template.path}:2: {problem}", f"raise version to {template.version + 1}")
-        locked[f"{template.id}@{template.version}"] = template.hash
-    text = json.dumps(dict(sorted(locked.items())), indent=1, ensure_ascii=False) + "\n"
-    (folder / LOCK).write_text(text, encoding="utf-8")
-    return locked
 
 
 def _files(folder: Path) -> Iterator[Path]:
