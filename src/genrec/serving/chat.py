@@ -99,7 +99,8 @@ def attach(app: FastAPI) -> None:
         asked = await asyncio.to_thread(body.recommendation_body().to_request, recommender.store)
         if body.stream:
             parts = recommender.stream(asked)
-            first = await anext(parts)  # errors of the request come here, while there is still a status line
+            # Errors of the request come here, while there is still a status line.
+            first = await until_disconnect(request, _first(parts))
             return StreamingResponse(_stream(_chained(first, parts), body), media_type="text/event-stream")
         with metrics.in_flight():
             answer = await until_disconnect(request, recommender.arecommend(asked))
@@ -170,6 +171,10 @@ def _completion(answer: Recommendation, model: str) -> dict[str, Any]:
 
 
 Part = RecommendedItem | Recommendation
+
+
+async def _first(parts: AsyncGenerator[Part, None]) -> Part:
+    return await anext(parts)
 
 
 async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
