@@ -136,6 +136,20 @@ def test_engines_agree_on_greedy_labels_and_their_log_probabilities(
 
 
 @pytest.mark.model
+def test_engines_write_the_same_text(runner: asyncio.Runner, models: dict[str, LanguageModel]) -> None:
+    async def written(engine: str, **options: object) -> str:
+        stream = models[engine].write(text_prompts()[-1], max_tokens=16, **options)  # type: ignore[arg-type]
+        return "".join([piece async for piece in stream])
+
+    texts = {engine: runner.run(written(engine)) for engine in REAL}
+    assert len(texts["vllm"].split()) > 5
+    assert len(set(texts.values())) == 1
+    word = texts["vllm"].split()[3]
+    cut = {engine: runner.run(written(engine, stop=[word])) for engine in REAL}
+    assert set(cut.values()) == {texts["vllm"].partition(word)[0]}
+
+
+@pytest.mark.model
 @pytest.mark.parametrize("engine", [*REAL, "scripted"])
 class TestEveryEngine:
     @pytest.fixture(autouse=True)

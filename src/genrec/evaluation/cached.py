@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -93,6 +93,11 @@ class CachedModel:
             choices.append((choice.label, choice.logprob))
             yield choice
         self._reads.put([(key, json.dumps(choices).encode())])
+
+    async def write(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
+        """See LanguageModel. Not kept: nothing that is measured is made of it."""
+        async for piece in (await self._loaded()).write(prompt, **options):
+            yield piece
 
     async def close(self) -> None:
         """Closes the cache, and the engine if it was loaded."""

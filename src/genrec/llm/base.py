@@ -1,4 +1,4 @@
-"""What genrec asks of a language model: two verbs. Everything else stays with the engine."""
+"""What genrec asks of a language model: three verbs. Everything else stays with the engine."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ class LanguageModel(Protocol):
         """Generates k distinct labels (token ids) one after another: never one twice, never anything else.
 
         Yields each as soon as it is fixed. 1 <= k <= len(labels).
+        """
+
+    def write(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        cache_salt: str | None = None,
+    ) -> AsyncIterator[str]:
+        """Free text behind a prompt, in pieces as they come; special tokens are not in it.
+
+        Ends at the model's own end, before the first of the texts `stop`, or after `max_tokens`. Raises ModelError.
         """
 
     async def close(self) -> None:

@@ -30,6 +30,15 @@ def check_generate(prompt: Sequence[int], labels: Sequence[int], k: int, context
     _check_length(len(prompt) + k, context)
 
 
+def check_write(prompt: Sequence[int], max_tokens: int, context: int) -> None:
+    """ValueError for wrong calls; ModelError for a prompt that does not fit the context with `max_tokens` more."""
+    if not prompt:
+        raise ValueError("an empty prompt cannot be continued")
+    if max_tokens < 1:
+        raise ValueError("a text has one token at least")
+    _check_length(len(prompt) + max_tokens, context)
+
+
 def _check_length(tokens: int, context: int) -> None:
     if tokens > context:
         raise ModelError(

@@ -14,7 +14,7 @@ from openai import UnprocessableEntityError as UnprocessableError
 
 from genrec.errors import ModelError
 from genrec.llm.base import LabelChoice, LogProbs
-from genrec.llm.checks import check_generate, check_read, draw, generator
+from genrec.llm.checks import check_generate, check_read, check_write, draw, generator
 from genrec.models import resolve
 from genrec.settings import ModelSettings
 
@@ -72,6 +72,36 @@ class OpenAIModel:
             label = draw(logprobs, emitted, temperature, random)
             emitted.append(label)
             yield LabelChoice(label, float(logprobs[label]))
+
+    async def write(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        cache_salt: str | None = None,
+    ) -> AsyncIterator[str]:
+        """See `LanguageModel.write`: one streamed HTTP request. Servers take up to four texts `stop`."""
+        check_write(prompt, max_tokens, self.context)
+        try:
+            stream = await self._client.completions.create(
+                model=self._model,
+                prompt=list(prompt),
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
+                stop=list(stop) or None,
+                stream=True,
+                extra_body={} if cache_salt is None else {"cache_salt": cache_salt},
+            )
+            async with stream:
+                async for part in stream:
+                    if part.choices and part.choices[0].text:
+                        yield part.choices[0].text
+        except (OpenAIError, ValueError) as error:
+            raise _failed(error) from error
 
     async def close(self) -> None:
         """Closes the connections."""

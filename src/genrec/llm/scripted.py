@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from genrec.errors import ModelError
 from genrec.llm.base import LabelChoice, LogProbs
-from genrec.llm.checks import check_generate, check_read, draw, generator
+from genrec.llm.checks import check_generate, check_read, check_write, draw, generator
+from genrec.llm.texts import until
 from genrec.settings import ModelSettings
 
 VOCABULARY = 50_000
@@ -21,9 +23,10 @@ VOCABULARY = 50_000
 class ScriptedModel:
     """Log-probabilities are a hash of (seed, prompt, token), a standard logistic around log(1 / VOCABULARY).
 
-    `score(prompt, token_ids)` replaces the hash. Every call takes `latency_s`; call number `fail_at` (from 0; reads and
-    started generations count) and all later ones raise ModelError; a generation that starts before it fails after
-    `fail_after_labels` labels if that is given.
+    `score(prompt, token_ids)` replaces the hash. What it writes is `text`, or `text(prompt)`, a word for each token.
+    Every call takes `latency_s`; call number `fail_at` (from 0; reads, started generations and texts count) and all
+    later ones raise ModelError; a generation that starts before it fails after `fail_after_labels` labels, and a text
+    after as many words, if that is given.
     """
 
     adapter: str | None = None
@@ -40,6 +43,7 @@ class ScriptedModel:
         fail_at: int | None = None,
         fail_after_labels: int | None = None,
         score: Callable[[Sequence[int], Sequence[int]], Sequence[float]] | None = None,
+        text: str | Callable[[Sequence[int]], str] = "This was scripted.",
     ) -> None:
         self.name = name
         self.context = context
@@ -51,7 +55,7 @@ class ScriptedModel:
         self._latency_s = latency_s
         self._fail_at = fail_at
         self._fail_after_labels = fail_after_labels
-        self._score = score
+        self._score, self._text = score, text
 
     async def read(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
@@ -84,6 +88,29 @@ class ScriptedModel:
             label = draw(logprobs, emitted, temperature, random)
             emitted.append(label)
             yield LabelChoice(label, float(logprobs[label]))
+
+    async def write(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        cache_salt: str | None = None,
+    ) -> AsyncIterator[str]:
+        """See `LanguageModel.write`."""
+        check_write(prompt, max_tokens, self.context)
+        await self._start()
+        text = self._text if isinstance(self._text, str) else self._text(prompt)
+        async for piece in until(self._words(text, max_tokens), stop):
+            yield piece
+
+    async def _words(self, text: str, most: int) -> AsyncIterator[str]:
+        for number, word in enumerate(re.findall(r"\s*\S+\s*?", text)[:most]):
+            if self._fail_after_labels is not None and number >= self._fail_after_labels:
+                raise ModelError("the scripted model failed while it wrote", "this is a test")
+            yield word
 
     async def close(self) -> None:
         """See `LanguageModel.close`."""

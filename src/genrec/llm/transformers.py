@@ -18,8 +18,10 @@ from genrec.adapters import label
 from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.base import LabelChoice, LogProbs
-from genrec.llm.checks import check_generate, check_read, draw, generator
+from genrec.llm.checks import check_generate, check_read, check_write, draw, generator
 from genrec.llm.merging import weights
+from genrec.llm.texts import Decoder, until
+from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 BATCH_TOKENS = 32_768
@@ -39,6 +41,8 @@ class TransformersModel:
         self._model = model.eval()
         self._device = model.device
         self._lock = threading.Lock()
+        ends = model.generation_config.eos_token_id
+        self._ends = frozenset([ends] if isinstance(ends, int) else ends or ())
 
     async def read(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
@@ -70,12 +74,41 @@ class TransformersModel:
             new = [labels[label]]
             yield LabelChoice(label, float(logprobs[label]))
 
+    async def write(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        cache_salt: str | None = None,
+    ) -> AsyncIterator[str]:
+        """See `LanguageModel.write`."""
+        check_write(prompt, max_tokens, self.context)
+        async for piece in until(self._pieces(prompt, max_tokens, temperature, seed), stop):
+            yield piece
+
+    async def _pieces(
+        self, prompt: Sequence[int], max_tokens: int, temperature: float, seed: int
+    ) -> AsyncIterator[str]:
+        cache, random, new = DynamicCache(), generator(seed), list(prompt)
+        decode = Decoder(resolve(self.name))
+        for _ in range(max_tokens):
+            logprobs = (await asyncio.to_thread(self._continue, new, cache, None))[0]
+            token = draw(logprobs, (), temperature, random)
+            if token in self._ends:
+                return
+            new = [token]
+            if piece := decode(token):
+                yield piece
+
     async def close(self) -> None:
         """Lets go of the model."""
         self._model = None
 
-    def _continue(self, tokens: Sequence[int], cache: DynamicCache, token_ids: Sequence[int]) -> LogProbs:
-        """Appends tokens to a cache of one sequence and reads what follows them: [1, T]."""
+    def _continue(self, tokens: Sequence[int], cache: DynamicCache, token_ids: Sequence[int] | None) -> LogProbs:
+        """Appends tokens to a cache of one sequence and reads what follows them: [1, T], of all tokens for None."""
         with self._lock, torch.inference_mode():
             inputs = torch.tensor([list(tokens)], device=self._device)
             return self._forward(token_ids, input_ids=inputs, past_key_values=cache)
@@ -120,7 +153,7 @@ class TransformersModel:
             past_key_values=cache,
         )
 
-    def _forward(self, token_ids: Sequence[int], **inputs: Any) -> LogProbs:
+    def _forward(self, token_ids: Sequence[int] | None, **inputs: Any) -> LogProbs:
         if self._model is None:
             raise ModelError("the model was closed", "load it again")
         try:
@@ -130,8 +163,8 @@ class TransformersModel:
                 f"the model could not compute ({type(error).__name__})",
                 "check that the prompts were made with this model's tokenizer, and that memory is left",
             ) from error
-        chosen = logits.float().log_softmax(-1)[:, list(token_ids)]
-        values: LogProbs = chosen.cpu().numpy()
+        found = logits.float().log_softmax(-1)
+        values: LogProbs = (found if token_ids is None else found[:, list(token_ids)]).cpu().numpy()
         return values
 
 

@@ -23,7 +23,7 @@ from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.arguments import engine_arguments, set_environment
 from genrec.llm.base import LabelChoice, LogProbs
-from genrec.llm.checks import check_generate, check_read
+from genrec.llm.checks import check_generate, check_read, check_write
 from genrec.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ READ_LIMIT = 128
 
 
 class _VllmModel(ABC):
-    """Both verbs over an engine that answers many requests at once."""
+    """All verbs over an engine that answers many requests at once."""
 
     exact = False
 
@@ -120,6 +120,33 @@ class _VllmModel(ABC):
         if emitted != k:
             raise ModelError(f"the engine emitted {emitted} labels instead of {k}", _HINT_LOG)
 
+    async def write(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        cache_salt: str | None = None,
+    ) -> AsyncIterator[str]:
+        """See `LanguageModel.write`."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        check_write(prompt, max_tokens, self.context)
+        params = SamplingParams(
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            stop=list(stop),
+            output_kind=RequestOutputKind.DELTA,
+        )
+        async with aclosing(self._answers([(prompt, params)], cache_salt)) as answers:
+            async for _, answer in answers:
+                if piece := answer.outputs[0].text:
+                    yield piece
+
     @abstractmethod
     def _answers(
         self, requests: Sequence[tuple[Sequence[int], SamplingParams]], cache_salt: str | None
@@ -197,7 +224,8 @@ class _Job:
     aborted: bool = False
 
     def send(self, answer: tuple[int, RequestOutput] | BaseException) -> None:
-        if not self.loop.is_closed():
+        # The loop of a caller that went away may close at any moment: that is no fault of the engine.
+        with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.answers.put_nowait, answer)
 
 
