@@ -15,7 +15,7 @@ LAYERS = [
     {"settings", "workspace", "conditions", "cache", "clock", "documents", "experiments"},
     {"data", "prompting", "llm", "encoder", "models", "adapters"},
     {"retrieval", "ranking", "clicks"},
-    {"checks", "fusion", "exploration"},
+    {"checks", "fusion", "exploration", "evidence"},
     {"fit", "reading", "combining", "learning"},
     {"slates", "arms", "pipeline"},
     {"evaluation", "serving"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 LATEST_TIMESTAMP = 1e11
@@ -41,6 +41,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """Something that is known of a candidate or of a history, as a named bucket and never as a number.
+
+    Kinds and buckets are those of `genrec.prompting.evidence_words`. `related` is the title in the history that it is
+    about, `field` the metadata field that both share; empty where it is about none.
+    """
+
+    kind: str
+    bucket: str
+    related: str = ""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One event of a history with the item it is about."""
 
@@ -52,10 +66,14 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a user did, oldest first. `user_id` is None for an anonymous caller who sends a history along."""
+    """What a user did, oldest first. `user_id` is None for an anonymous caller who sends a history along.
+
+    `evidence` is what is known of it as a whole, such as habits.
+    """
 
     user_id: str | None
     entries: tuple[HistoryEntry, ...] = ()
+    evidence: Sequence[Evidence] = ()
 
     def item_ids(self) -> tuple[str, ...]:
         """Ids of the entries, oldest first; an item seen twice is there twice."""
@@ -67,12 +85,14 @@ class Candidate:
     """An item that a retriever proposes.
 
     `sources` has the raw score of each retriever that proposed it, `parts` that of every retriever that was asked.
+    `evidence` is what is known of it for the history of the slate.
     """
 
     item: Item
     score: float
     sources: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
+    evidence: Sequence[Evidence] = ()
 
 
 @dataclass(frozen=True, slots=True)

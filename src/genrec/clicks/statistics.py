@@ -17,6 +17,7 @@ from genrec.retrieval.covisit import Fitted as Covisit
 
 PRIOR = 5.0
 """Weight of the base rate in every smoothed rate and mean, in events."""
+_SOURCE_POWER, _TARGET_POWER = 0.4, 0.2
 _FACTORS = 16
 _WIDTH = 64
 """How many principal components of the encoder's vectors are kept."""
@@ -80,13 +81,22 @@ class Statistics:
             recent,
             first,
             _factors(log, residual),
-            Covisit.fit(log, items),
+            Covisit.fit(log, items, source_power=_SOURCE_POWER, target_power=_TARGET_POWER),
         )
 
     def residual(self, item: IntArray, value: FloatArray) -> FloatArray:
         """How much more than the item's mean a value is, in standard deviations; 1 for an event without a value."""
         signal = _signal(value, self.value_mean, self.value_scale)
         return np.where(np.isnan(signal), 1.0, signal - self.deviation[item])
+
+    def together(self, source: IntArray, target: IntArray) -> FloatArray:
+        """How often known items stood near each other in histories [s, t]: the sum of 1/d over d <= 20 events.
+
+        0 for the same item, and for what is not among the strongest neighbours of the source.
+        """
+        often = self.covisit.links(source, target).astype(np.float64)
+        often *= np.outer(np.maximum(self.count[source], 1) ** _SOURCE_POWER, self.count[target] ** _TARGET_POWER)
+        return np.where(source[:, None] == target, 0.0, often)
 
 
 def _signal(value: FloatArray, mean: float, scale: float) -> FloatArray:

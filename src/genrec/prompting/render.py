@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from genrec.domain import Candidates, History
+from genrec.domain import Candidate, Candidates, History
 from genrec.errors import GuardError, TemplateError
 from genrec.prompting import budget, syntax
 from genrec.prompting.labels import letter_labels, yes_no_ids
@@ -43,7 +43,7 @@ def render(
     """
     slate = candidates.items if candidates else ()
     lines = _checked_order(order, len(slate))
-    data = _Data(template, tokenizer, history, [slate[position].item for position in lines], request, context)
+    data = _Data(template, tokenizer, history, [slate[position] for position in lines], request, context)
     cuts = budget.first_cuts(template, data.totals())
     limit = min(template.budget.context, context_tokens or template.budget.context) - template.budget.reserve
     while True:
@@ -66,12 +66,12 @@ class _Data:
         template: Template,
         tokenizer: Tokenizer,
         history: History,
-        lines: list[Any],
+        lines: list[Candidate],
         request: str | None,
         context: Mapping[str, str] | None,
     ) -> None:
         self.template, self.tokenizer = template, tokenizer
-        self.entries = history.entries
+        self.history = history
         self.maker = ViewMaker(tokenizer, template.language, _uses_fields(template))
         self.shortened: list[PromptDropped] = []
         self.labels: tuple[tuple[str, int], ...] = ()
@@ -91,14 +91,15 @@ class _Data:
             self._note("context", cut)
 
     def totals(self) -> dict[str, int]:
-        return {"history": len(self.entries), "candidates": len(self.lines)}
+        return {"history": len(self.history.entries), "candidates": len(self.lines)}
 
     def values(self, cuts: Mapping[str, budget.Cut]) -> dict[str, Any]:
         spec = self.template.inputs["history"]
-        views, cut = self.maker.history(self.entries[cuts["history"].window(spec.keep)], spec)
+        kept = self.history.entries[cuts["history"].window(spec.keep)]
+        views, cut = self.maker.history(kept, self.history.evidence, spec)
         self.shortened = [note for note in self.shortened if note.input != "history"]
         self._note("history", cut)
-        return {"history": tuple(views), "candidates": tuple(self.lines), **self.fixed}
+        return {"history": views, "candidates": tuple(self.lines), **self.fixed}
 
     def costs(self, name: str, views: Sequence[ItemView]) -> list[int]:
         texts = [

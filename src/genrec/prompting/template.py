@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from genrec.documents import line_of, load_yaml
 from genrec.domain import TemplateRef
 from genrec.errors import TemplateError
+from genrec.prompting.evidence_words import KINDS
 
 InputType = Literal["items", "text", "facts"]
 OutputKind = Literal["ranking", "yes_no", "text"]
@@ -42,11 +43,26 @@ class Input(_Part):
     """When the prompt is too long, the input with the smallest number loses items first."""
     max_tokens: int | None = Field(default=None, ge=1)
     """text: at most so many tokens."""
+    evidence: tuple[str, ...] = Field(default=(), strict=False)
+    """items: kinds of evidence in words (`evidence_words.KINDS`); as `item.evidence`, of a history as `history.habits`.
+    """
+
+    @field_validator("evidence")
+    @classmethod
+    def _known_evidence(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [kind for kinds in KINDS.values() for kind in kinds]
+        unknown = [name for name in names if name not in known]
+        if unknown or len(set(names)) < len(names):
+            wrong = f"there is no evidence '{unknown[0]}'" if unknown else "a kind of evidence is there twice"
+            raise ValueError(f"{wrong}; there is {', '.join(known)}")
+        return names
 
     @model_validator(mode="after")
     def _fits_type(self) -> Input:
         if self.type == "text" and (self.max_items or self.item_tokens or self.cut != "never"):
             raise ValueError("text takes max_tokens, but neither max_items, item_tokens nor cut")
+        if self.type != "items" and self.evidence:
+            raise ValueError("only items have evidence")
         if self.type != "text" and self.max_tokens:
             raise ValueError(f"{self.type} takes max_items and item_tokens, not max_tokens")
         if self.type == "text" and not self.max_tokens:
@@ -138,6 +154,9 @@ class FrontMatter(_Part):
                 raise ValueError(f"task {self.task} has no input '{name}'; it has {', '.join(known)}")
             if spec.type != known[name]:
                 raise ValueError(f"input '{name}' is of type {known[name]}, not {spec.type}")
+            for kind in spec.evidence:
+                if kind not in KINDS[name]:
+                    raise ValueError(f"input '{name}' has no evidence '{kind}'; it has {', '.join(KINDS[name])}")
         if self.output.kind not in task.outputs:
             raise ValueError(f"task {self.task} yields {' or '.join(sorted(task.outputs))}, not {self.output.kind}")
         if self.inputs["candidates"].cut != "never":
@@ -172,6 +191,12 @@ class Template:
     def ref(self) -> TemplateRef:
         """What goes into the provenance of an answer."""
         return TemplateRef(self.id, self.version, self.hash)
+
+    @property
+    def declared(self) -> tuple[tuple[str, str], ...]:
+        """(input, attribute) of what is declared and must be printed: evidence of items, habits of a history."""
+        attribute = {"history": "habits"}
+        return tuple((name, attribute.get(name, "evidence")) for name, spec in self.inputs.items() if spec.evidence)
 
 
 def validation_message(error: ValidationError, node: yaml.Node | None, path: Path, first_line: int = 1) -> str:
@@ -210,5 +235,8 @@ def parse_front_matter(text: str, path: Path) -> FrontMatter:
 def fingerprint(front: FrontMatter, body: str, partials: Mapping[str, str]) -> str:
     """Hash of everything that changes what the model reads or how it is read; 16 hexadecimal digits."""
     behaviour = front.model_dump(mode="json", exclude={"version", "summary"})
+    for spec in behaviour["inputs"].values():
+        if not spec["evidence"]:  # hashes of templates that ask for none are older than evidence
+            del spec["evidence"]
     payload = json.dumps([behaviour, body, sorted(partials.items())], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(payload.encode()).hexdigest()[:16]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-from genrec.domain import HistoryEntry, Item, MetadataValue
+from genrec.domain import Candidate, Evidence, HistoryEntry, Item, MetadataValue
 from genrec.prompting import words
+from genrec.prompting.evidence_words import evidence_text, separator
 from genrec.prompting.guard import guard
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.syntax import MARKS
@@ -17,6 +18,8 @@ from genrec.prompting.template import Input
 
 MAX_TITLE = 300
 MAX_FIELD = 600
+EVIDENCE_TITLE_TOKENS = 12
+"""What a title of the history may take where evidence names it."""
 YEAR_FIELDS = ("year", "release_year")
 GENRE_FIELDS = ("genres", "genre", "categories")
 _HIDDEN = frozenset({*YEAR_FIELDS, *GENRE_FIELDS, "domain"})
@@ -31,7 +34,8 @@ class ItemView:
     """An item of the history or the slate.
 
     `year` is empty where unknown or where the title ends with it. `fields` has every other metadata field, as text or
-    as a tuple of texts. `verb` and `rating` belong to history, `label` to candidates of a ranking; empty elsewhere.
+    as a tuple of texts. `domain` is video, music, games, courses, books or empty. `verb` and `rating` belong to
+    history, `label` to candidates of a ranking, `evidence` to candidates of a template that asks for it; else empty.
     """
 
     title: str
@@ -41,6 +45,14 @@ class ItemView:
     verb: str = ""
     rating: str = ""
     label: str = ""
+    domain: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+class HistoryView(tuple[ItemView, ...]):
+    """The items of a history, oldest first, and in `habits` what is known of it as a whole, in words."""
+
+    habits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +71,29 @@ class ViewMaker:
         self._language = language
         self._with_fields = with_fields
 
-    def history(self, entries: Sequence[HistoryEntry], spec: Input) -> tuple[list[ItemView], int]:
+    def history(
+        self, entries: Sequence[HistoryEntry], evidence: Sequence[Evidence], spec: Input
+    ) -> tuple[HistoryView, int]:
         """Views, and how many were shortened."""
         views, shortened = self._items([entry.item for entry in entries], spec)
-        return [
-            ItemView(
-                view.title, view.year, view.genres, view.fields, words.verb(entry, self._language), words.rating(entry)
-            )
+        found = HistoryView(
+            replace(view, verb=words.verb(entry, self._language), rating=words.rating(entry))
             for view, entry in zip(views, entries, strict=True)
-        ], shortened
+        )
+        found.habits = separator(self._language).join(self._evidence(evidence, spec))
+        return found, shortened
 
-    def candidates(self, items: Sequence[Item], labels: Sequence[str], spec: Input) -> tuple[list[ItemView], int]:
+    def candidates(
+        self, candidates: Sequence[Candidate], labels: Sequence[str], spec: Input
+    ) -> tuple[list[ItemView], int]:
         """Views with labels (none for a pointwise slate), and how many were shortened."""
-        views, shortened = self._items(items, spec)
-        if not labels:
-            return views, shortened
-        return [
-            ItemView(view.title, view.year, view.genres, view.fields, label=label)
-            for view, label in zip(views, labels, strict=True)
-        ], shortened
+        views, shortened = self._items([candidate.item for candidate in candidates], spec)
+        if labels:
+            views = [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
+        if spec.evidence:
+            facts = (self._evidence(candidate.evidence, spec) for candidate in candidates)
+            views = [replace(view, evidence=texts) for view, texts in zip(views, facts, strict=True)]
+        return views, shortened
 
     def text(self, text: str, spec: Input) -> tuple[str, int]:
         """Guarded free text, and how many tokens were cut off its end."""
@@ -97,6 +113,24 @@ class ViewMaker:
             cut += short != clean
             views.append(Fact(_capped(self._tokenizer, clean_name, spec.item_tokens or 0), short))
         return tuple(views), cut
+
+    def _evidence(self, evidence: Sequence[Evidence], spec: Input) -> tuple[str, ...]:
+        """The evidence that the input asks for, in its order. Titles and fields are data whatever the input says."""
+        if not spec.evidence:  # nothing is computed for a template that does not ask
+            return ()
+        control = self._tokenizer.control_strings
+        return tuple(
+            evidence_text(
+                fact,
+                self._language,
+                _capped(self._tokenizer, guard(fact.related, control, MAX_TITLE) or "?", EVIDENCE_TITLE_TOKENS),
+                _capped(self._tokenizer, guard(fact.field, control, MAX_TITLE), EVIDENCE_TITLE_TOKENS),
+            )
+            for fact in sorted(
+                (fact for fact in evidence if fact.kind in spec.evidence),
+                key=lambda fact: spec.evidence.index(fact.kind),
+            )
+        )
 
     def _clean(self, text: str, spec: Input, max_characters: int) -> str:
         if spec.trust == "trusted":
@@ -128,6 +162,7 @@ class ViewMaker:
             "".join(self._value(year, spec)),
             (clean_genres,) if isinstance(clean_genres, str) and clean_genres else tuple(clean_genres),
             MappingProxyType(fields),
+            domain=words.domain(item),
         )
 
     def _value(self, value: MetadataValue, spec: Input) -> FieldValue:
@@ -141,7 +176,7 @@ class ViewMaker:
         """Title first, then year, genres, fields, as far as they fit."""
         left = limit - _count(self._tokenizer, view.title)
         if left < 0:
-            return ItemView(_capped(self._tokenizer, view.title, limit))
+            return ItemView(_capped(self._tokenizer, view.title, limit), domain=view.domain)
         year, left = self._take((view.year,), left)
         genres, left = self._take(view.genres, left)
         fields: dict[str, FieldValue] = {}
@@ -154,7 +189,7 @@ class ViewMaker:
                 fields[name] = part[0]
             elif isinstance(value, str) and left >= 8 and value:
                 fields[name], left = _capped(self._tokenizer, value, left), 0
-        return ItemView(view.title, "".join(year), genres, MappingProxyType(fields))
+        return replace(view, year="".join(year), genres=genres, fields=MappingProxyType(fields))
 
     def _take(self, texts: Sequence[str], left: int) -> tuple[tuple[str, ...], int]:
         taken = []

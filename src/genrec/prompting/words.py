@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genrec.domain import HistoryEntry
+from genrec.domain import HistoryEntry, Item
 
 _DOMAIN_OF = {
     **dict.fromkeys(("video", "movie", "movies", "film", "tv"), "video"),
@@ -59,6 +59,12 @@ def verb(entry: HistoryEntry, language: str) -> str:
     return verbs[_kind(entry)]
 
 
+def domain(item: Item) -> str:
+    """The item's `domain` by the name that templates know it by: video, music, games, courses, books; else empty."""
+    name = item.metadata.get("domain")
+    return _DOMAIN_OF.get(name.lower(), "") if isinstance(name, str) else ""
+
+
 def rating(entry: HistoryEntry) -> str:
     """The rating as people write it ("5", "3.5"); empty where the event has none."""
     if entry.value is None or entry.value != entry.value:
@@ -76,6 +82,5 @@ def number(value: float) -> str:
 def _kind(entry: HistoryEntry) -> str:
     kind = _TYPE_OF.get(entry.event_type.lower())
     if kind is None or kind == "click":
-        domain = entry.item.metadata.get("domain")
-        kind = _DOMAIN_OF.get(domain.lower(), kind) if isinstance(domain, str) else kind
+        kind = domain(entry.item) or kind
     return kind or ""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from genrec.data.interactions import Interactions
+from genrec.data.interactions import IntArray, Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.files import read_tensors, write_tensors
@@ -75,6 +75,10 @@ class Fitted:
         """Scores [q, I] of several queries."""
         weights = histories(queries, self._table.shape[0], self._decay, self._history)
         return np.asarray((weights @ self._table).toarray(), dtype=np.float32)
+
+    def links(self, sources: IntArray, targets: IntArray) -> Scores:
+        """C [s, t] between given items."""
+        return np.asarray(self._table[sources][:, targets].toarray(), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Writes the table as CSR arrays."""
