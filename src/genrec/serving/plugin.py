@@ -15,6 +15,8 @@ from genrec.errors import GenrecError
 from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error
 from genrec.serving.models import ServedModels
+from genrec.serving.playground import routes as playground
+from genrec.serving.playground.served import ServedBench
 from genrec.serving.state import Live, served_adapters, served_workspace, serving_settings
 
 
@@ -28,6 +30,7 @@ class GenrecEndpoints:
         """Adds the routes; those that vLLM has too are replaced."""
         chat.attach(app)
         app.include_router(routes.router)
+        app.include_router(playground.router)
         app.add_exception_handler(GenrecError, on_genrec_error)
 
     async def init_state(self, engine_client: Any, state: State, args: Namespace) -> None:
@@ -42,3 +45,4 @@ class GenrecEndpoints:
         state.genrec = Live(workspace, settings, ServedModels(workspace.root, served_adapters(), model))
         for name in reversed(state.genrec.models.names):
             await state.genrec.recommender(adapter=name)
+        state.playground = await ServedBench.open(state.genrec, settings)

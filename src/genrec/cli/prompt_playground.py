@@ -1,0 +1,61 @@
+"""`genrec prompt playground`: the page of templates without an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `genrec prompt`."""
+    app.command("playground")(playground)
+
+
+def playground(
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="Catalogue with users; without one: cases and typed titles."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8010,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Whose tokenizer; default: the workspace's, or smollm2-135m.")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", envvar="GENREC_PROMPTS__FOLDER", help="Local templates, before the shipped ones."),
+    ] = None,
+) -> None:
+    """Edit templates in the browser and see what the model reads; runs nothing and writes nothing."""
+    from genrec.cli.console import console
+    from genrec.data.sqlite import SqliteStore
+    from genrec.errors import MissingExtraError
+    from genrec.models import resolve
+    from genrec.settings import Settings
+    from genrec.workspace import Workspace
+
+    try:
+        from genrec.serving.playground.bench import Bench, Engine
+        from genrec.serving.playground.preview import serve_preview
+    except ImportError as error:
+        raise MissingExtraError("the web server is not installed", "install genrec[cpu] or genrec[gpu]") from error
+    place = None if workspace is None else Workspace.open(workspace)
+    settings = Settings.load(
+        None if place is None else place.settings_file,
+        {
+            "model": {"name": model},
+            "prompts": {"folder": folder},
+            "serving": {"host": "127.0.0.1", "port": port, "allow_template_preview": True},
+        },
+    )
+    folder_of_model = Path(settings.model.name).expanduser()
+    tokenizer = folder_of_model if (folder_of_model / "tokenizer.json").is_file() else resolve(settings.model.name)
+    bench = Bench(
+        Engine(settings.model.name, tokenizer, context=settings.model.context),
+        edits=True,
+        folder=settings.prompts.folder,
+        store=None if place is None else SqliteStore(place.database),
+    )
+    console.print(f"open http://127.0.0.1:{port}/playground (Ctrl-C ends it)")
+    serve_preview(bench, settings.serving)

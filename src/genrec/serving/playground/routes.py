@@ -1,0 +1,102 @@
+"""Routes of the page: its files, which need no key, and its data, which are behind the gate as all else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from genrec.serving.errors import BadRequestError, error_response, read_body
+from genrec.serving.playground.bench import Bench
+from genrec.serving.playground.bodies import LintBody, PreviewBody, RunBody
+
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MAX_USERS = 100
+
+router = APIRouter(prefix="/playground")
+
+
+def bench(request: Request) -> Bench:
+    """What stands behind the page of this server process."""
+    return request.app.state.playground  # type: ignore[no-any-return]
+
+
+@router.get("")
+async def page() -> Response:
+    """The page."""
+    return _file("index.html")
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    """A file of the page."""
+    return _file(name)
+
+
+@router.get("/api/state")
+async def state(request: Request) -> JSONResponse:
+    """What the page can do here, and all templates."""
+    return _json(await bench(request).state())
+
+
+@router.get("/api/templates/{template_id:path}")
+async def template(request: Request, template_id: str) -> JSONResponse:
+    """Text and cases of a template as they are stored."""
+    return _json(await bench(request).template(template_id))
+
+
+@router.get("/api/users")
+async def users(request: Request, prefix: str = "", limit: str = "20") -> JSONResponse:
+    """Ids of users that start with `prefix`."""
+    if len(limit) > 3 or not limit.isdecimal() or not 1 <= int(limit) <= MAX_USERS:
+        raise BadRequestError(f"limit must be a whole number from 1 to {MAX_USERS}", param="limit")
+    return _json({"users": await bench(request).users(prefix[:512], int(limit))})
+
+
+@router.post("/api/preview")
+async def preview(request: Request) -> JSONResponse:
+    """The rendered prompt, or what is wrong with the template."""
+    body = await read_body(request, PreviewBody)
+    return _json(await bench(request).preview(body.template, body.inputs))
+
+
+@router.post("/api/lint")
+async def lint(request: Request) -> JSONResponse:
+    """Findings about a template, its cases included."""
+    return _json(await bench(request).lint((await read_body(request, LintBody)).template))
+
+
+@router.post("/api/diff")
+async def diff(request: Request) -> JSONResponse:
+    """The unified diff from the stored text to the given one."""
+    return _json(await bench(request).diff((await read_body(request, LintBody)).template))
+
+
+@router.post("/api/run")
+async def run(request: Request) -> JSONResponse:
+    """The ranking that the template makes, with what the model said of each item."""
+    return _json(await bench(request).run(await read_body(request, RunBody)))
+
+
+def _json(data: object) -> JSONResponse:
+    return JSONResponse(data, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+
+def _file(name: str) -> Response:
+    path = STATIC / name
+    if path.parent != STATIC or path.suffix not in TYPES or not path.is_file():
+        return error_response("there is no such file", 404)
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=HEADERS)
