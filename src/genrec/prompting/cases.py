@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from genrec.documents import line_of, load_yaml
-from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item, MetadataValue
+from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item, MetadataValue
 from genrec.errors import NotFoundError, TemplateError
+from genrec.prompting.evidence_words import BUCKETS
 from genrec.prompting.library import SUFFIX, TemplateLibrary, read_text
 from genrec.prompting.render import render
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
@@ -27,6 +29,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class CaseEvidence(_Part):
+    """What is known of a candidate; kinds and buckets are those of `genrec.prompting.evidence_words`."""
+
+    kind: str
+    bucket: str
+    related: str = ""
+    field: str = ""
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        if self.bucket not in BUCKETS.get(self.kind, ()):
+            raise ValueError(f"there is no evidence {self.kind} {self.bucket!r}; see prompts/README.md")
+        return self
+
+    def evidence(self) -> Evidence:
+        """As the system finds it."""
+        return Evidence(self.kind, self.bucket, self.related, self.field)
+
+
 class CaseItem(BaseModel):
     """An item of a case. Keys that are not listed here are its metadata (year, genres, ...)."""
 
@@ -35,6 +56,7 @@ class CaseItem(BaseModel):
     title: str
     event: str = "interaction"
     value: float | None = None
+    evidence: tuple[CaseEvidence, ...] = ()
     count: int = Field(default=1, ge=1)
     """So many copies; `{n}` in the title becomes their number."""
 
@@ -49,9 +71,17 @@ class CaseInputs(_Part):
     """What goes into the rendering."""
 
     history: tuple[CaseItem, ...] = ()
+    habits: tuple[str, ...] = ()
     candidates: tuple[CaseItem, ...] = ()
     request: str | None = None
     context: dict[str, str] | None = None
+
+    @field_validator("habits")
+    @classmethod
+    def _known_habits(cls, habits: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(habits) - set(BUCKETS["habits"]):
+            raise ValueError(f"there is no habit {min(unknown)!r}; there is {', '.join(BUCKETS['habits'])}")
+        return habits
 
 
 class Expectation(_Part):
@@ -132,22 +162,52 @@ def find_case(template: Template, library: TemplateLibrary, name: str | None) ->
     )
 
 
-def render_case(template: Template, case: Case, tokenizer: Tokenizer, block: int = 1) -> RenderedPrompt:
-    """The case as `genrec.prompting.render.render` renders it."""
+@dataclass(frozen=True, slots=True)
+class RenderInputs:
+    """What a prompt is made from: of a case, or of a real user."""
+
+    history: History
+    candidates: Candidates
+    request: str | None = None
+    context: Mapping[str, str] | None = None
+
+
+def inputs_of(case: Case) -> RenderInputs:
+    """The inputs of a case as rendering takes them."""
     entries: list[HistoryEntry] = []
     for past in case.inputs.history:
         for item in past.items():
             entries.append(HistoryEntry(item, float(len(entries)), past.event, past.value))
-    slate = [Candidate(item, 0.0) for entry in case.inputs.candidates for item in entry.items()]
+    slate = [
+        Candidate(item, 0.0, evidence=tuple(known.evidence() for known in entry.evidence))
+        for entry in case.inputs.candidates
+        for item in entry.items()
+    ]
+    habits = tuple(Evidence("habits", bucket) for bucket in case.inputs.habits)
+    return RenderInputs(
+        History(None, tuple(entries), habits), Candidates(tuple(slate)), case.inputs.request, case.inputs.context
+    )
+
+
+def render_inputs(
+    template: Template, inputs: RenderInputs, tokenizer: Tokenizer, block: int = 1, **options: Any
+) -> RenderedPrompt:
+    """The inputs as `genrec.prompting.render.render` renders them; `options` are more of its parameters."""
     return render(
         template,
-        history=History(None, tuple(entries)),
-        candidates=Candidates(tuple(slate)),
-        request=case.inputs.request,
-        context=case.inputs.context,
+        history=inputs.history,
+        candidates=inputs.candidates,
+        request=inputs.request,
+        context=inputs.context,
         tokenizer=tokenizer,
         block=block,
+        **options,
     )
+
+
+def render_case(template: Template, case: Case, tokenizer: Tokenizer, block: int = 1) -> RenderedPrompt:
+    """The case as `genrec.prompting.render.render` renders it."""
+    return render_inputs(template, inputs_of(case), tokenizer, block)
 
 
 def text_of(prompt: RenderedPrompt, tokenizer: Tokenizer) -> str:

@@ -23,7 +23,7 @@ from genrec.prompting.template import Template
 Kind = Literal["text", "data"]
 """Free text, and the fields of items and facts."""
 
-_SAFE = frozenset({"label", "verb", "rating"})
+_SAFE = frozenset({"label", "verb", "rating", "domain"})
 """Attributes that genrec words itself; no text of strangers."""
 _COUNTS = frozenset({"length", "count"})
 _MARK = re.compile(r"[-*•·–>]|\d+[.)]|[A-Z]{1,2}[.)]")

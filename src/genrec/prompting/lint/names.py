@@ -32,6 +32,12 @@ def check_inputs(template: Template) -> Iterator[Finding]:
         if name not in used:
             line = source.line_of(template, rf"\s+{name}\s*:")
             yield Finding(template.path, line, "unused-input", f"input '{name}' is never used", "use it or remove it")
+    shown = {node.attr for tree, _ in [(body, None), *partials] for node in tree.find_all(nodes.Getattr)}
+    for name, attribute in template.declared:
+        if name in used and attribute not in shown:
+            line = source.line_of(template, rf"\s+{name}\s*:")
+            message = f"evidence of '{name}' is declared, but .{attribute} is never printed"
+            yield Finding(template.path, line, "unused-input", message, "print it, or take evidence out")
 
 
 def check_literals(template: Template, tokenizer: Tokenizer | None) -> Iterator[Finding]:

@@ -1,0 +1,76 @@
+"""`genrec prompt lint` and `lock`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from genrec.cli.prompt import common
+
+if TYPE_CHECKING:
+    from genrec.prompting.lint import Snapshots
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Template ids; all if none is given.")]
+Form = Annotated[
+    Literal["text", "json", "github", "sarif"],
+    typer.Option("--format", help="github: commands that code hosts show beside the line; sarif: for their uploads."),
+]
+
+
+def lint(
+    ids: Ids = None,
+    update: Annotated[bool, typer.Option("--update", help="Accept the rendered text of all cases.")] = False,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and how to mend it.")
+    ] = None,
+    form: Form = "text",
+    model: common.ModelOption = None,
+    folder: common.FolderOption = None,
+) -> None:
+    """Check templates: one line `file:line code message (hint)` for each finding; exit code 1 if there is one.
+
+    Cases and snapshots are rendered with the tokenizer of the model: of smollm2-135m, if it was fetched.
+    """
+    from genrec.prompting.lint import formats
+    from genrec.prompting.lint import lint as find
+
+    if explain is not None:
+        return _explain(explain)
+    library = common.library_of(folder)
+    tokenizer = common.tokenizer_of(model) if update else common.tokenizer_at_hand(model)
+    if tokenizer is None:
+        common.note(
+            "note: cases and snapshots need a tokenizer and were not checked;"
+            f" run genrec data fetch {common.DEFAULT_MODEL}, or name a model folder with --model"
+        )
+    checked = ids or library.ids()
+    snapshots: Snapshots = "update" if update else "check" if model in (None, common.DEFAULT_MODEL) else "skip"
+    findings = [finding for template_id in checked for finding in find(library, template_id, tokenizer, snapshots)]
+    findings = list(dict.fromkeys(findings))
+    if findings or form in ("json", "sarif"):
+        typer.echo(formats.written(findings, form))
+    if findings:
+        raise typer.Exit(1)
+    typer.echo(f"nothing found in {len(checked)} of {len(library.ids())} templates", err=True)
+
+
+def _explain(code: str) -> None:
+    from genrec.errors import NotFoundError
+    from genrec.prompting.lint import CODES
+
+    if code not in CODES:
+        raise NotFoundError(f"there is no code '{code}'", f"the codes are {', '.join(CODES)}")
+    typer.echo(f"{code}\n\n{CODES[code].meaning}\n\nWhat to do: {CODES[code].mend}")
+
+
+def lock(folder: common.FolderOption = None) -> None:
+    """Record the behaviour of every template version in prompts.lock; refuses what changed without a new version."""
+    from genrec.prompting.library import LOCK
+    from genrec.prompting.lock import write_lock
+
+    library = common.library_of(folder)
+    root = library.folders[0]
+    templates = [template for template in library.list() if library.root(template) == root]
+    write_lock(root, templates)
+    typer.echo(f"locked {len(templates)} in {root / LOCK}", err=True)

@@ -1,0 +1,82 @@
+"""Options and openings that the commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from genrec.prompting.library import TemplateLibrary
+    from genrec.prompting.tokenizer import ChatTokenizer
+    from genrec.settings import Settings
+    from genrec.workspace import Workspace
+
+DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_WORKSPACE = Path("workspace")
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--folder", envvar="GENREC_PROMPTS__FOLDER", help="Local templates; they go before the shipped ones."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Whose tokenizer and chat template: a known name or a folder.")
+]
+JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; '-' is stdout.")]
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="Folder of the catalogue; 'workspace' if there is one.")
+]
+TemplateId = Annotated[str, typer.Argument(metavar="ID", help="Template id, such as rank/pointwise.")]
+
+
+def library_of(folder: Path | None) -> TemplateLibrary:
+    """The templates of the folder, and the shipped ones."""
+    from genrec.prompting.library import TemplateLibrary
+
+    return TemplateLibrary(folder)
+
+
+def tokenizer_of(model: str | None) -> ChatTokenizer:
+    """The tokenizer of a model; a known one is fetched if needed."""
+    from genrec.models import resolve
+    from genrec.prompting.tokenizer import load_tokenizer
+
+    name = model or DEFAULT_MODEL
+    path = Path(name).expanduser()
+    return load_tokenizer(path if (path / "tokenizer.json").is_file() else resolve(name))
+
+
+def tokenizer_at_hand(model: str | None) -> ChatTokenizer | None:
+    """The same where the model was named, else the default one if it was fetched already."""
+    return tokenizer_of(model) if model or is_fetched(DEFAULT_MODEL) else None
+
+
+def is_fetched(name: str) -> bool:
+    """Whether a known model is in the cache."""
+    from genrec.models import cached
+
+    return cached(name) is not None
+
+
+def note(text: str) -> None:
+    """A remark on stderr."""
+    typer.secho(text, err=True, fg=typer.colors.YELLOW)
+
+
+def opened(workspace: Path, folder: Path | None) -> tuple[Workspace, Settings]:
+    """The workspace and its settings; `folder` goes before the template folder that they name."""
+    from genrec.settings import Settings
+    from genrec.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    return place, Settings.load(place.settings_file, {"prompts": {"folder": folder}})
+
+
+def tokenizer_if_fetched(model: str | None) -> ChatTokenizer | None:
+    """The tokenizer of a model that needs no download: a folder, or a known name in the cache; else None."""
+    from genrec.models import known
+
+    name = model or DEFAULT_MODEL
+    if name in known():
+        return tokenizer_of(name) if is_fetched(name) else None
+    return tokenizer_of(name) if (Path(name).expanduser() / "tokenizer.json").is_file() else None

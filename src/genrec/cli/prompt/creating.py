@@ -1,0 +1,32 @@
+"""`genrec prompt new`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genrec.cli.prompt import common
+
+
+def new(
+    template_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the new template, such as rank/mine.")],
+    source: Annotated[str | None, typer.Option("--from", metavar="ID", help="The template to begin with.")] = None,
+    task: Annotated[str | None, typer.Option(help="In place of --from: the plainest one of a task.")] = None,
+    language: Annotated[str, typer.Option(help="With --task: en, zh, ...")] = "en",
+    model: common.ModelOption = None,
+    folder: common.FolderOption = None,
+) -> None:
+    """Write a template that works: a copy with cases, snapshots and lock, which lints clean. Overwrites nothing."""
+    from genrec.errors import TemplateError
+    from genrec.prompting import creating
+
+    if folder is None:
+        raise TemplateError("a new template needs a folder of your own", "name it: --folder my-prompts")
+    if source is not None and task is not None:
+        raise TemplateError("--from and --task are two ways to say the same", "give one of them")
+    library = common.library_of(folder if folder.is_dir() else None)
+    begin = library.get(source) if source else creating.skeleton(library, task or "rank", language)
+    path = creating.create(template_id, begin, folder, common.tokenizer_of(model))
+    typer.echo(f"{path}, a copy of {begin.id}@{begin.version}")
+    common.note(f"see it: genrec prompt render {template_id} --folder {folder}")

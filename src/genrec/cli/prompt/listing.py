@@ -1,0 +1,182 @@
+"""`genrec prompt list`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from genrec.cli.prompt import common
+
+if TYPE_CHECKING:
+    from genrec.prompting.cases import RenderInputs
+    from genrec.prompting.library import TemplateLibrary
+    from genrec.prompting.template import Template
+    from genrec.prompting.tokenizer import ChatTokenizer
+    from genrec.settings import Settings
+    from genrec.workspace import Workspace
+
+
+def list_templates(
+    workspace: common.WorkspaceOption = None,
+    json: common.JsonOption = None,
+    model: common.ModelOption = None,
+    folder: common.FolderOption = None,
+) -> None:
+    """Show every template: what it is, what it costs for a median user, and what its last evaluation found.
+
+    Without a workspace, tokens are those of the first case and nothing is known of evaluations.
+    """
+    place, settings = None, None
+    if workspace is not None or (common.DEFAULT_WORKSPACE / "genrec.db").is_file():
+        place, settings = common.opened(workspace or common.DEFAULT_WORKSPACE, folder)
+        folder, model = settings.prompts.folder, model or settings.model.name
+    library = common.library_of(folder)
+    tokenizer = common.tokenizer_if_fetched(model)
+    cost = _Cost(library, tokenizer, place, settings)
+    live = {} if place is None or settings is None else live_templates(place, settings)
+    found = {} if place is None else last_evaluations(place)
+    rows = [
+        {
+            "id": template.id,
+            "version": template.version,
+            "hash": template.hash,
+            "labels": [*labels(template, library), *live.get(template.id, [])],
+            "task": template.task,
+            "output": template.output.kind,
+            "language": template.language,
+            "summary": template.summary,
+            "tokens": cost.of(template),
+            "evaluation": found.get(template.id),
+        }
+        for template in library.list()
+    ]
+    if json is not None:
+        text = jsonlib.dumps(rows, indent=2, ensure_ascii=False)
+        typer.echo(text) if json == "-" else Path(json).write_text(text + "\n", "utf-8")
+        return
+    _print(rows, cost.of_whom)
+
+
+def labels(template: Template, library: TemplateLibrary) -> list[str]:
+    """Where a template comes from: nothing for a shipped one, local, or shadowing a shipped one of the same id."""
+    own, shipped = library.root(template), library.folders[-1]
+    if own == shipped:
+        return []
+    return ["shadowing" if (shipped / f"{template.id}.prompt").is_file() else "local"]
+
+
+def live_templates(workspace: Workspace, settings: Settings) -> dict[str, list[str]]:
+    """What is served: the template of the settings (or the ranker's own), and the arms of running experiments."""
+    import importlib
+
+    from genrec import experiments
+
+    ranker = settings.ranking.ranker
+    name = settings.ranking.template
+    if name is None:
+        name = importlib.import_module(ranker if "." in ranker else f"genrec.ranking.{ranker}").Ranker.default_template
+    found = {name: ["live"]}
+    for experiment in experiments.known(workspace.root, settings).values():
+        for arm, share in experiments.shares(experiment).items() if experiment.enabled else ():
+            served = experiments.serves(arm)[0] or name
+            found.setdefault(served, []).append(f"arm {share:.0%}")
+    return found
+
+
+def last_evaluations(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """What the newest run that compared a template says of it, by template id."""
+    found: dict[str, dict[str, Any]] = {}
+    # Ids of runs begin with their time, so later ones come later.
+    for file in sorted(workspace.runs.glob("*/record.json")):
+        try:
+            record = jsonlib.loads(file.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        prompt = record.get("prompt") if isinstance(record, dict) else None
+        if isinstance(prompt, dict) and isinstance(prompt.get("id"), str):
+            found[prompt["id"]] = {"run": file.parent.name, "created": record.get("created", ""), **prompt}
+    return found
+
+
+class _Cost:
+    """Tokens of a template: for the median user of a workspace, or for the first case of the template."""
+
+    def __init__(
+        self,
+        library: TemplateLibrary,
+        tokenizer: ChatTokenizer | None,
+        workspace: Workspace | None,
+        settings: Settings | None,
+    ) -> None:
+        self.library, self.tokenizer = library, tokenizer
+        self.inputs: RenderInputs | None = None
+        self.of_whom = "the first case" if tokenizer else "nobody: no tokenizer is at hand"
+        if tokenizer is not None and workspace is not None and settings is not None:
+            from genrec.cli.prompt.people import median_user, popular_inputs
+
+            user = median_user(workspace)
+            if user is not None:
+                self.inputs = popular_inputs(workspace, settings, user)
+                entries, items = len(self.inputs.history.entries), len(self.inputs.candidates.items)
+                self.of_whom = f"a median user with {entries} events and {items} candidates"
+
+    def of(self, template: Template) -> dict[str, int] | None:
+        """Prefix, tails and candidates of one slate; None where it does not render, or nobody can count."""
+        from genrec.errors import GenrecError
+        from genrec.prompting.cases import find_case, inputs_of, render_inputs
+
+        if self.tokenizer is None:
+            return None
+        try:
+            inputs = self.inputs or inputs_of(find_case(template, self.library, None))
+            prompt = render_inputs(template, inputs, self.tokenizer)
+        except GenrecError:
+            return None
+        tails = sum(map(len, prompt.suffixes))
+        longest = max(map(len, prompt.prompts()))
+        return {"prefix": len(prompt.prefix), "tails": tails, "prompts": len(prompt.prompts()), "longest": longest}
+
+
+def _print(rows: list[dict[str, Any]], of_whom: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "version", "label", "task", "language", "tokens", "last evaluation"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("id", "version"))
+    for row in rows:
+        label = " ".join([row["hash"][:8], *row["labels"]])
+        cost, evaluation = _cost(row["tokens"]), _evaluation(row["evaluation"], row["hash"])
+        table.add_row(row["id"], str(row["version"]), label, row["task"], row["language"], cost, evaluation)
+    Console(highlight=False).print(table)
+    common.note(f"tokens: of {of_whom}; a + b: read once, and again for each candidate")
+
+
+def _cost(tokens: Mapping[str, int] | None) -> str:
+    if tokens is None:
+        return "-"
+    if not tokens["tails"]:
+        return str(tokens["prefix"])
+    return f"{tokens['prefix']} + {tokens['tails'] / tokens['prompts']:.0f}"
+
+
+def _evaluation(found: Mapping[str, Any] | None, current: str) -> str:
+    """Metric with its interval, against what, when; and whether it was of another text than the present one."""
+    if found is None:
+        return "-"
+    against = found.get("against") or {}
+    words = [str(found.get("metric") or "")]
+    if isinstance(found.get("after"), int | float):
+        words.append(f"{found['after']:.4f}")
+    if all(isinstance(found.get(name), int | float) for name in ("mean", "low", "high")):
+        words.append(f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]")
+    if against.get("id"):
+        words.append(f"against {against['id']}@{against.get('version', '?')}")
+    words.append(str(found["created"])[:10])
+    if found.get("hash") != current:
+        words.append("(another text)")
+    return " ".join(word for word in words if word)
