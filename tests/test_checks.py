@@ -137,6 +137,11 @@ def test_an_invalid_ranking_is_no_ranking(wrong):
     assert ids(outcome) == ["a", "b", "c"]
 
 
+def test_a_ranking_without_a_finite_score_says_nothing():
+    outcome = answer("fuse", ABC, ranking(("a", math.nan), ("b", math.nan), ("c", math.nan)), [0.5, 0.5, 0.5])
+    assert (ids(outcome), outcome.fallback) == (["a", "b", "c"], "empty")
+
+
 def test_a_part_of_a_list_stands_before_the_rest_when_the_deadline_passed():
     outcome = answer("annotate", ABC, ranking(("c", 0.9)), [0.5, 0.5, 0.5], fallback="deadline")
     assert ids(outcome) == ["c", "a", "b"]

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from genrec.clicks.scorer import ClickScorer
+from genrec.data.interactions import Interactions
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
 from genrec.encoder import HashingEncoder
 from genrec.errors import DataError, WorkspaceError
-from genrec.fit import fit_log, fit_workspace
+from genrec.fit import fit_log, fit_workspace, shown_before
 from genrec.fusion.model import Fusion
+from genrec.learning.positions import hold_out
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
 from genrec.workspace import Workspace
@@ -153,9 +155,40 @@ def test_clicks_on_shown_lists_reach_the_scorer(workspace, settings, monkeypatch
             shown = tuple(f"i{(number + place) % 60}" for place in range(5))
             store.log_exposure(Exposure(f"r{number}", f"u{number % 40}", shown, 20_000.0 + number))
             store.append([Event(f"u{number % 40}", shown[1], 20_000.5 + number, "click", request_id=f"r{number}")])
+        # What comes after is held out; the lists before it are what may be learned from.
+        later = [(user, step) for user in range(40) for step in range(30)]
+        store.append([Event(f"u{user}", f"i{2 * step}", 30_000.0 + step, "rating", 5.0) for user, step in later])
     record = fitted(workspace, settings, tune=False)
     assert record["clicks"]["labels"] == "exposures"
-    assert (record["clicks"]["rows"], record["clicks"]["positives"]) == (300, 60)
+    assert 30 <= record["clicks"]["positives"] * 5 == record["clicks"]["rows"] <= 300
+
+
+def test_lists_whose_clicks_are_held_out_tell_the_scorer_nothing():
+    # Of u0 (a training user) b and c are held out, so a at 1 is left; v has one event, and none is held out.
+    log = Interactions.from_columns(
+        np.array(["u0", "v"], dtype=object),
+        np.array(["a", "b", "c"], dtype=object),
+        np.array([0, 0, 0, 1]),
+        np.array([0, 1, 2, 0]),
+        np.array([1.0, 3.0, 5.0, 2.0]),
+    )
+    held_out = hold_out(log, -np.inf, per_user=2)
+    assert len(held_out.rest) < len(log)
+    newest = float(held_out.rest.timestamp[held_out.rest.rows_of(0)][-1])
+    hidden = set("abc") - {"abc"[item] for item in held_out.rest.item[held_out.rest.rows_of(0)]}
+
+    def shown(name, user, time):
+        return Exposure(name, user, ("a", "b", "c"), time)
+
+    lists = [
+        (shown("early", "u0", newest - 0.5), {"a"}),
+        (shown("clicked late", "u0", newest - 0.5), {min(hidden)}),
+        (shown("late", "u0", newest + 1), set()),
+        (shown("of another", "v", 9.0), {"c"}),
+        (shown("of nobody", None, 9.0), {"c"}),
+    ]
+    kept = [exposure.request_id for exposure, _ in shown_before(held_out, lists)]
+    assert kept == ["early", "of another", "of nobody"]
 
 
 def test_progress_is_reported_and_never_beyond_its_end(workspace, settings):

@@ -91,9 +91,14 @@ def agreement(scores: Sequence[float] | FloatArray, p_click: Sequence[float] | F
     return tau if math.isfinite(tau) else None
 
 
+def best(base: FloatArray, size: int) -> Kept:
+    """Positions of the `size` best of a pool by second-stage scores [n], ascending; of equal ones the first."""
+    return np.sort(np.argsort(-base, kind="stable")[:size])
+
+
 def prune(candidates: Candidates, base: FloatArray, size: int) -> tuple[Candidates, Kept]:
     """The `size` best of a pool by second-stage scores [n], in the pool's order, and their positions in the pool."""
-    keep = np.sort(np.argsort(-base, kind="stable")[:size])
+    keep = best(base, size)
     return replace(candidates, items=tuple(candidates.items[position] for position in keep)), keep
 
 
@@ -131,15 +136,17 @@ def apply_policy(
     weighs by the length of the history (`events`) and by whether there is a `request` in words. veto: the model's
     order without items whose P(click) is below `threshold`; if that is all of them the answer is empty, because a veto
     that yields when it is unanimous would show exactly what the operator forbade; `dropped` has the reasons.
-    Without a ranking the order is that of the second stage, and `fallback` says why; a veto still holds. An
-    invalid ranking is no ranking: the fallback is then 'invalid'. Ties are broken by retriever score, then by id: the
-    order of the slate decides nothing.
+    Without a ranking the order is that of the second stage, and `fallback` says why; a veto still holds. An invalid
+    ranking is no ranking: the fallback is then 'invalid'; one without a finite score says nothing: 'empty'. Ties are
+    broken by retriever score, then by id: the order of the slate decides nothing.
     """
     slate = candidates.items
     validity = None if ranking is None else validate(ranking, candidates)
     if validity is not None and not validity.ok:
         ranking, fallback = None, fallback or "invalid"
     llm = None if ranking is None else llm_scores(ranking, candidates)
+    if ranking is not None and llm is None:
+        fallback = fallback or "empty"
     unnamed = set(validity.missing) if validity is not None and llm is not None else set()
     retrieved = np.array([candidate.score for candidate in slate], dtype=np.float64)
     if ranking is not None and llm is not None and policy != "fuse":

@@ -23,7 +23,7 @@ from genrec.encoder import CachedEncoder, Encoder, Progress, item_text, load_enc
 from genrec.errors import DataError
 from genrec.fusion.model import Fusion
 from genrec.fusion.pools import pool_of
-from genrec.learning.positions import hold_out
+from genrec.learning.positions import HeldOutPositions, hold_out
 from genrec.retrieval.blend import Blend
 from genrec.retrieval.fitting import fit_blend, refit_blend
 from genrec.settings import Settings
@@ -31,6 +31,8 @@ from genrec.workspace import Workspace
 
 MIN_TEMPORAL_USERS = 50
 """With fewer test users a temporal split chooses by chance."""
+
+_NONE: frozenset[str] = frozenset()
 
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
@@ -84,7 +86,7 @@ def fit_workspace(
         settings,
         encoder=encoder,
         cache_folder=workspace.root / "cache",
-        split=_validation_kind(interactions),
+        split=validation_kind(interactions),
         exposures=exposures,
         llm_scores=llm_scores,
         tune=tune,
@@ -131,7 +133,13 @@ def fit_log(
     held_out = hold_out(interactions, -np.inf, seed=seed)
     before = refit_blend(blend, held_out.rest, items, settings=settings, encoder=cached, progress=progress)
     clicks = ClickScorer.fit(
-        held_out.rest, items, vectors, settings=settings, exposures=exposures, progress=progress, seed=seed
+        held_out.rest,
+        items,
+        vectors,
+        settings=settings,
+        exposures=shown_before(held_out, exposures),
+        progress=progress,
+        seed=seed,
     )
     fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress)
     return Fitted(
@@ -150,7 +158,28 @@ def fit_log(
     )
 
 
-def _validation_kind(interactions: Interactions) -> str:
+def shown_before(held_out: HeldOutPositions, exposures: Shown) -> list[tuple[Exposure, Collection[str]]]:
+    """The lists that tell nothing of what is held out: of its users those before the newest event that is left.
+
+    A click on a later list is the very event to be foreseen, and so is one on an earlier list that was clicked late.
+    """
+    whole, rest = held_out.whole, held_out.rest
+    newest: dict[str | None, float] = {}
+    hidden: dict[str | None, frozenset[str]] = {}
+    for user in np.flatnonzero(np.diff(whole.indptr) > np.diff(rest.indptr)):
+        of_user, left = whole.rows_of(int(user)), rest.rows_of(int(user))
+        n = left.stop - left.start
+        name = str(whole.user_ids[user])
+        newest[name] = float(rest.timestamp[left.stop - 1]) if n else -np.inf
+        hidden[name] = frozenset(whole.item_ids[whole.item[of_user.start + n : of_user.stop]].tolist())
+    return [
+        (shown, clicked)
+        for shown, clicked in exposures
+        if shown.timestamp < newest.get(shown.user_id, np.inf) and hidden.get(shown.user_id, _NONE).isdisjoint(clicked)
+    ]
+
+
+def validation_kind(interactions: Interactions) -> str:
     """The split on which the retrievers choose: temporal, as serving is, where times and users allow."""
     if float(interactions.timestamp.min(initial=np.inf)) < EARLIEST_CLOCK:
         return "leave-one-out"

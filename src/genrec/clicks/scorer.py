@@ -113,8 +113,12 @@ class ClickScorer:
         *,
         exposures: Iterable[tuple[Exposure, Collection[str]]] | None = None,
     ) -> ClickScorer:
-        """The same network and calibration with the statistics of another log: cheap, nothing is trained."""
-        rows = labelled(interactions, self.statistics.liked, exposures or (), self.record["seed"])
+        """The same network and calibration with the statistics of another log: cheap, nothing is trained.
+
+        Labels stay of the kind that the network learned; otherwise P(click) would mean two things.
+        """
+        shown = (exposures or ()) if self.record["labels"] == "exposures" else ()
+        rows = labelled(interactions, self.statistics.liked, shown, self.record["seed"])
         statistics = Statistics.fit(interactions, items, rows, self.statistics.liked, until=float("inf"))
         side = ItemSide.of(items, vectors)
         ids = interactions.item_ids.tolist()

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from genrec.checks import best
 from genrec.data.interactions import FloatArray, IntArray
 from genrec.domain import Candidates, History, Item
 from genrec.encoder import Progress
@@ -30,14 +31,15 @@ class Pools:
     """P pools of k items: `row` [P] in the whole log, `place` [P] is the column of the item the user then chose.
 
     `item` [P, k] are positions in the catalogue in retrieval order, -1 where the pool has fewer; `score` and `base`
-    [P, k] are the scores of retrieval and of the second stage. `found` of `asked` targets were proposed by retrieval.
+    [P, k] are the scores of retrieval and of the second stage, the latter in double precision: by it the slate is cut,
+    here as in serving. `found` of `asked` targets were proposed by retrieval.
     """
 
     row: Index
     place: IntArray
     item: IntArray
     score: npt.NDArray[np.float32]
-    base: npt.NDArray[np.float32]
+    base: FloatArray
     found: int
     asked: int
 
@@ -47,7 +49,7 @@ class Pools:
     def served(self, index: int, n: int) -> Index:
         """Columns of the n best items of a pool by the second stage, in retrieval order: the slate as served."""
         size = int(np.count_nonzero(self.item[index] >= 0))
-        return _best(self.base[index, :size], n)
+        return best(self.base[index, :size], n)
 
     @classmethod
     def collect(
@@ -96,8 +98,8 @@ class Pools:
                     place = min(len(pool.items), width - 1)
                     pool = Candidates((*pool.items[:place], missed), pool.dropped)
                 scores = np.array([candidate.score for candidate in pool.items])
-                base = (scores if teacher is None else teacher(history, pool, now)).astype(np.float32)
-                if slate is None or place in _best(base, slate):
+                base = scores if teacher is None else teacher(history, pool, now)
+                if slate is None or place in best(base, slate):
                     kept.add(row, place, [blend.index[candidate.item.id] for candidate in pool.items], scores, base)
                 if most is not None and len(kept.row) == most:
                     break
@@ -110,7 +112,7 @@ class Pools:
             np.array(kept.place, dtype=np.int32),
             np.array(kept.item, dtype=np.int32).reshape(-1, width),
             np.array(kept.score, dtype=np.float32).reshape(-1, width),
-            np.array(kept.base, dtype=np.float32).reshape(-1, width),
+            np.array(kept.base, dtype=np.float64).reshape(-1, width),
             found,
             asked,
         )
@@ -148,9 +150,9 @@ class _Kept:
         self.place: list[int] = []
         self.item: list[npt.NDArray[np.int32]] = []
         self.score: list[npt.NDArray[np.float32]] = []
-        self.base: list[npt.NDArray[np.float32]] = []
+        self.base: list[FloatArray] = []
 
-    def add(self, row: int, place: int, item: Sequence[int], score: FloatArray, base: npt.NDArray[np.float32]) -> None:
+    def add(self, row: int, place: int, item: Sequence[int], score: FloatArray, base: FloatArray) -> None:
         padding = (0, self.size - len(item))
         self.row.append(row)
         self.place.append(place)
@@ -176,11 +178,6 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: Blend, size: int)
 def _place(pool: Candidates, target: Item) -> int | None:
     ids = [candidate.item.id for candidate in pool.items]
     return ids.index(target.id) if target.id in ids else None
-
-
-def _best(base: npt.NDArray[np.float32], n: int) -> Index:
-    """Columns of the n best, in ascending order; of equal scores the first."""
-    return np.sort(np.argsort(-base, kind="stable")[:n])
 
 
 def _chunks(rows: Index, n_items: int) -> list[Index]:
