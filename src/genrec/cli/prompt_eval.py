@@ -1,0 +1,267 @@
+"""`genrec prompt eval`, `ranks` and `report`: is a template better, what does it reorder, what did users click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from genrec.data.sqlite import SqliteStore
+    from genrec.evaluation.prompts.sides import Side
+    from genrec.evaluation.suite.schema import Suite
+    from genrec.settings import Settings
+    from genrec.workspace import Workspace
+
+SuiteOption = Annotated[
+    str | None,
+    typer.Option("--suite", help="Whose data, split and test users: a .yaml file, or one that ships; own log if none."),
+]
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="Folder of the catalogue; some suites bring data.")
+]
+UsersOption = Annotated[int | None, typer.Option("--users", min=1, help="Ask for this many test users only.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--folder", help="Edited templates; the other side stays as it is served.")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Known name, folder or hub name of the model.")]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="vllm, transformers or openai.")]
+AdapterOption = Annotated[str | None, typer.Option("--adapter", help="Tuned adapter, as in genrec eval; 'base': none.")]
+JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; '-' is stdout.")]
+ReportOption = Annotated[Path | None, typer.Option("--report", help="Write the page to this file too (HTML).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to `genrec prompt`."""
+    from genrec.cli.prompt_experiment import app as experiment
+
+    app.command("eval")(evaluate)
+    app.command()(ranks)
+    app.command()(report)
+    app.add_typer(experiment, name="experiment")
+
+
+def evaluate(
+    template: Annotated[
+        str | None, typer.Argument(metavar="[A]", help="The new template: ID or ID@FOLDER; the live one if not given.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="B", help="What it is compared with; the live one if not given.")
+    ] = None,
+    suite: SuiteOption = None,
+    workspace: WorkspaceOption = None,
+    users: UsersOption = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="0,1,2; the first one of the suite if none.")] = None,
+    fused: Annotated[
+        bool, typer.Option("--fused", help="Also judge the order as served; learns the model's weight for each.")
+    ] = False,
+    folder: FolderOption = None,
+    model: ModelOption = None,
+    engine: EngineOption = None,
+    adapter: AdapterOption = None,
+    json: JsonOption = None,
+    page: ReportOption = None,
+) -> None:
+    """Compare two templates on the same slates of the same users, with intervals and verdicts.
+
+    Interrupted runs resume.
+    """
+    from genrec.cli.console import write_json
+    from genrec.evaluation import runs
+    from genrec.evaluation.prompts.evaluate import evaluate_prompts
+    from genrec.evaluation.prompts.page import page as rendered
+    from genrec.llm.loading import load
+
+    flags = {"name": model, "engine": engine, "adapter": adapter}
+    with _opened(suite, workspace, flags) as run:
+        pair = run.sides(template, against, folder)
+        found = evaluate_prompts(
+            pair, run.suite, run.place, run.store, run.settings,
+            load=load, limit=users, seeds=_numbers(seeds), fused=fused, progress=run.told,
+        )  # fmt: skip
+        recorded = runs.record("prompt", found.result, run.place, run.store, run.settings)
+    place = runs.write(run.place, recorded, found.values)
+    for file in (place / "report.html", page):
+        if file is not None:
+            _write(file, rendered(recorded))
+    if json is None:
+        _show(recorded)
+    else:
+        write_json(recorded, json)
+    _warn(recorded["warnings"])
+    _note(f"report: {place / 'report.html'}")
+
+
+def ranks(
+    before: Annotated[str, typer.Argument(metavar="A", help="The template before: ID or ID@FOLDER.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The one after.")],
+    suite: SuiteOption = None,
+    workspace: WorkspaceOption = None,
+    users: UsersOption = 50,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many places are the top.")] = 10,
+    folder: FolderOption = None,
+    model: ModelOption = None,
+    engine: EngineOption = None,
+    adapter: AdapterOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Show what changes in the order of the same slates from template A to B, over a sample of users."""
+    from genrec.cli.console import write_json
+    from genrec.evaluation.prompts.evaluate import compare_ranks
+    from genrec.llm.loading import load
+
+    with _opened(suite, workspace, {"name": model, "engine": engine, "adapter": adapter}) as run:
+        pair = run.sides(after, before, folder)
+        found, warnings = compare_ranks(
+            pair, run.suite, run.place, run.store, run.settings, load=load, limit=users, k=k, progress=run.told
+        )
+    if json is None:
+        typer.secho(f"{pair[1].name} -> {pair[0].name}", bold=True)
+        show_ranks(found)
+    else:
+        write_json(found, json)
+    _warn(warnings)
+
+
+def report(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Experiment; the only one if not given.")] = None,
+    workspace: WorkspaceOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of resampling.")] = 0,
+    json: JsonOption = None,
+    page: ReportOption = None,
+) -> None:
+    """Compare the arms of an experiment on logged clicks; exit code 1 if its users were not split as they should be."""
+    from genrec.cli.console import write_json
+    from genrec.data.sqlite import SqliteStore
+    from genrec.evaluation.prompts.experiment import experiment_report
+    from genrec.evaluation.prompts.page import page as rendered
+    from genrec.workspace import Workspace
+
+    place = Workspace.open(workspace or Path("workspace"))
+    with SqliteStore(place.database) as store:
+        found = experiment_report(store, name, seed)
+    if page is not None:
+        _write(page, rendered(found))
+    if json is None:
+        _show(found)
+    else:
+        write_json(found, json)
+    _warn(found["warnings"])
+    if found["split"]["ok"] is False:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What a comparison needs; `settings` have those of the suite on top."""
+
+    suite: Suite
+    place: Workspace
+    store: SqliteStore
+    settings: Settings
+    told: Callable[[str, int, int], None]
+
+    def sides(self, new: str | None, old: str | None, folder: Path | None) -> tuple[Side, Side]:
+        """See `genrec.evaluation.prompts.sides`."""
+        from genrec.evaluation.prompts.sides import sides
+
+        return sides(self.settings, new, old, folder)
+
+
+@contextmanager
+def _opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | None]) -> Iterator[_Run]:
+    from genrec.cli.console import progress, reporter
+    from genrec.data.sqlite import SqliteStore
+    from genrec.evaluation.prompts.walking import OWN_LOG
+    from genrec.evaluation.suite import schema
+    from genrec.evaluation.suite.source import workspace_of
+    from genrec.settings import Settings
+
+    chosen = OWN_LOG if suite is None else schema.load(schema.find(suite))
+    with progress() as bars:
+        told = reporter(bars)
+        given = Path("workspace") if workspace is None and suite is None else workspace
+        place = workspace_of(chosen, given, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
+        settings = chosen.settings_for(Settings.load(place.settings_file, {"model": dict(model)}))
+        with SqliteStore(place.database) as store:
+            try:
+                yield _Run(chosen, place, store, settings, told)
+            except KeyboardInterrupt:
+                _note("what was read is kept: the same command goes on where it stopped")
+                raise
+
+
+def _numbers(text: str | None) -> list[int]:
+    from genrec.errors import SettingsError
+
+    try:
+        return [] if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise SettingsError(f"--seeds {text!r} are not whole numbers", "write --seeds 0,1,2") from None
+
+
+def _write(file: Path, page: str) -> None:
+    from genrec.errors import WorkspaceError
+
+    try:
+        file.write_text(page, "utf-8")
+    except OSError as error:
+        raise WorkspaceError(f"{file} cannot be written: {error.strerror}", "name another --report") from error
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    """Verdicts, templates and what changes in the order."""
+    from rich.table import Table
+
+    from genrec.cli.console import out
+    from genrec.evaluation.prompts.verdicts import in_words
+
+    table = Table(title=f"{found['description']}, {found['users']:,} users", title_justify="left")
+    for column in ("metric", "before", "after", "difference", "95 % interval", "p (Holm)", "verdict"):
+        table.add_column(column, justify="left" if column in ("metric", "verdict") else "right")
+    several = len({row["system"] for row in found["verdicts"]}) > 1
+    for row in found["verdicts"]:
+        name = f"{row['system']}: {row['metric']}" if several else row["metric"]
+        means = [_figure(row[key]) for key in ("before", "after")]
+        seen = (
+            (f"{row['mean']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}", f"{row['p_holm']:.3f}")
+            if "mean" in row
+            else ("–", "", "")
+        )
+        table.add_row(name, *means, *seen, in_words(row))
+    out.print(table)
+    for one in found["templates"]:
+        shown = f", {one['lists']:,} lists" if "lists" in one else ""
+        out.print(f"{one['name']}: {one['id']} version {one['version']} ({one['hash']}){shown}", markup=False)
+    if "ranks" in found:
+        show_ranks(found["ranks"])
+
+
+def show_ranks(found: Mapping[str, Any]) -> None:
+    """What `genrec.evaluation.prompts.evaluate.compare_ranks` found, in lines for the terminal."""
+    tau, ends = found["tau"], found["tau_ci"]
+    agree = "–" if tau is None else f"{tau:+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
+    typer.echo(f"order of slates, {found['users']} users: Kendall's tau {agree}")
+    typer.echo(
+        f"another item on top: {found['top_1']:.0%} of users; other items in the first {found['k']}: "
+        f"{found['top_k']:.0%} of users, {found['replaced']:.0%} of places"
+    )
+    for mover in found["movers"]:
+        typer.echo(f"{mover['places']:>+8.1f}  {mover['title'] or mover['item_id']}  ({mover['slates']} slates)")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _warn(warnings: list[str]) -> None:
+    for text in warnings:
+        typer.secho(f"warning: {text}", err=True, fg=typer.colors.YELLOW, bold=text.startswith("sample ratio"))
+
+
+def _note(text: str) -> None:
+    typer.secho(text, err=True)

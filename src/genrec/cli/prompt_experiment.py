@@ -1,0 +1,149 @@
+"""`genrec prompt experiment`: start, weigh, stop and roll back experiments; a running server follows at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from genrec.settings import ExperimentSettings, Settings
+    from genrec.workspace import Workspace
+
+app = typer.Typer(
+    help="Show users different templates or adapters: holds from the next request on, without a restart.",
+    no_args_is_help=True,
+)
+
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the catalogue.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the experiment.")]
+Weights = Annotated[
+    list[str],
+    typer.Argument(metavar="ARM=WEIGHT...", help="An arm is TEMPLATE, @ADAPTER or TEMPLATE@ADAPTER."),
+]
+
+
+@app.command()
+def start(
+    name: Name,
+    weights: Weights,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of users that take part.")] = 1.0,
+    salt: Annotated[str, typer.Option(help="Another salt splits users anew.")] = "",
+    workspace: WorkspaceOption = Path("workspace"),
+) -> None:
+    """Split users between arms by their weights; the first arm is the control."""
+    from genrec import experiments
+    from genrec.errors import SettingsError
+    from genrec.settings import ExperimentSettings
+
+    place, settings = _opened(workspace)
+    arms = _parsed(weights)
+    for arm in arms:
+        _check(arm, place, settings)
+    if not any(arms.values()):
+        raise SettingsError("no arm has a weight above 0", "write rank/pointwise=1 rank/listwise=1")
+    experiment = ExperimentSettings(arms=arms, share=share, salt=salt)
+    experiments.start(place.root, settings, name, experiment)
+    _say(name, experiment)
+
+
+@app.command()
+def weights(name: Name, weights: Weights, workspace: WorkspaceOption = Path("workspace")) -> None:
+    """Change the weights of some arms; only users who must move to another arm do."""
+    from genrec import experiments
+
+    place, settings = _opened(workspace)
+    experiments.reweigh(place.root, settings, name, _parsed(weights))
+    _say(name, experiments.known(place.root, settings)[name])
+
+
+@app.command()
+def stop(name: Name, workspace: WorkspaceOption = Path("workspace")) -> None:
+    """End an experiment: everybody gets the template of the settings."""
+    from genrec import experiments
+
+    place, settings = _opened(workspace)
+    experiments.stop(place.root, settings, name)
+    typer.echo(f"{name} is stopped")
+
+
+@app.command()
+def rollback(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of the experiment; all that run if none.")
+    ] = None,
+    workspace: WorkspaceOption = Path("workspace"),
+) -> None:
+    """Give everybody the control arm, from the next request on."""
+    from genrec import experiments
+
+    place, settings = _opened(workspace)
+    for rolled_back in experiments.roll_back(place.root, settings, name):
+        _say(rolled_back, experiments.known(place.root, settings)[rolled_back])
+
+
+@app.command("list")
+def list_experiments(workspace: WorkspaceOption = Path("workspace")) -> None:
+    """Show the experiments of a workspace, those of its settings too."""
+    from genrec import experiments
+
+    place, settings = _opened(workspace)
+    for name, experiment in sorted(experiments.known(place.root, settings).items()):
+        _say(name, experiment)
+
+
+def _opened(folder: Path) -> tuple[Workspace, Settings]:
+    from genrec.settings import Settings
+    from genrec.workspace import Workspace
+
+    place = Workspace.open(folder)
+    return place, Settings.load(place.settings_file)
+
+
+def _parsed(texts: list[str]) -> dict[str, float]:
+    from genrec.errors import SettingsError
+
+    arms: dict[str, float] = {}
+    for text in texts:
+        arm, _, weight = text.rpartition("=")
+        try:
+            arms[arm] = float(weight)
+        except ValueError:
+            arm = ""
+        if not arm or not 0 <= arms[arm] < float("inf"):
+            raise SettingsError(f"{text!r} is no arm with its weight", "write rank/pointwise=1 rank/listwise=1")
+    if len(arms) < len(texts):
+        raise SettingsError("an arm is named twice", "name each once")
+    return arms
+
+
+def _check(arm: str, place: Workspace, settings: Settings) -> None:
+    """NotFoundError for an arm whose template does not exist or does not rank, or whose adapter does not exist."""
+    from genrec import adapters
+    from genrec.experiments import serves
+    from genrec.prompting.library import TemplateLibrary
+
+    template, adapter = serves(arm)
+    if template is not None:
+        chosen = TemplateLibrary(settings.prompts.folder).get(template)
+        if chosen.task != "rank":
+            from genrec.errors import NotFoundError
+
+            raise NotFoundError(f"template {template} does not rank", "choose a template under rank/")
+    if adapter is not None:
+        adapters.resolve(place.root, adapter)
+
+
+def _say(name: str, experiment: ExperimentSettings) -> None:
+    from genrec.experiments import control, shares
+
+    if not experiment.enabled:
+        typer.echo(f"{name}: stopped")
+        return
+    parts = [
+        f"{arm} {share:.1%}{' (control)' if arm == control(experiment) else ''}"
+        for arm, share in shares(experiment).items()
+    ]
+    of_all = "" if experiment.share == 1 else f" of the {experiment.share:.1%} of users who take part"
+    typer.echo(f"{name}: {', '.join(parts)}{of_all}")
