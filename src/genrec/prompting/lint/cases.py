@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from genrec.errors import GenrecError, TemplateError
@@ -37,6 +38,14 @@ def check_cases(
     if not cases:
         yield Finding(template.path, 1, "no-cases", "there are no cases", f"write some into {path.name}")
         return
+    incomplete = list(_obligatory(template, cases, path))
+    yield from incomplete
+    if tokenizer is not None and not incomplete:
+        for case in cases:
+            yield from _case(template, case, tokenizer, snapshots)
+
+
+def _obligatory(template: Template, cases: Sequence[Case], path: Path) -> Iterator[Finding]:
     missing = [name for name in OBLIGATORY if name not in {case.name for case in cases}]
     if missing:
         yield Finding(path, 1, "no-cases", f"obligatory cases are missing: {', '.join(missing)}", "add them")
@@ -45,9 +54,6 @@ def check_cases(
         if requirement is not None and not requirement.holds(case.inputs, template):
             message = f"{case.name} is not what its name says: it must have {requirement.what}"
             yield Finding(case.path, case.line, "no-cases", message, f"take the shared ones: inputs: {case.name}")
-    if tokenizer is not None:
-        for case in cases:
-            yield from _case(template, case, tokenizer, snapshots)
 
 
 def _case(template: Template, case: Case, tokenizer: Tokenizer, snapshots: Snapshots) -> Iterator[Finding]:

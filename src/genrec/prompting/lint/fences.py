@@ -182,7 +182,7 @@ class _Walk:
         if line.head:
             self.found(path, number, "output-mismatch", "the label does not start its line")
         after = self.plain(line, _LABEL)
-        return replace(after, held=after.held | {_Held(path, number, ".")})
+        return replace(after, marked=True, held=after.held | {_Held(path, number, ".")})
 
     def value(self, line: _Line, kind: Kind, path: Path, number: int) -> _Line:
         marked = line.marked or _MARK.match(line.head) is not None or line.last in _HEADING

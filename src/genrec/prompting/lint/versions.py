@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from genrec.errors import TemplateError
 from genrec.prompting.library import LOCK, TemplateLibrary
@@ -27,15 +28,18 @@ def check_version(template: Template, library: TemplateLibrary) -> Iterator[Find
     if differs_in_blanks_only(template, locked):
         message = f"only blanks at line ends, or line ends, differ from the locked version {template.version}"
         hint = "take them back, or raise version and run genrec prompt lock"
-        yield Finding(template.path, _blank_line(template) or line, "trailing-whitespace", message, hint)
+        yield Finding(*_blank_place(template), "trailing-whitespace", message, hint)
     else:
         hint = "raise version where the behaviour changed, then run genrec prompt lock"
         yield Finding(template.path, line, "version", problem, hint)
 
 
-def _blank_line(template: Template) -> int | None:
-    """The first line of the body with blanks at its end."""
-    for number, text in enumerate(template.body.splitlines(), start=template.body_line):
-        if text != text.rstrip():
-            return number
-    return None
+def _blank_place(template: Template) -> tuple[Path, int]:
+    """The first line with blanks at its end, in the body or a partial; else the last line, whose end may differ."""
+    texts = [(template.path, template.body_line, template.body)]
+    texts += [(template.partial_paths[name], 1, text) for name, text in template.partials.items()]
+    for path, first, text in texts:
+        for number, line in enumerate(text.splitlines(), start=first):
+            if line != line.rstrip():
+                return path, number
+    return template.path, template.body_line + max(0, len(template.body.splitlines()) - 1)
