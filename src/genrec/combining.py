@@ -15,6 +15,7 @@ from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History, Item
 from genrec.encoder import Progress
+from genrec.evidence import EvidenceMaker
 from genrec.fusion.language_model import Slate, curve
 from genrec.fusion.model import Fusion, Lesson
 from genrec.fusion.pools import Pool, pool_of
@@ -72,7 +73,8 @@ def fit_fusion(
         "requests_in_pool": len(asked),
     }
     if llm_scores is not None and settings.checks.llm_slates:
-        fusion, read = _with_language_model(fusion, validation, asked, settings, llm_scores)
+        evidence = EvidenceMaker(lambda: clicks.statistics, clicks.item_ids, lambda: items)
+        fusion, read = _with_language_model(fusion, validation, asked, settings, llm_scores, evidence)
         measured |= read
     return fusion, {**fusion.record, "request": asdict(fusion.request), "llm": asdict(fusion.llm), **measured}
 
@@ -119,10 +121,15 @@ def _lessons(cases: Sequence[_Case]) -> list[Lesson]:
 
 
 def _with_language_model(
-    fusion: Fusion, validation: Sequence[_Case], asked: Sequence[_Case], settings: Settings, llm_scores: ReadSlates
+    fusion: Fusion,
+    validation: Sequence[_Case],
+    asked: Sequence[_Case],
+    settings: Settings,
+    llm_scores: ReadSlates,
+    evidence: EvidenceMaker,
 ) -> tuple[Fusion, dict[str, Any]]:
     most, size = settings.checks.llm_slates, settings.retrieval.candidates
-    chosen = [*_slates(fusion, validation, size, most), *_slates(fusion, asked, size, most)]
+    chosen = [*_slates(fusion, validation, size, most, evidence), *_slates(fusion, asked, size, most, evidence)]
     if not chosen:
         return fusion, {"llm_slates": 0}
     answers = llm_scores([question for question, _ in chosen])
@@ -139,7 +146,9 @@ def _with_language_model(
     return fused, measured
 
 
-def _slates(fusion: Fusion, cases: Sequence[_Case], size: int, most: int) -> list[tuple[Asked, Slate]]:
+def _slates(
+    fusion: Fusion, cases: Sequence[_Case], size: int, most: int, evidence: EvidenceMaker
+) -> list[tuple[Asked, Slate]]:
     """The first slates, as they are served, that hold the item that the user chose; not read yet."""
     found: list[tuple[Asked, Slate]] = []
     for case in cases:
@@ -151,7 +160,7 @@ def _slates(fusion: Fusion, cases: Sequence[_Case], size: int, most: int) -> lis
         place = _place(slate, chosen)
         if place is not None and len(slate.items) > 1:
             unread = Slate(base[kept], np.zeros(len(kept)), place, case.pool.events, case.request is not None)
-            found.append(((case.history, slate, case.request), unread))
+            found.append(((*evidence.attached(case.history, slate), case.request), unread))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from genrec.conditions import Condition, matches
 from genrec.data.interactions import FloatArray
 from genrec.data.store import Store
 from genrec.domain import Candidates, DroppedItem, History
+from genrec.evidence import EvidenceMaker
 from genrec.fusion.model import Fusion
 from genrec.fusion.pools import pool_of
 from genrec.retrieval.blend import REQUEST, Blend
@@ -71,7 +73,7 @@ class Slate:
 
 @dataclass(frozen=True, eq=False)
 class SlateMaker:
-    """Makes the slates of one workspace; without `clicks` they have no P(click)."""
+    """Makes the slates of one workspace; without `clicks` they have neither P(click) nor evidence."""
 
     store: Store
     retriever: Blend
@@ -97,7 +99,17 @@ class SlateMaker:
         if request.candidate_ids is None:
             pool, kept = prune(pool, base, max(self.settings.retrieval.candidates, request.k))
             p_click, base = None if p_click is None else p_click[kept], base[kept]
+        if self.evidence is not None:
+            history, pool = self.evidence.attached(history, pool)
         return Slate(history, pool, p_click, base, retriever, now)
+
+    @cached_property
+    def evidence(self) -> EvidenceMaker | None:
+        """What is known of histories and candidates, for prompts and reasons."""
+        clicks = self.clicks
+        return (
+            None if clicks is None else EvidenceMaker(lambda: clicks.statistics, clicks.item_ids, self.store.all_items)
+        )
 
     def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
         if request.candidate_ids is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History
+from genrec.evidence import EvidenceMaker
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class Example:
     `target` [n] sums to 1: one-hot for the item chosen, soft where a teacher or graded feedback speaks. `weight` is the
     inverse propensity of the example. `offset` [n], where given, are scores of a fixed part (the second stage) that the
     loss adds to the model's, so that the model learns what that part does not know. `request` and `context` are what a
-    caller would say.
+    caller would say. `evidence` knows what the system knew without the target, for templates that ask for it.
     """
 
     history: History
@@ -27,6 +28,7 @@ class Example:
     offset: FloatArray | None = None
     request: str | None = None
     context: Mapping[str, str] | None = None
+    evidence: EvidenceMaker | None = None
 
 
 @dataclass(frozen=True, eq=False)

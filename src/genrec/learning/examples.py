@@ -11,6 +11,7 @@ from pydantic import Field
 from genrec.clicks.labels import event_labels
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidate, Candidates, Item
+from genrec.evidence import EvidenceMaker
 from genrec.learning.base import Example
 from genrec.learning.config import Section
 from genrec.learning.curriculum import Index, draw
@@ -19,6 +20,7 @@ from genrec.learning.positions import HeldOutPositions
 from genrec.learning.propensity import popularity_weights
 from genrec.learning.requests import Requests
 from genrec.learning.targets import distilled, graded, grades, one_hot
+from genrec.settings import ClickSettings
 
 
 class ExampleSettings(Section):
@@ -69,6 +71,7 @@ class SlateSource:
         self._liked = event_labels(whole.value, liked) > 0
         self._grade = np.where(self._liked, grades(whole.value), 0.0)
         counts = np.bincount(positions.rest.item, minlength=whole.n_items)
+        self._evidence = EvidenceMaker.of_log(positions.rest, items, liked)
         self._weight = popularity_weights(counts[whole.item[pools.row]], options.popularity_power)
 
     def __len__(self) -> int:
@@ -92,8 +95,9 @@ class SlateSource:
             slate(pools, index, columns, self._items),
             self._target(index, columns),
             float(self._weight[index]),
-            pools.base[index, columns].astype(np.float64) if options.offset else None,
+            pools.base[index, columns] if options.offset else None,
             request_at(self._requests, self._positions, row, self._items),
+            evidence=self._evidence,
         )
 
     def _target(self, index: int, columns: Index) -> FloatArray:
@@ -133,9 +137,10 @@ def validation_examples(
     candidates: int = 20,
     offset: bool = False,
     requests: Requests | None = None,
+    liked: float = ClickSettings().liked,
 ) -> list[Example]:
     """One example for each pool whose target is in its slate, with the slate as served: NDCG then means re-ranking."""
-    examples = []
+    examples, evidence = [], EvidenceMaker.of_log(positions.rest, items, liked)
     for index in range(len(pools)):
         columns = pools.served(index, candidates)
         chosen = np.flatnonzero(columns == pools.place[index])
@@ -147,8 +152,9 @@ def validation_examples(
                     history,
                     slate(pools, index, columns, items),
                     one_hot(len(columns), int(chosen[0])),
-                    offset=pools.base[index, columns].astype(np.float64) if offset else None,
+                    offset=pools.base[index, columns] if offset else None,
                     request=request_at(requests, positions, row, items),
+                    evidence=evidence,
                 )
             )
     return examples

@@ -12,8 +12,10 @@ from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.splits import validation_mask
 from genrec.data.store import Exposure
 from genrec.domain import Candidate, Candidates, History, Item
+from genrec.evidence import EvidenceMaker
 from genrec.learning.base import Example
 from genrec.learning.propensity import normalised, position_weights
+from genrec.settings import ClickSettings
 
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
@@ -50,6 +52,7 @@ class ExposureSource:
         eta: float = 0.0,
         most: float = 10.0,
         validation: bool = False,
+        liked: float = ClickSettings().liked,
     ) -> None:
         self._log, self._items = log, items
         self._user = {str(user): place for place, user in enumerate(log.user_ids)}
@@ -67,6 +70,7 @@ class ExposureSource:
             before, after = self._around(user, exposure.timestamp)
             if 0 < hit.sum() < len(hit) and np.isin(np.array(slate)[hit], log.item[after]).all():
                 self._lists.append((user, before, slate, np.where(hit, weights[places], 0.0)))
+        self._evidence = EvidenceMaker.of_log(self._before_lists(), items, liked)
         self._weight = normalised(np.array([gain.sum() for *_, gain in self._lists]), most)
 
     def __len__(self) -> int:
@@ -78,7 +82,17 @@ class ExposureSource:
         history = self._log.history(user, self._items)
         seen = History(history.user_id, history.entries[:before])
         candidates = tuple(Candidate(self._items[item], -float(place)) for place, item in enumerate(slate))
-        return Example(seen, Candidates(candidates), gain / gain.sum(), float(self._weight[index]))
+        return Example(
+            seen, Candidates(candidates), gain / gain.sum(), float(self._weight[index]), evidence=self._evidence
+        )
+
+    def _before_lists(self) -> Interactions:
+        """The log without what users did from their first list on: the clicks are not among what is known of them."""
+        keep = np.ones(len(self._log), dtype=np.bool_)
+        for user, before, *_ in self._lists:
+            rows = self._log.rows_of(user)
+            keep[rows.start + before : rows.stop] = False
+        return self._log.select(keep)
 
     def _around(self, user: int, time: float) -> tuple[int, slice]:
         """How many events a user has strictly before a time, and the rows of the others."""

@@ -26,10 +26,13 @@ def tokenise(
     """
     labelled = template.output.kind == "ranking"
     order = label_orders(len(example.candidates.items), 1, seed)[0].tolist() if labelled else None
+    history, candidates = example.history, example.candidates
+    if example.evidence is not None:  # only now, as a varied history is all that the system would know of
+        history, candidates = example.evidence.attached(history, candidates)
     prompt = render(
         template,
-        history=example.history,
-        candidates=example.candidates,
+        history=history,
+        candidates=candidates,
         request=example.request,
         context=example.context,
         tokenizer=tokenizer,
