@@ -12,12 +12,12 @@ import genrec
 PACKAGE = Path(genrec.__file__).parent
 LAYERS = [
     {"domain", "errors"},
-    {"settings", "workspace", "conditions", "cache", "clock", "documents", "experiments"},
+    {"settings", "workspace", "conditions", "cache", "clock", "documents", "experiments", "titles"},
     {"data", "prompting", "llm", "encoder", "models", "adapters"},
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion", "exploration", "evidence"},
     {"fit", "reading", "combining", "learning"},
-    {"slates", "arms", "pipeline"},
+    {"slates", "arms", "pipeline", "explaining"},
     {"evaluation", "serving"},
     {"doctor"},
     {"cli"},

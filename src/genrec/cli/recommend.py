@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,10 @@ def recommend(
     ranker: options.RankerOption = None,
     template: options.TemplateOption = None,
     policy: options.PolicyOption = None,
+    explain: Annotated[
+        Literal["words", "model"] | None,
+        typer.Option(help="Say why: 'words' from what is known, or 'model' for what the language model says too."),
+    ] = None,
     json: options.JsonOption = None,
 ) -> None:
     """Recommends items to a user, with P(click) beside each."""
@@ -40,7 +44,8 @@ def recommend(
     facts = dict(_fact(entry) for entry in context or [])
 
     from genrec.domain import History, HistoryEntry
-    from genrec.pipeline import Recommender
+    from genrec.explaining import explained
+    from genrec.pipeline import RecommendationRequest, Recommender
     from genrec.serving.schemas import recommendation_answer
 
     with console.status("loading the language model" if llm else "opening the workspace"):
@@ -51,15 +56,16 @@ def recommend(
         if history is not None:
             items = recommender.store.items([part.strip() for part in history.split(",") if part.strip()])
             given = History(user, tuple(HistoryEntry(item, float(place)) for place, item in enumerate(items)))
-        answer = recommender.recommend(user, k, history=given, request=request, context=facts or None)
+        asked = RecommendationRequest(user, given, k, request, facts or None)
+        answer, reasons = recommender.run(explained(recommender, asked, explain))
     finally:
         recommender.close()
     if json is not None:
-        write_json(recommendation_answer(answer), json)
+        write_json(recommendation_answer(answer, reasons), json)
         return
     from genrec.cli.tables import recommendation_table
 
-    out.print(recommendation_table(answer))
+    out.print(recommendation_table(answer, reasons.reasons if reasons else {}))
 
 
 def _fact(entry: str) -> tuple[str, str]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from rich.markup import escape
 from rich.table import Table
 
 from genrec.domain import Recommendation
 
 
-def recommendation_table(answer: Recommendation) -> Table:
-    """Rank, title, P(click), what the model and the retriever said, and where the item came from."""
+def recommendation_table(answer: Recommendation, reasons: Mapping[str, Sequence[str]] | None = None) -> Table:
+    """Rank, title, P(click), what the model and the retriever said, and where the item came from, or why it is there.
+
+    `reasons` are those of the items by their ids.
+    """
     made = answer.provenance
     agreement = "" if answer.agreement is None else f", agreement of model and P(click) {answer.agreement:+.2f}"
     by = f"fallback: {made.fallback}" if made.fallback else f"{made.ranker} on {made.model}"
@@ -19,16 +25,16 @@ def recommendation_table(answer: Recommendation) -> Table:
         ("P(click)", "right"),
         ("model", "right"),
         ("retrieval", "right"),
-        ("from", "left"),
+        ("why" if reasons else "from", "left"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for line in answer.items:
         table.add_row(
             str(line.rank),
-            line.item.title,
+            escape(line.item.title),
             "" if line.p_click is None else f"{line.p_click:.3f}",
             "" if line.llm_score is None else f"{line.llm_score:+.2f}",
             f"{line.retriever_score:.3f}",
-            ", ".join(line.sources),
+            escape("; ".join(reasons[line.item.id])) if reasons else ", ".join(line.sources),
         )
     return table

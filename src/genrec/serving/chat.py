@@ -2,7 +2,9 @@
 
 The last user message is the request in words; `user` names the user; everything else that `/v1/recommendations` takes
 may stand in the field `genrec` (`extra_body` of the official client). The answer's text is for people, its field
-`genrec` is the full answer. Calls for other models go to the engine's own route untouched.
+`genrec` is the full answer. With `explain` in the field the text gives reasons; with `explain: "model"` the language
+model writes it, and it comes whole, as it is checked first. Calls for other models go to the engine's own route
+untouched.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -23,6 +25,8 @@ from starlette.types import Receive, Scope, Send
 
 from genrec.domain import Recommendation, RecommendedItem
 from genrec.errors import GenrecError
+from genrec.explaining import Explained, converse, explained
+from genrec.pipeline import RecommendationRequest, Recommender
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_of, invalid, parse_object, read_bytes
 from genrec.serving.routes import live, until_disconnect
@@ -101,11 +105,13 @@ def attach(app: FastAPI) -> None:
             parts = recommender.stream(asked)
             # Errors of the request come here, while there is still a status line.
             first = await until_disconnect(request, _first(parts))
-            return StreamingResponse(_stream(_chained(first, parts), body), media_type="text/event-stream")
+            events = _stream(_chained(first, parts), body, recommender, asked)
+            return StreamingResponse(events, media_type="text/event-stream")
+        work = explained(recommender, asked, body.genrec.explain, converse)
         with metrics.in_flight():
-            answer = await until_disconnect(request, recommender.arecommend(asked))
+            answer, said = await until_disconnect(request, work)
         metrics.observe(answer)
-        return JSONResponse(_completion(answer, body.model))
+        return JSONResponse(_completion(answer, said, body.model))
 
     app.include_router(router)
 
@@ -141,9 +147,19 @@ class _Forward(Response):
         await self._route.handle(scope, replay, send)
 
 
-def _line(item: RecommendedItem) -> str:
+def _text(answer: Recommendation, said: Explained | None = None) -> str:
+    """The answer for people."""
+    if said is not None and said.text is not None:
+        return said.text
+    reasons = {} if said is None else said.reasons
+    lines = (_line(item, reasons.get(item.item.id, ())) for item in answer.items)
+    return "".join(lines) or "There is nothing to recommend under these conditions."
+
+
+def _line(item: RecommendedItem, reasons: Sequence[str] = ()) -> str:
     click = "" if item.p_click is None else f" (chance of a click {item.p_click:.0%})"
-    return f"{item.rank}. {item.item.title}{click}\n"
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return f"{item.rank}. {item.item.title}{click}{why}\n"
 
 
 def _usage(answer: Recommendation) -> dict[str, int]:
@@ -155,18 +171,16 @@ def _usage(answer: Recommendation) -> dict[str, int]:
     }
 
 
-def _completion(answer: Recommendation, model: str) -> dict[str, Any]:
-    text = "".join(_line(item) for item in answer.items) or "There is nothing to recommend under these conditions."
+def _completion(answer: Recommendation, said: Explained | None, model: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": _text(answer, said)}
     return {
         "id": answer.request_id,
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", "logprobs": None}
-        ],
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": _usage(answer),
-        "genrec": recommendation_answer(answer),
+        "genrec": recommendation_answer(answer, said),
     }
 
 
@@ -184,8 +198,14 @@ async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenera
             yield part
 
 
-async def _stream(parts: AsyncGenerator[Part, None], body: ChatBody) -> AsyncIterator[str]:
-    """Server-sent events: one chunk for each item as soon as it is fixed; the last chunk carries the full answer."""
+async def _stream(
+    parts: AsyncGenerator[Part, None], body: ChatBody, recommender: Recommender, asked: RecommendationRequest
+) -> AsyncIterator[str]:
+    """Server-sent events: one chunk for each item as soon as it is fixed; the last chunk carries the full answer.
+
+    With an explanation the chunks come when all of it is known.
+    """
+    how = body.genrec.explain
     name, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
     head = {"id": name, "object": "chat.completion.chunk", "created": created, "model": body.model}
 
@@ -198,10 +218,14 @@ async def _stream(parts: AsyncGenerator[Part, None], body: ChatBody) -> AsyncIte
         async with aclosing(parts):
             async for part in parts:
                 if isinstance(part, RecommendedItem):
-                    yield chunk({"content": _line(part)})
+                    if how is None:
+                        yield chunk({"content": _line(part)})
                 else:
                     metrics.observe(part)
-                    yield chunk({}, "stop", genrec=recommendation_answer(part))
+                    said = None if how is None else await converse(recommender, asked, part, how)
+                    for line in _text(part, said).splitlines(keepends=True) if said else ():
+                        yield chunk({"content": line})
+                    yield chunk({}, "stop", genrec=recommendation_answer(part, said))
                     if body.stream_options and body.stream_options.include_usage:
                         yield _event({**head, "choices": [], "usage": _usage(part)})
     except GenrecError as error:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from genrec.errors import GenrecError
+from genrec.explaining import explained
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_response, invalid, parse_object, read_body, read_bytes
 from genrec.serving.schemas import (
@@ -39,11 +40,11 @@ async def recommendations(request: Request) -> JSONResponse:
     """Items for a user, best first, with scores, P(click), agreement, what was dropped and why, and provenance."""
     body = await read_body(request, RecommendationBody)
     recommender = await live(request).recommender(adapter=body.adapter)
-    work = recommender.arecommend(await asyncio.to_thread(body.to_request, recommender.store))
+    asked = await asyncio.to_thread(body.to_request, recommender.store)
     with metrics.in_flight():
-        answer = await until_disconnect(request, work)
+        answer, reasons = await until_disconnect(request, explained(recommender, asked, body.explain))
     metrics.observe(answer)
-    return JSONResponse(recommendation_answer(answer))
+    return JSONResponse(recommendation_answer(answer, reasons))
 
 
 @router.post("/v1/events")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from genrec.conditions import Condition
 from genrec.data.store import Store
 from genrec.domain import LATEST_TIMESTAMP, Event, History, HistoryEntry, Item, Recommendation
+from genrec.explaining import Explained, How
 from genrec.pipeline import RecommendationRequest
 from genrec.settings import Policy
 
@@ -48,6 +49,8 @@ class RecommendationBody(_Body):
     policy: Policy | None = None
     adapter: Annotated[str, Field(max_length=512)] | None = None
     """One of those served; "" or "base" is the model without one."""
+    explain: How | None = None
+    """words: reasons in grounded words for each item. model: what the language model says too, as far as it stands."""
 
     def to_request(self, store: Store, cache_salt: str | None = None) -> RecommendationRequest:
         """In the pipeline's terms. NotFoundError for items of the history that the catalogue does not have."""
@@ -68,7 +71,13 @@ class RecommendationBody(_Body):
 
 
 class EventBody(_Body):
-    """One event. Without `event_id` a repeated call stores a second event; without `timestamp` it is now."""
+    """One event. Without `event_id` a repeated call stores a second event; without `timestamp` it is now.
+
+    With `request_id` it says something of the list that was shown. It is a click if its type takes the item up (click,
+    open, view, play, listen, buy, like, save, ...), or is rated (rating, watch, read, complete, interaction, ...) with
+    a `value` of at least the setting `clicks.liked` or without one. Other types (impression, skip, dislike, ...) are no
+    click: `genrec.data.feedback` has the whole list.
+    """
 
     user_id: Id
     item_id: Id
@@ -111,8 +120,9 @@ def history_answer(history: History) -> dict[str, Any]:
     }
 
 
-def recommendation_answer(answer: Recommendation) -> dict[str, Any]:
-    """`POST /v1/recommendations`."""
+def recommendation_answer(answer: Recommendation, explained: Explained | None = None) -> dict[str, Any]:
+    """`POST /v1/recommendations`; with reasons where they were asked for."""
+    account = {} if explained is None else {"explanation": asdict(explained.account)}
     return {
         "request_id": answer.request_id,
         "user_id": answer.user_id,
@@ -125,12 +135,13 @@ def recommendation_answer(answer: Recommendation) -> dict[str, Any]:
                 "llm_score": line.llm_score,
                 "retriever_score": line.retriever_score,
                 "sources": list(line.sources),
+                **({} if explained is None else {"reasons": list(explained.reasons[line.item.id])}),
             }
             for line in answer.items
         ],
         "agreement": answer.agreement,
         "dropped": [asdict(item) for item in answer.dropped],
-        "provenance": {**asdict(answer.provenance), "stage_ms": dict(answer.provenance.stage_ms)},
+        "provenance": {**asdict(answer.provenance), "stage_ms": dict(answer.provenance.stage_ms), **account},
     }
 
 
