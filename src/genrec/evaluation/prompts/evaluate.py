@@ -167,11 +167,14 @@ def _costs(one: Walked) -> list[float]:
 
 
 def _usual(times: Values) -> Values:
-    """Times [s, m], those beyond the 95th percentile cut down to it."""
+    """Times [s, m], those beyond the 95th percentile cut down to it, averaged over the seeds in which they are known.
+
+    A seed may find all that it reads in the cache of another one.
+    """
     if not np.isfinite(times).any():
         return times
     usual: Values = np.minimum(times, np.nanquantile(times, USUAL, method="lower"))
-    return usual
+    return np.broadcast_to(significance.over_seeds(usual[:, :, None])[0][:, 0], times.shape)
 
 
 def _with_coverage(table: tables.Table, reads: Sequence[Read], bench: Bench, pair: tuple[str, str]) -> tables.Table:
