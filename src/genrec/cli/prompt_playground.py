@@ -37,6 +37,7 @@ def playground(
 
     try:
         from genrec.serving.playground.bench import Bench, Engine
+        from genrec.serving.playground.inputs import Catalogue
         from genrec.serving.playground.preview import serve_preview
     except ImportError as error:
         raise MissingExtraError("the web server is not installed", "install genrec[cpu] or genrec[gpu]") from error
@@ -55,7 +56,7 @@ def playground(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,
-        store=None if place is None else SqliteStore(place.database),
+        catalogue=None if place is None else Catalogue(SqliteStore(place.database), settings.clicks.liked),
     )
     console.print(f"open http://127.0.0.1:{port}/playground (Ctrl-C ends it)")
     serve_preview(bench, settings.serving)

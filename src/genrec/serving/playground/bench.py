@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genrec.data.store import Store
 from genrec.errors import GenrecError
 from genrec.prompting.cases import load_cases
 from genrec.prompting.library import TemplateLibrary, read_text
@@ -18,8 +17,6 @@ from genrec.serving.playground.calls import Call, Reply
 from genrec.serving.playground.inputs import Catalogue, lines, task_of
 from genrec.serving.playground.overlay import relative
 from genrec.serving.playground.sandbox import Sandbox
-
-RENDER_SECONDS, LINT_SECONDS = 3.0, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +38,14 @@ class Bench:
     """
 
     runs = False
+    render_seconds, lint_seconds = 3.0, 15.0
+    """What a template may take; lint renders every case."""
 
-    def __init__(self, engine: Engine, *, edits: bool, folder: Path | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, edits: bool, folder: Path | None = None, catalogue: Catalogue | None = None
+    ) -> None:
         self.engine, self.edits, self.folder = engine, edits, folder
-        self._catalogue = Catalogue(store)
+        self._catalogue = catalogue or Catalogue(None)
         self._sandbox = Sandbox()
 
     async def catalogue(self) -> Catalogue:
@@ -88,7 +89,7 @@ class Bench:
 
     async def lint(self, template: TemplateBody) -> dict[str, Any]:
         """Findings of the lint, those about cases included."""
-        call = self._call("lint", template).model_copy(update={"seconds": LINT_SECONDS})
+        call = self._call("lint", template).model_copy(update={"seconds": self.lint_seconds})
         return (await self._sandbox(call)).model_dump(mode="json", include={"findings"})
 
     async def diff(self, template: TemplateBody) -> dict[str, Any]:
@@ -119,7 +120,7 @@ class Bench:
             block=self.engine.block,
             context=self.engine.context,
             orders=self.engine.orders,
-            seconds=RENDER_SECONDS,
+            seconds=self.render_seconds,
         )
 
     def _templates(self) -> list[dict[str, Any]]:

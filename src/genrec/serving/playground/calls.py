@@ -15,9 +15,9 @@ class _Part(BaseModel):
 
 
 class CaseInputs(_Part):
-    """A case of the template by its name, and what stands in place of its own inputs."""
+    """A case of the template by its name (None: the first), and what stands in place of its own inputs."""
 
-    name: str
+    name: str | None
     request: str | None = None
     context: dict[str, str] | None = None
 
@@ -25,8 +25,8 @@ class CaseInputs(_Part):
 class Call(_Part):
     """One piece of work on one template.
 
-    `render` needs `tokenizer` (the folder of a model) and either `task` or `case`. `lint` checks cases too where there
-    is a tokenizer. `diff` compares `source` with the stored text.
+    `render` needs `tokenizer` (the folder of a model) and a `task`, or else renders a case. `lint` checks cases too
+    where there is a tokenizer. `diff` compares `source` with the stored text.
     """
 
     kind: Literal["render", "lint", "diff"]

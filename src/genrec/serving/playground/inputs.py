@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genrec.data.store import Store
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
+from genrec.evidence import EvidenceMaker
 from genrec.ranking.base import RankingTask
 from genrec.serving.playground.bodies import InputsBody
 
@@ -29,11 +30,13 @@ class Line:
 class Catalogue:
     """Titles of one store, read once for each size of it; without a store no title is known."""
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None, liked: float = 4.0) -> None:
         self.store = store
+        self._liked = liked
         self._size = -1
         self._by_title: dict[str, str] = {}
         self._popular: list[str] = []
+        self._evidence: EvidenceMaker | None = None
 
     def items(self, titles: Sequence[str]) -> list[Item]:
         """The item of each title or id; one made up of the title where there is none."""
@@ -52,16 +55,23 @@ class Catalogue:
         seen = set(history.item_ids())
         return self.store.items([item_id for item_id in self._popular if item_id not in seen][:POPULAR])
 
+    def with_evidence(self, history: History, candidates: Candidates) -> tuple[History, Candidates]:
+        """The same with what the log knows of them."""
+        self._refresh()
+        return (history, candidates) if self._evidence is None else self._evidence.attached(history, candidates)
+
     def _refresh(self) -> None:
         size = 0 if self.store is None else self.store.n_items()
         if self.store is None or size == self._size:
             return
         ids: dict[str, str] = {}
         titles: dict[str, str] = {}
-        for item in self.store.all_items():
+        items = list(self.store.all_items())
+        for item in items:
             ids.setdefault(_key(item.id), item.id)
             titles.setdefault(_key(item.title), item.id)
         log = self.store.interactions()
+        self._evidence = EvidenceMaker.of_log(log, items, self._liked)
         counts = Counter(log.item.tolist())
         # More than are shown: a history takes some of them away.
         self._popular = [str(log.item_ids[item]) for item, _ in counts.most_common(POPULAR + 500)]
@@ -82,8 +92,15 @@ def task_of(body: InputsBody, catalogue: Catalogue) -> RankingTask:
     """What a ranker gets, with the typed candidates, or else with what is popular."""
     history = history_of(body, catalogue)
     items = catalogue.popular(history) if body.candidates is None else catalogue.items(body.candidates)
-    slate = Candidates(tuple(Candidate(item, 0.0) for item in items))
-    return RankingTask(history, slate, body.request or None, body.context or None)
+    history, slate = catalogue.with_evidence(history, Candidates(tuple(Candidate(item, 0.0) for item in items)))
+    return plain(RankingTask(history, slate, body.request or None, body.context or None))
+
+
+def plain(task: RankingTask) -> RankingTask:
+    """The task with its evidence found, as it can be sent to another process."""
+    items = tuple(replace(one, evidence=tuple(one.evidence)) for one in task.candidates.items)
+    history = replace(task.history, evidence=tuple(task.history.evidence))
+    return replace(task, history=history, candidates=replace(task.candidates, items=items))
 
 
 def lines(items: Sequence[Item]) -> list[Line]:

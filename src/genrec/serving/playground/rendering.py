@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from genrec.errors import ModelError
 from genrec.llm.scripted import ScriptedModel
-from genrec.prompting.cases import find_case, render_case
+from genrec.prompting.cases import find_case, inputs_of
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.prompting.template import Template
 from genrec.prompting.tokenizer import ChatTokenizer
+from genrec.ranking.base import RankingTask
 from genrec.ranking.labels import label_orders, render_task
-from genrec.serving.playground.calls import Call, Dropped, Labels, Message, Prompt
+from genrec.serving.playground.calls import Call, CaseInputs, Dropped, Labels, Message, Prompt
 
 MAX_TEXT = 1 << 20
 """Characters of a prompt that a page is sent."""
@@ -24,13 +28,13 @@ def rendered(call: Call, library: TemplateLibrary, tokenizer: ChatTokenizer | No
     if tokenizer is None:
         raise ModelError("no tokenizer is at hand", "fetch a model: genrec data fetch smollm2-135m")
     template = library.get(call.template)
-    prompts = _prompts(call, template, library, tokenizer)
+    prompts = _prompts(call, template, _task(call, template, library), tokenizer)
     first = prompts[0]
     text = tokenizer.decode(first.prefix)
     if len(text) > MAX_TEXT:
         raise ModelError("the prompt is too long to be shown", "lower budget.context")
-    cached = len(first.prefix) if first.suffixes else _shared(prompts[0].prefix, prompts[-1].prefix, call.block)
-    own = min(template.budget.context, call.context or template.budget.context)
+    cached = len(first.prefix) if first.suffixes else _shared(first.prefix, prompts[-1].prefix, call.block)
+    context = min(template.budget.context, call.context or template.budget.context)
     orders = prompts if first.suffixes else prompts[:-1]
     return Prompt(
         output=template.output.kind,
@@ -39,50 +43,40 @@ def rendered(call: Call, library: TemplateLibrary, tokenizer: ChatTokenizer | No
         tokens=dict(first.tokens),
         cached=cached,
         longest=max(map(len, first.prompts())),
-        limit=own - template.budget.reserve,
+        limit=context - template.budget.reserve,
         dropped=tuple(Dropped(**asdict(note)) for note in first.dropped),
         labels=tuple(Labels(names=prompt.labels, ids=prompt.label_ids) for prompt in orders),
     )
 
 
-def _prompts(
-    call: Call, template: Template, library: TemplateLibrary, tokenizer: ChatTokenizer
-) -> list[RenderedPrompt]:
+def _task(call: Call, template: Template, library: TemplateLibrary) -> RankingTask:
+    """The task of the call, or the case with what is given in place of its own inputs."""
+    if call.task is not None:
+        return call.task
+    asked = call.case or CaseInputs(name=None)
+    inputs = inputs_of(find_case(template, library, asked.name))
+    request = inputs.request if asked.request is None else asked.request
+    context = inputs.context if asked.context is None else asked.context
+    return RankingTask(inputs.history, inputs.candidates, request, context)
+
+
+def _prompts(call: Call, template: Template, task: RankingTask, tokenizer: ChatTokenizer) -> list[RenderedPrompt]:
     """The prompts that a ranker reads, and behind them, where there is no shared prefix, one of another slate.
 
     What that one has in common with the first is what the cache holds for the next request of the same user.
     """
-    if call.task is None:
-        return _of_case(call, template, library, tokenizer)
-    model, task = ScriptedModel(block=call.block, context=call.context or 1 << 30), call.task
+    model = ScriptedModel(block=call.block, context=call.context or 1 << 30)
     if template.output.kind == "yes_no":
         return [render_task(template, tokenizer, model, task)]
     slate = task.candidates.items
     other = tuple(replace(one, item=replace(one.item, title=_other(one.item.title))) for one in slate)
-    tasks = [task] * call.orders if template.output.kind == "ranking" else [task]
-    orders = label_orders(len(slate), len(tasks), task.seed)
-    return [
-        render_task(template, tokenizer, model, one, order if template.output.kind == "ranking" else None)
-        for one, order in zip(
-            [*tasks, replace(task, candidates=replace(task.candidates, items=other))], [*orders, orders[0]], strict=True
-        )
-    ]
-
-
-def _of_case(
-    call: Call, template: Template, library: TemplateLibrary, tokenizer: ChatTokenizer
-) -> list[RenderedPrompt]:
-    asked = call.case
-    case = find_case(template, library, asked.name if asked else None)
-    if asked is not None:
-        given = {"request": asked.request, "context": asked.context}
-        update = {name: value for name, value in given.items() if value is not None}
-        case = replace(case, inputs=case.inputs.model_copy(update=update))
-    slate = case.inputs.candidates
-    other = tuple(one.model_copy(update={"title": _other(one.title)}) for one in slate)
-    turned = replace(case, inputs=case.inputs.model_copy(update={"candidates": other}))
-    cases = [case] if template.output.kind == "yes_no" else [case, turned]
-    return [render_case(template, one, tokenizer, call.block) for one in cases]
+    orders: Sequence[npt.NDArray[np.intp] | None] = [None]
+    if template.output.kind == "ranking":
+        # The lines of a case stand as they are written, as in its snapshot.
+        orders = [np.arange(len(slate))] if call.task is None else label_orders(len(slate), call.orders, task.seed)
+    prompts = [render_task(template, tokenizer, model, task, order) for order in orders]
+    task = replace(task, candidates=replace(task.candidates, items=other))
+    return [*prompts, render_task(template, tokenizer, model, task, orders[0])]
 
 
 def _other(title: str) -> str:

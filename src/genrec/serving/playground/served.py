@@ -15,7 +15,7 @@ from genrec.serving.errors import BadRequestError
 from genrec.serving.playground.bench import Bench, Engine
 from genrec.serving.playground.bodies import InputsBody, RunBody, TemplateBody
 from genrec.serving.playground.calls import Prompt
-from genrec.serving.playground.inputs import FREE, Catalogue, history_of, task_of
+from genrec.serving.playground.inputs import FREE, Catalogue, history_of, plain, task_of
 from genrec.serving.playground.overlay import overlaid
 from genrec.serving.playground.recording import CheckedRanker, RecordingModel
 from genrec.serving.schemas import recommendation_answer
@@ -44,7 +44,7 @@ class ServedBench(Bench):
         """See `Bench.catalogue`. A new fit brings a new store."""
         store = (await self._live.recommender()).store
         if store is not self._catalogue.store:
-            self._catalogue = Catalogue(store)
+            self._catalogue = Catalogue(store, self._settings.clicks.liked)
         return self._catalogue
 
     async def task(self, body: InputsBody) -> RankingTask:
@@ -74,7 +74,7 @@ class ServedBench(Bench):
             return {"findings": findings, "answer": None}
 
         async def check(read: RankingTask) -> Prompt | None:
-            return reply.prompt if read == task else (await self.rendered(body.template, read)).prompt
+            return reply.prompt if read == task else (await self.rendered(body.template, plain(read))).prompt
 
         recommender = await self._live.recommender()
         if recommender.model is None:
@@ -106,7 +106,7 @@ class ServedBench(Bench):
 
     def _slate(self, recommender: Recommender, request: RecommendationRequest) -> RankingTask:
         slate, seed = recommender.slate(request), self._settings.ranking.seed
-        return RankingTask(slate.history, slate.candidates, request.request, request.context, seed)
+        return plain(RankingTask(slate.history, slate.candidates, request.request, request.context, seed))
 
     def _ranker(self, template: TemplateBody, model: RecordingModel) -> tuple[Ranker, Settings]:
         with overlaid(self.folder, template.id, template.source) as library:

@@ -7,7 +7,7 @@ const number = (value, digits = 3) => (value === null || value === undefined ? "
 export function rankingView(name, answer, other) {
   const made = answer.provenance;
   const others = other ? new Map(other.items.map((item) => [item.item_id, item.rank])) : null;
-  const columns = ["Rank", ...(others ? ["Change"] : []), "Title", "Log-probability of the label", "P(click)", "Score", "Retriever", "Sources"];
+  const columns = ["Rank", ...(others ? ["Change"] : []), "Title", "Label log-prob.", "P(click)", "Score", "Retriever", "Sources"];
   const rows = answer.items.map((item) => {
     const cells = [
       [item.rank, "number"],
