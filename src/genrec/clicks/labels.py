@@ -20,7 +20,7 @@ NEGATIVES = 4
 """Sampled negatives for each event of a log without ratings."""
 
 _SAYS: dict[Kind, str] = {
-    "exposures": "shown items: 1 if an event carries the request id of the list, 0 if not",
+    "exposures": "shown items: 1 if a click names the request id of the list, 0 if not",
     "ratings": "rated items: 1 if the rating is at least the liking threshold, 0 if below",
     "sampled": f"events are 1; {NEGATIVES} items for each, drawn in proportion to popularity, are 0: "
     "probabilities are relative to that mixture",

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
-import operator
 import os
 import sqlite3
 import threading
 import uuid
 import weakref
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genrec.data import schema
+from genrec.data.feedback import is_click
 from genrec.data.interactions import Interactions
 from genrec.data.store import Exposure
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
+from genrec.settings import ClickSettings
 
 _EVENT_ROW = np.dtype([("user", "i4"), ("item", "i4"), ("timestamp", "f8"), ("value", "f8"), ("type", "i4")])
 _COUNTED = ("users", "items", "events", "exposures")
@@ -132,7 +133,8 @@ class SqliteStore:
     def user_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """See `Store.user_ids`."""
         rows = self._connection().execute(
-            "SELECT external FROM users WHERE external >= ? AND external < ? || char(1114111) ORDER BY external LIMIT ?",
+            "SELECT external FROM users WHERE external >= ? AND external < ? || char(1114111)"
+            " ORDER BY external LIMIT ?",
             (prefix, prefix, limit),
         )
         return [user_id for (user_id,) in rows]
@@ -202,16 +204,17 @@ class SqliteStore:
             assigned = None if experiment is None else Assignment(experiment, arm, json.loads(shares))
             yield Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix, assigned)
 
-    def clicked(self) -> Mapping[str, frozenset[str]]:
+    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
         """See `Store.clicked`."""
         rows = self._connection().execute(
-            "SELECT e.request_id, i.external FROM events e JOIN items i ON i.id = e.item"
-            " WHERE e.request_id IS NOT NULL ORDER BY e.request_id"
+            "SELECT e.request_id, i.external, t.name, e.value FROM events e JOIN items i ON i.id = e.item"
+            " JOIN event_types t ON t.id = e.type WHERE e.request_id IS NOT NULL"
         )
-        return {
-            request_id: frozenset(item for _, item in group)
-            for request_id, group in itertools.groupby(rows, key=operator.itemgetter(0))
-        }
+        found: dict[str, set[str]] = defaultdict(set)
+        for request_id, item, kind, value in rows:
+            if is_click(kind, value, liked):
+                found[request_id].add(item)
+        return {request_id: frozenset(items) for request_id, items in found.items()}
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
         """See `Store.block`."""
@@ -242,7 +245,11 @@ class SqliteStore:
             digest.update(json.dumps(item_row(item)).encode())
         events = self.interactions()
         digest.update(json.dumps(events.user_ids.tolist()).encode())
-        for column in (events.user, events.item, events.timestamp, events.value):
+        # By name: the numbers of the types differ with the order in which they were first seen.
+        names = sorted({events.event_types[kind] for kind in np.unique(events.event_type)})
+        place = np.array([names.index(name) if name in names else -1 for name in events.event_types], dtype=np.int32)
+        digest.update(json.dumps(names).encode())
+        for column in (events.user, events.item, events.timestamp, events.value, place[events.event_type]):
             digest.update(np.ascontiguousarray(column).data)
         return digest.hexdigest()
 
@@ -275,21 +282,28 @@ class SqliteStore:
     @contextmanager
     def _transaction(self) -> Iterator[schema.Connection]:
         """All or none; durable once the block has ended."""
-        connection = self._connection()
-        with self._writing:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                raise WorkspaceError(
-                    f"{self.path} cannot be written: {error}", "try again; is the disk full?"
-                ) from error
+        with self._writing, self._writable():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
+                with suppress(sqlite3.Error):  # some faults have rolled back already; what went wrong is to be raised
                     connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InternalError):
+                raise
+            raise WorkspaceError(
+                f"{self.path} cannot be written: {error}",
+                "is the disk full or read-only? free space, or wait for who else writes, and try again",
+            ) from error
 
 
 def item_row(item: Item) -> tuple[str, str, str, bool]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from genrec.data.interactions import Interactions
 from genrec.domain import Assignment, Event, History, Item
+from genrec.settings import ClickSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,11 @@ class Store(Protocol):
     def exposures(self) -> Iterator[Exposure]:
         """All exposures, oldest first."""
 
-    def clicked(self) -> Mapping[str, frozenset[str]]:
-        """Ids of the items with an event that names the request, for each request id that events name."""
+    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
+        """Ids of the items that were clicked, for each request id that a click names.
+
+        What a click is `genrec.data.feedback.is_click` says; `liked` is the least rating that counts as one.
+        """
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
         """Items that this user must not be shown again."""
@@ -87,7 +91,7 @@ class Store(Protocol):
         """Counts: users, items, events, exposures."""
 
     def fingerprint(self) -> str:
-        """A hash that changes when items or events change; stands in every record of a run."""
+        """A hash that changes when items or events change, types of events too; stands in every record of a run."""
 
     def close(self) -> None:
         """Closes the connections."""

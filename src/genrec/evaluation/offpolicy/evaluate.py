@@ -37,7 +37,7 @@ def evaluate_policies(
     `policies` are names (see `policies.SYSTEMS`), `lists` those of other tools; `clip` cuts importance weights. Raises
     DataError where the log has no exploration, NotFoundError for unknown names.
     """
-    log = logged_lists(store, users)
+    log = logged_lists(store, users, settings.clicks.liked)
     shown: dict[str, list[list[str]]] = {}
     record: dict[str, Any] = {}
     if policies:

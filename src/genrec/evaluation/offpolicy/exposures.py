@@ -12,6 +12,7 @@ from genrec.data.store import Exposure, Store
 from genrec.errors import DataError
 from genrec.evaluation.offpolicy.reward_model import Positions, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Owners, Rounds, importance, owners
+from genrec.settings import ClickSettings
 
 EXPLORE = (
     "off-policy evaluation needs lists that were drawn at random with known odds: set checks.exploration above 0 "
@@ -59,9 +60,10 @@ class LoggedLists:
         )
 
 
-def logged_lists(store: Store, users: Sequence[str] | None = None) -> LoggedLists:
+def logged_lists(store: Store, users: Sequence[str] | None = None, liked: float = ClickSettings().liked) -> LoggedLists:
     """All exposures with a user and propensities, of the given users only if there are any given.
 
+    A reward is a click by `Store.clicked`: `liked` is the least rating that is one.
     DataError if there is none, or if every list was shown with probability 1: such a log can judge no other policy.
     """
     chosen = None if users is None else set(users)
@@ -71,7 +73,7 @@ def logged_lists(store: Store, users: Sequence[str] | None = None) -> LoggedList
         raise DataError(f"none of the {len(every)} logged lists has propensities", EXPLORE)
     if all(min(odds) >= 1 for exposure in kept for odds in _odds(exposure)):
         raise DataError("every logged list was shown with probability 1: nothing was explored", EXPLORE)
-    clicked = store.clicked()
+    clicked = store.clicked(liked)
     width = max(len(exposure.item_ids) for exposure in kept)
     shown = np.arange(width) < np.array([len(exposure.item_ids) for exposure in kept])[:, None]
     reward = np.zeros(shown.shape)
