@@ -35,6 +35,7 @@ def main(job: Job) -> Path:
     merged = weights(model)
 
     target = job.workspace.root / "models" / job.name
+    # `job.locked` keeps others from this name.
     with cache.staged(target, f"{model.name} with {adapter.name}") as staging:
         shutil.copytree(merged, staging, dirs_exist_ok=True, ignore=shutil.ignore_patterns(cache.MARKER))
         if card:

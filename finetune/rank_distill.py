@@ -16,7 +16,7 @@ from pydantic import Field
 
 from genrec.learning.augment import AugmentSettings
 from genrec.learning.batches import Batches
-from genrec.learning.card import publish_adapter
+from genrec.learning.card import choosing, publish_adapter
 from genrec.learning.config import Section, TrainConfig
 from genrec.learning.examples import ExampleSettings
 from genrec.learning.job import Job
@@ -78,6 +78,6 @@ def main(job: Job) -> Path:
             run=f"genrec-{targets}",
             progress=job.progress,
         )
-        outcomes.append(trainer.run(batches, slates.validation(held)))
+        outcomes.append(trainer.run(batches, slates.validation(held), choosing(held)))
 
     return publish_adapter(job, processes, model, config, slates, held, outcomes, info)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genrec.learning.augment import AugmentSettings
 from genrec.learning.batches import Batches
-from genrec.learning.card import publish_adapter
+from genrec.learning.card import choosing, publish_adapter
 from genrec.learning.config import TrainConfig
 from genrec.learning.examples import ExampleSettings
 from genrec.learning.job import Job
@@ -50,6 +50,6 @@ def main(job: Job) -> Path:
 
     model = attach(load_base(config.model), config.lora, loop.seed)
     trainer = Trainer(model, config, job.folder, processes, identity=[info, slates.identity], progress=job.progress)
-    outcome = trainer.run(batches, slates.validation(held))
+    outcome = trainer.run(batches, slates.validation(held), choosing(held))
 
     return publish_adapter(job, processes, model, config, slates, held, [outcome], info)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from genrec.learning.augment import AugmentSettings
 from genrec.learning.batches import Batches
-from genrec.learning.card import publish_adapter
+from genrec.learning.card import choosing, publish_adapter
 from genrec.learning.config import TrainConfig
 from genrec.learning.job import Job
 from genrec.learning.preference import PreferenceLoss, PreferenceTrainer, ShownSettings, begin, prepare_shown
@@ -40,7 +40,8 @@ def main(job: Job) -> Path:
     slates = Slates(job.settings, config, config.augment)
     batches = Batches(source, partial(source.tokenise, slates), loop, processes.index, processes.count)
 
-    model, config = begin(job, config, config.start, slates.template)
+    model, config, started = begin(job, config, config.start, slates.template)
+    info |= started
     trainer = PreferenceTrainer(
         model,
         config,
@@ -51,6 +52,6 @@ def main(job: Job) -> Path:
         identity=[info, slates.identity],
         progress=job.progress,
     )
-    outcome = trainer.run(batches, slates.validation(held))
+    outcome = trainer.run(batches, slates.validation(held), choosing(held))
 
-    return publish_adapter(job, processes, model, config, slates, held, [outcome], info)
+    return publish_adapter(job, processes, model, config, slates, held, [outcome], info, as_shown=True)

@@ -11,7 +11,7 @@ import yaml
 from genrec.adapters import Card, TunedTemplate
 from genrec.domain import Candidate, Candidates, History, Item
 from genrec.learning.base import Example
-from genrec.learning.card import limits_of, metrics_of, readme
+from genrec.learning.card import choosing, limits_of, metrics_of, readme
 from genrec.learning.checkpoints import Progressed
 from genrec.learning.trainer import Outcome
 
@@ -28,8 +28,22 @@ def outcome(values: list[float], untuned: list[float], **progressed: Any) -> Out
     return Outcome(np.array(values), np.array(untuned), state, "time")
 
 
+def users(chooses: bool, count: int) -> list[str]:
+    """Users whose slates choose the step that is kept, or whose slates are reported."""
+    names = [f"u{number}" for number in range(40)]
+    mask = choosing([example(name, 0) for name in names])
+    return [name for name, chosen in zip(names, mask, strict=True) if bool(chosen) is chooses][:count]
+
+
+def test_figures_are_of_the_users_who_did_not_choose() -> None:
+    held = [example(name, 0) for name in (*users(True, 1), *users(False, 2))]
+    metrics = metrics_of(held, [outcome([0.0, 1.0, 0.6], [0.0, 0.5, 0.5])])
+    assert metrics["validation_slates"] == 2
+    assert metrics["ndcg@10"]["value"] == pytest.approx(0.8)
+
+
 def test_metrics_are_means_with_intervals_and_sums_over_stages() -> None:
-    held = [example("a", 0), example("b", 1)]
+    held = [example(name, chosen) for chosen, name in enumerate(users(False, 2))]
     stages = [
         outcome([0.5, 0.5], [0.25, 0.75], step=10, slates=80, seconds=120),
         outcome([1.0, 0.6], [0.5, 0.5], step=8, slates=64, seconds=60),
@@ -68,3 +82,9 @@ def test_the_readme_names_everything_that_a_reader_must_know() -> None:
 def test_an_adapter_that_has_seen_every_event_says_so() -> None:
     assert limits_of("none")[-1].startswith("It has seen every event")
     assert limits_of("temporal") == limits_of("none")[:-1]
+
+
+def test_limits_name_what_was_trained_on() -> None:
+    assert any("click on what stands first" in limit for limit in limits_of("temporal", as_shown=True))
+    assert any("second stage and model together" in limit for limit in limits_of("temporal", offset=True))
+    assert not any("retrieval proposed" in limit for limit in limits_of("temporal", as_shown=True))

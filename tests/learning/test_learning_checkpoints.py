@@ -105,6 +105,26 @@ def test_only_safetensors_and_json_are_written_and_the_older_one_goes(tmp_path: 
     assert found.weights["weight"].tolist() == [11, 12, 13]
 
 
+def test_a_second_checkpoint_of_a_step_takes_the_place_of_the_first_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save(tmp_path, a_checkpoint(2))
+    seen: list[bool] = []
+    monkeypatch.setattr(checkpoints.os, "fsync", lambda _: seen.append(checkpoints.latest(tmp_path) is not None))
+    again = a_checkpoint(2)
+    again.progressed.tokens = 7
+    checkpoints.save(tmp_path, again)
+    assert seen
+    assert all(seen)
+    found = checkpoints.latest(tmp_path)
+    assert found is not None
+    assert found.progressed.tokens == 7
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / ".step-00000003").mkdir()  # what a kill leaves
+    checkpoints.clear(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_checkpoint_cut_short_while_written_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

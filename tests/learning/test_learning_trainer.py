@@ -45,6 +45,27 @@ def test_the_model_ends_with_the_best_weights_not_the_last(tmp_path: Path) -> No
     assert [ndcg(trainer.scores(slate), slate.target) for slate in slates] == pytest.approx(outcome.ndcg.tolist())
 
 
+def test_half_of_the_slates_choose_the_weights_and_the_others_are_only_reported(tmp_path: Path) -> None:
+    config = tiny_config(steps=12, evaluate_every=2)
+    model = attach(tiny_model(), config.lora, 0)
+    trainer = Trainer(model, config, tmp_path, Processes(("tensorboard",), tmp_path))
+    slates, chooses = [slate_of((9, index, 1)) for index in range(12)], np.arange(12) < 3
+    outcome = trainer.run(Batches(Numbers(), slate_of, config.loop), slates, chooses)
+    validations = [value["ndcg@10"] for value in outcome.progressed.validations]
+    assert len(outcome.ndcg) == 12
+    assert outcome.ndcg[:3].mean() == pytest.approx(max(validations))
+    assert outcome.ndcg.mean() != pytest.approx(max(validations))
+
+
+def test_whoever_resumes_with_more_time_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(10_000))
+    monkeypatch.setattr("genrec.learning.trainer.time.monotonic", lambda: float(next(seconds)))
+    short = {"steps": 100, "evaluate_every": 50, "save_every": 5}
+    assert train(tmp_path, tiny_config(max_minutes=0.5, **short)).stopped == "time"
+    outcome = train(tmp_path, tiny_config(max_minutes=None, **short))
+    assert (outcome.stopped, outcome.progressed.step) == ("steps", 100)
+
+
 def test_the_same_seed_gives_the_same_losses_and_another_one_others(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(tmp_path / name, tiny_config(steps=3, seed=seed))

@@ -62,7 +62,8 @@ def finetune(
             resume=resume,
             progress=reporter(bars),
         )
-        made = main(job)
+        with job.locked():
+            made = main(job)
     _show(made, json)
 
 

@@ -44,7 +44,7 @@ class Batches:
     def _draw(self, number: int) -> list[list[TokenSlate]]:
         settings = self._settings
         size = settings.pool * settings.batch
-        difficulty = linear(number * settings.pool, settings.curriculum, share=1.0) if settings.curriculum else 1.0
+        difficulty = linear(number * settings.pool, settings.curriculum)
         mine = range(number * size + self._process, (number + 1) * size, self._processes)
         slates = sorted((self._slate(position, difficulty) for position in mine), key=lambda slate: slate.tokens)
         batches = np.array_split(np.arange(len(slates)), settings.pool)

@@ -11,7 +11,8 @@ from peft import PeftModel
 
 from genrec import __version__
 from genrec.adapters import Card, TunedTemplate, publish, resolve
-from genrec.data.interactions import FloatArray
+from genrec.data.interactions import BoolArray, FloatArray
+from genrec.data.splits import validation_mask
 from genrec.learning import checkpoints
 from genrec.learning.base import Example
 from genrec.learning.config import HeldOut, TrainConfig
@@ -24,9 +25,14 @@ from genrec.learning.trainer import Outcome
 
 LIMITS = (
     "Measured on slates of users that training left out, from the log it was trained on; other catalogues are untried.",
-    "Only slates whose target retrieval proposed are measured: the figures are about re-ranking, not about finding.",
+    "Half of the validation users chose the step that was kept; the figures are of the other half.",
     "What the adapter adds to the whole system is not in these figures: see genrec eval.",
 )
+_RE_RANKED = (
+    "Only slates whose target retrieval proposed are measured: the figures are about re-ranking, not about finding."
+)
+_SHOWN = "Lists as they were shown are measured, and people click on what stands first: the shown order is favoured."
+_OFFSET = "The figures are of second stage and model together, as they were trained; the model alone is not measured."
 _SEEN = "It has seen every event of the log: no figure on that log is a test of it."
 
 
@@ -39,10 +45,13 @@ def publish_adapter(
     held: Sequence[Example],
     outcomes: Sequence[Outcome],
     info: dict[str, Any],
+    *,
+    as_shown: bool = False,
 ) -> Path:
     """Publishes the adapter as the newest version of its name, with card and README; removes the checkpoints.
 
-    `outcomes` are those of the stages of the recipe, in their order; `held` are the examples of validation.
+    `outcomes` are those of the stages of the recipe, in their order; `held` are the examples of validation:
+    slates of retrieval, or lists `as_shown`.
     """
     card = Card(
         base_model=config.model,
@@ -53,8 +62,8 @@ def publish_adapter(
         held_out=job.held_out,
         validation_users="a fifth of the users by a hash of their id (genrec.data.splits.validation_mask)",
         settings={"genrec": __version__, **config.model_dump(mode="json")},
-        metrics=metrics_of(held, outcomes),
-        limits=limits_of(job.held_out),
+        metrics=metrics_of(held, outcomes, "as_shown" if as_shown else "retriever"),
+        limits=limits_of(job.held_out, as_shown=as_shown, offset=any(example.offset is not None for example in held)),
     )
     if processes.first:
         with publish(job.workspace.root, job.name) as staging:
@@ -66,15 +75,36 @@ def publish_adapter(
     return resolve(job.workspace.root, job.name)
 
 
-def limits_of(held_out: HeldOut) -> list[str]:
+def choosing(held: Sequence[Example]) -> BoolArray:
+    """Which slates [V] choose the step that is kept: those of half of the users, by a hash of their id.
+
+    All of them where a half would be empty.
+    """
+    chosen = validation_mask([example.history.user_id or "" for example in held], fraction=0.5, seed=1)
+    return chosen if 0 < chosen.sum() < len(chosen) else np.ones(len(chosen), dtype=np.bool_)
+
+
+def limits_of(held_out: HeldOut, *, as_shown: bool = False, offset: bool = False) -> list[str]:
     """What the figures do not say, in words."""
-    return [*LIMITS, _SEEN] if held_out == "none" else list(LIMITS)
+    more = {_SEEN: held_out == "none", _OFFSET: offset}
+    return [
+        LIMITS[0],
+        _SHOWN if as_shown else _RE_RANKED,
+        *LIMITS[1:],
+        *(text for text, holds in more.items() if holds),
+    ]
 
 
-def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """NDCG@10 over the validation slates with intervals: tuned, before the first stage, and of retrieval's order."""
+def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome], given: str = "retriever") -> dict[str, Any]:
+    """NDCG@10 with intervals: tuned, before the first stage, and of the order in which slates are `given`.
+
+    Over the validation slates that did not choose (see `choosing`), if there are any.
+    """
+    chose = choosing(held)
+    judged = ~chose if not chose.all() else chose
+    held = [example for example, keep in zip(held, judged, strict=True) if keep]
     users = [example.history.user_id for example in held]
-    retriever = np.array(
+    as_given = np.array(
         [ndcg(np.array([item.score for item in example.candidates.items]), example.target) for example in held]
     )
 
@@ -82,13 +112,13 @@ def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str
         low, high = interval(values, users)
         return {"value": round(float(values.mean()), 5), "interval": [round(low, 5), round(high, 5)]}
 
-    tuned, untuned = outcomes[-1].ndcg, outcomes[0].untuned
+    tuned, untuned = outcomes[-1].ndcg[judged], outcomes[0].untuned[judged]
     progressed = outcomes[-1].progressed
     return {
         "validation_slates": len(held),
         "ndcg@10": measured(tuned),
         "ndcg@10_untuned": measured(untuned),
-        "ndcg@10_retriever": measured(retriever),
+        f"ndcg@10_{given}": measured(as_given),
         "ndcg@10_gain_over_untuned": measured(tuned - untuned),
         "best_step": progressed.validations[progressed.best]["step"],
         "steps": progressed.step,

@@ -55,6 +55,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Writes `step-<n>` beside the older checkpoint, which is removed when the new one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_PREFIX}{checkpoint.progressed.step:08d}"
+    while target.exists():  # of the same step: the new one stands behind it in the order of names
+        target = target.with_name(f"{target.name}+")
     staging = folder / f".{target.name}"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
@@ -64,7 +66,6 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     for file in staging.iterdir():
         with file.open("rb") as written:
             os.fsync(written.fileno())
-    shutil.rmtree(target, ignore_errors=True)
     staging.rename(target)
     for older in folder.glob(f"{_PREFIX}*"):
         if older != target:
@@ -86,8 +87,8 @@ def latest(folder: Path) -> Checkpoint | None:
 
 def clear(folder: Path) -> None:
     """Removes the checkpoints in a folder and below."""
-    for found in folder.rglob(f"{_PREFIX}*"):
-        shutil.rmtree(found)
+    for found in folder.rglob(f"*{_PREFIX}*"):
+        shutil.rmtree(found, ignore_errors=True)
 
 
 def moments(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:

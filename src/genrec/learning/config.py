@@ -52,8 +52,6 @@ class LossSettings(Section):
 
     calibration: float = Field(default=0.05, ge=0)
     """Weight of the binary cross-entropy that keeps P(yes) a probability; yes-no templates only."""
-    learn_scale: bool = False
-    """Learns the factor by which scores are added to the offset of a slate."""
 
 
 class LoopSettings(Section):

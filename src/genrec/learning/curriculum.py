@@ -10,10 +10,9 @@ from genrec.data.interactions import BoolArray, FloatArray
 Index = npt.NDArray[np.int64]
 
 
-def linear(step: int, steps: int, share: float = 1.0) -> float:
-    """Difficulty of a step: from 0 at the first to 1 after `share` of all steps, and 1 from there on."""
-    ramp = share * steps
-    return 1.0 if step >= ramp else max(0.0, step / ramp)
+def linear(step: int, ramp: int) -> float:
+    """Difficulty of a step: from 0 at the first to 1 after `ramp` steps, and 1 from there on."""
+    return 1.0 if step >= ramp else step / ramp
 
 
 def draw(

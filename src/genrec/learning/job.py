@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.resources
 import importlib.util
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
+from filelock import FileLock, Timeout
+
 from genrec.encoder import Progress
-from genrec.errors import NotFoundError
+from genrec.errors import NotFoundError, SettingsError, WorkspaceError
 from genrec.learning import checkpoints
 from genrec.learning.config import HeldOut, TrainConfig, load_config
 from genrec.learning.processes import Processes
@@ -49,11 +53,37 @@ class Job:
     def start(self, config: TrainConfig) -> Processes:
         """The processes of the run, with its trackers; forgets an interrupted run if it is not to be resumed."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if int(os.environ.get("WORLD_SIZE", 1)) > config.loop.batch:
+            raise SettingsError(
+                "loop.batch has fewer slates than there are processes", "raise loop.batch, or start fewer processes"
+            )
         processes = Processes(("tensorboard", *config.loop.trackers), self.folder)
         if not self.resume and processes.first:
             checkpoints.clear(self.folder)
         processes.wait()
         return processes
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the name against other runs; WorkspaceError if one of them has it. The system frees it at the end.
+
+        Of several processes of one run the first holds it for all.
+        """
+        if int(os.environ.get("RANK", 0)):
+            yield
+            return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder.with_name(f".{self.name}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise WorkspaceError(
+                f"another run makes {self.name!r} in this workspace", "wait for it, or choose another --name"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 Recipe = Callable[[Job], Path]

@@ -29,16 +29,11 @@ def calibration(scores: Tensor, target: Tensor, present: Tensor) -> Tensor:
 
 
 class SlateLoss(nn.Module):  # type: ignore[misc]
-    """Listwise loss of offset + scale * scores, plus `calibration` times the binary cross-entropy of the scores.
+    """Listwise loss of offset + scores, plus `calibration` times the binary cross-entropy of the scores."""
 
-    `scale` is learned (from 1) where slates carry offsets, so that the scores may live on the scale that calibration
-    wants and still speak in the units of the offset; without offsets it is fixed.
-    """
-
-    def __init__(self, calibration: float = 0.0, learn_scale: bool = False) -> None:
+    def __init__(self, calibration: float = 0.0) -> None:
         super().__init__()
         self.calibration = calibration
-        self.log_scale = nn.Parameter(torch.zeros(()), requires_grad=learn_scale)
 
     def forward(self, scores: Tensor, target: Tensor, present: Tensor, offset: Tensor) -> Tensor:
         """Losses [B]; `offset` [B, n] is zero where slates have none."""
@@ -48,5 +43,5 @@ class SlateLoss(nn.Module):  # type: ignore[misc]
         return losses
 
     def combined(self, scores: Tensor, offset: Tensor) -> Tensor:
-        """Offset + scale * scores [B, n]: what orders the candidates."""
-        return offset + self.log_scale.exp() * scores
+        """Offset + scores [B, n]: what orders the candidates."""
+        return offset + scores

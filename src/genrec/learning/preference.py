@@ -27,8 +27,9 @@ from transformers import AutoTokenizer, PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from genrec.adapters import Card, TunedTemplate
+from genrec.adapters import Card, TunedTemplate, label
 from genrec.adapters import resolve as find_adapter
+from genrec.data.interactions import BoolArray
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import TemplateRef
 from genrec.errors import DataError, SettingsError
@@ -56,7 +57,6 @@ class PreferenceLoss(LossSettings):
     """DPO. The terms of other recipes are fixed at nothing."""
 
     calibration: Literal[0] = 0
-    learn_scale: Literal[False] = False
     beta: float = Field(default=0.5, gt=0)
     """How dear it is to leave the reference; a difference of 1 / beta between two scores is a clear preference."""
 
@@ -112,7 +112,12 @@ def prepare_shown(
 
     DataError if there are none of one or the other.
     """
-    how: dict[str, Any] = {"held_out": job.held_out, "candidates": options.candidates, "eta": options.eta}
+    how: dict[str, Any] = {
+        "held_out": job.held_out,
+        "candidates": options.candidates,
+        "eta": options.eta,
+        "liked": job.settings.clicks.liked,
+    }
     source = PairedLists(shown_lists(job.workspace, **how), options.skipped)
     try:
         others = shown_lists(job.workspace, validation=True, **how)
@@ -135,14 +140,14 @@ def prepare_shown(
     return source, held, info
 
 
-def begin(job: Job, config: Config, start: str, template: TemplateRef) -> tuple[PeftModel, Config]:
-    """The model with a new adapter, or with the adapter `start`, whose shape the config then has.
+def begin(job: Job, config: Config, start: str, template: TemplateRef) -> tuple[PeftModel, Config, dict[str, Any]]:
+    """The model with a new adapter, or with the adapter `start`, whose shape the config then has; and which it was.
 
     SettingsError if that adapter is of another base, template, or split.
     """
     base = load_base(config.model)
     if not start:
-        return attach(base, config.lora, config.loop.seed), config
+        return attach(base, config.lora, config.loop.seed), config, {}
     folder = find_adapter(job.workspace.root, start)
     card = Card.load(folder)
     if (
@@ -162,7 +167,8 @@ def begin(job: Job, config: Config, start: str, template: TemplateRef) -> tuple[
         dropout=shape.lora_dropout,
         layers=len(shape.layers_to_transform or range(base.config.num_hidden_layers)),
     )
-    return model, config.model_copy(update={"lora": lora})
+    started = {"start": label(folder), "start_data": card.data["fingerprint"]}
+    return model, config.model_copy(update={"lora": lora}), started
 
 
 def sequences(slate: TokenSlate, chosen: int, rejected: int) -> Pair:
@@ -270,9 +276,9 @@ class PreferenceTrainer(Trainer):
             model.delete_adapter(_REFERENCE)
         super().__init__(model, config, folder, processes, **others)
 
-    def run(self, batches: Batches, validation: Sequence[TokenSlate]) -> Outcome:
+    def run(self, batches: Batches, validation: Sequence[TokenSlate], chooses: BoolArray | None = None) -> Outcome:
         """See `Trainer`. The model has no reference afterwards."""
-        outcome = super().run(batches, validation)
+        outcome = super().run(batches, validation, chooses)
         if _REFERENCE in self._model.peft_config:
             self._model.delete_adapter(_REFERENCE)
         return outcome

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.data.interactions import FloatArray
+from genrec.data.interactions import BoolArray, FloatArray
 from genrec.encoder import Progress
 from genrec.errors import DataError, ModelError, WorkspaceError
 from genrec.learning import checkpoints, forward
@@ -67,9 +67,8 @@ class Trainer:
         self._config, self._folder, self._processes, self._progress = config, folder, processes, progress
         self._run = run
         self._model = model.to(processes.device)
-        self._loss = SlateLoss(config.loss.calibration, config.loss.learn_scale).to(processes.device)
-        named = [*model.named_parameters(), *self._loss.named_parameters()]
-        self._weights = {name: weight for name, weight in named if weight.requires_grad}
+        self._loss = SlateLoss(config.loss.calibration)
+        self._weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         self._names = {id(weight): name for name, weight in self._weights.items()}
         optim = config.optim
         self._optimizer = torch.optim.AdamW(
@@ -79,13 +78,17 @@ class Trainer:
         self._best: dict[str, Tensor] = {}
         self._resume()
 
-    def run(self, batches: Batches, validation: Sequence[TokenSlate]) -> Outcome:
-        """Trains until steps, time or patience are at an end, then loads the best weights. DataError without slates."""
+    def run(self, batches: Batches, validation: Sequence[TokenSlate], chooses: BoolArray | None = None) -> Outcome:
+        """Trains until steps, time or patience are at an end, then loads the best weights. DataError without slates.
+
+        The slates in `chooses` [V] (all if not given) decide which are the best; the others are there to be reported.
+        """
         if not validation:
             raise DataError(
                 "no slate of the validation users holds its target", "import more events, or raise candidates"
             )
         loop, state = self._config.loop, self._state
+        self._chooses = np.ones(len(validation), dtype=np.bool_) if chooses is None else chooses
         started = time.monotonic() - state.seconds
         done = state.step if state.validations else -1
         log = Log(self._folder, self._processes, self._run, self._config.model_dump(mode="json"), done)
@@ -102,11 +105,10 @@ class Trainer:
             if state.step % loop.evaluate_every == 0:
                 self._validate(validation, log)
             if state.step % loop.save_every == 0:
-                self._plan()
                 self._save()
         if state.validations[-1]["step"] != state.step:
             self._validate(validation, log)
-            self._save()
+        self._save()
         log.close()
         _put(self._weights, self._best)
         return Outcome(np.array(state.best_ndcg), np.array(state.untuned_ndcg), state, stopped)
@@ -178,7 +180,7 @@ class Trainer:
             if self._progress:
                 self._progress("validation slates", row + 1, len(slates))
         values = self._processes.sum(found).tolist()
-        mean = float(np.mean(values))
+        mean = float(np.mean(np.array(values)[self._chooses]))
         if not state.validations:
             state.untuned_ndcg = values
         if not state.validations or mean > state.validations[state.best]["ndcg@10"]:
@@ -197,13 +199,19 @@ class Trainer:
         return "patience" if len(state.validations) - 1 - state.best >= loop.patience else None
 
     def _plan(self) -> None:
-        """Bends the schedule to what the time allows. Only here the clock acts on the losses, and the plan is saved."""
+        """Bends the schedule to what the time allows.
+
+        Only here the clock acts on the losses. Whatever the plan is made of is saved with it, so that who resumes makes
+        the same plan, or under another `max_minutes` his own.
+        """
         loop, state = self._config.loop, self._state
+        state.planned = loop.steps
         if loop.max_minutes and state.step:
             left = 60 * loop.max_minutes - state.seconds - state.validation_seconds
             state.planned = min(loop.steps, state.step + max(0, int(left / (state.seconds / state.step))))
 
     def _save(self) -> None:
+        self._plan()
         if self._processes.first:
             now = {name: weight.detach().to("cpu", copy=True) for name, weight in self._weights.items()}
             moments = checkpoints.moments(self._optimizer, self._names)
@@ -222,6 +230,7 @@ class Trainer:
         self._state, self._best = checkpoint.progressed, checkpoint.best
         _put(self._weights, checkpoint.weights)
         checkpoints.restore_moments(self._optimizer, self._names, checkpoint.moments)
+        self._plan()
 
 
 def rate(optim: OptimSettings, step: int, planned: int) -> float:

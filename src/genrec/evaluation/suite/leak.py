@@ -41,4 +41,6 @@ def _problem(card: Card | None, held: HeldOut, data: str) -> str | None:
         return f"was trained {how}, not on the part that is fitted on here ({wanted or held.split.name})"
     if card.data.get("fingerprint") != data:
         return "was trained on other data"
+    if card.data.get("start_data", data) != data:
+        return f"was begun from {card.data['start']}, which was trained on other data"
     return None
