@@ -4,74 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from genrec.data.sqlite import SqliteStore
-from genrec.domain import Event, Evidence, Item, Recommendation
+from explaining_world import TITLES, small_recommender
+from genrec.domain import Evidence, Item, Recommendation
 from genrec.explaining import ANSWER, REASONS, Explained, How, _Telling, _words, converse, explain, explained
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import RecommendationRequest, Recommender
-from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
-from genrec.ranking.loading import load_ranker
-from genrec.retrieval.fitting import fit_blend
 from genrec.serving.chat import _text
 from genrec.serving.schemas import recommendation_answer
-from genrec.settings import Settings
-
-TITLES = ["Alien", "Heat", "Fargo", "Toy Story", "Blade Runner", "Casino", "Gattaca", "千与千寻", "Se7en", "Amadeus"]
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: Path) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    shutil.copytree(tiny_tokenizer_folder, folder)
-    (folder / "config.json").write_text("{}")
-    return folder
 
 
 @pytest.fixture
-def make(tmp_path: Path, model_folder: Path) -> Callable[..., Recommender]:
-    def made(model: ScriptedModel | None, titles: Sequence[str] = TITLES, **sections: dict[str, Any]) -> Recommender:
-        store = SqliteStore(tmp_path / "genrec.db", create=True)
-        store.put_items(Item(f"i{n}", title, {"genres": ("Drama",)}) for n, title in enumerate(titles))
-        count = len(titles)
-        store.append(
-            [
-                Event(f"u{user}", f"i{(user + step) % count}", 100.0 * step + user, "watch")
-                for user in range(12)
-                for step in range(5)
-            ]
-        )
-        settings = Settings.load(
-            None,
-            {
-                "model": {"name": str(model_folder)},
-                "retrieval": {"retrievers": ("covisit", "popular"), "candidates": 6, "pool": 8},
-                **sections,
-            },
-        )
-        items = list(store.all_items())
-        ranker = None
-        if model is not None:
-            ranker = load_ranker(settings.ranking, model, load_tokenizer(model_folder), TemplateLibrary())
-        return Recommender(
-            store=store,
-            retriever=fit_blend(store.interactions(), items, settings=settings, tune=False),
-            ranker=ranker,
-            clicks=None,
-            fusion=None,
-            settings=settings,
-            version="v1",
-            model=model,
-        )
-
-    return made
+def make(tmp_path: Path, tiny_tokenizer_folder: Path) -> Callable[..., Recommender]:
+    return partial(small_recommender, tmp_path, tiny_tokenizer_folder)
 
 
 def told(

@@ -1,0 +1,108 @@
+"""Reasons over HTTP, in recommendations and in conversations; the engine is scripted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from explaining_world import TITLES, small_recommender
+from genrec.errors import GenrecError
+from genrec.llm.scripted import ScriptedModel
+from genrec.pipeline import Recommender
+from genrec.serving import chat, routes
+from genrec.serving.errors import on_genrec_error
+
+SAID = "You liked Alien."
+
+
+class Live:
+    """Stands for the live recommenders of a server."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+
+    async def recommender(self, template: str | None = None, adapter: str | None = None) -> Recommender:
+        return self._recommender
+
+
+@pytest.fixture
+def model() -> ScriptedModel:
+    return ScriptedModel(text=f"1. {SAID}\n2. {SAID}")
+
+
+@pytest.fixture
+def client(tmp_path: Path, tiny_tokenizer_folder: Path, model: ScriptedModel) -> Iterator[TestClient]:
+    app = FastAPI()
+
+    @app.post(chat.PATH)
+    async def engine() -> str:
+        return "the engine's own"
+
+    chat.attach(app)
+    app.router.routes.insert(0, app.router.routes.pop())  # in front of the engine's, as in the server
+    app.include_router(routes.router)
+    app.add_exception_handler(GenrecError, on_genrec_error)  # type: ignore[arg-type]
+    app.state.genrec = Live(small_recommender(tmp_path, tiny_tokenizer_folder, model))
+    with TestClient(app) as client:
+        yield client
+
+
+def recommended(client: TestClient, **body: Any) -> dict[str, Any]:
+    answer = client.post("/v1/recommendations", json={"user_id": "u0", "k": 2, **body})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def conversation(**genrec: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "something light"}]
+    return {"model": "genrec", "messages": messages, "user": "u0", "genrec": {"k": 2, **genrec}}
+
+
+def test_recommendations_give_reasons_when_asked(client: TestClient) -> None:
+    plain = recommended(client)
+    assert "reasons" not in plain["items"][0]
+    assert "explanation" not in plain["provenance"]
+    words = recommended(client, explain="words")
+    assert all(line["reasons"] for line in words["items"])
+    told = recommended(client, explain="model")
+    for line, same in zip(told["items"], words["items"], strict=True):
+        assert line["reasons"] == [SAID, *same["reasons"]]
+    account = told["provenance"]["explanation"]
+    assert account["template"]["id"] == "explain/reasons"
+    assert account["written"] == [line["item_id"] for line in told["items"]]
+    assert client.post("/v1/recommendations", json={"explain": "why"}).status_code == 400
+
+
+def test_a_conversation_is_in_the_models_words_where_they_stand(client: TestClient, model: ScriptedModel) -> None:
+    def text(**genrec: Any) -> str:
+        answer = client.post(chat.PATH, json=conversation(**genrec))
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["choices"][0]["message"]["content"])
+
+    assert len(text().splitlines()) == 2
+    assert ": " in text(explain="words").splitlines()[0]
+    model._text = "I would begin with what is like Alien."
+    assert text(explain="model") == model._text
+    model._text = "I would begin with Solaris Forever."
+    assert text(explain="model") == text(explain="words")
+
+
+@pytest.mark.parametrize(("how", "said"), [("words", ": "), ("model", "what is like Alien")])
+def test_a_stream_says_the_same(client: TestClient, model: ScriptedModel, how: str, said: str) -> None:
+    model._text = "I would begin with what is like Alien.\nThen the other."
+    whole = client.post(chat.PATH, json=conversation(explain=how)).json()
+    streamed = client.post(chat.PATH, json={**conversation(explain=how), "stream": True})
+    events = [json.loads(line[6:]) for line in streamed.text.split("\n\n") if line.startswith("data: {")]
+    text = "".join(event["choices"][0]["delta"].get("content", "") for event in events)
+    assert text == whole["choices"][0]["message"]["content"]
+    assert said in text
+    last = events[-1]["genrec"]
+    assert [line["reasons"] for line in last["items"]] == [line["reasons"] for line in whole["genrec"]["items"]]
+    assert any(title in TITLES for title in (line["title"] for line in last["items"]))
