@@ -23,12 +23,13 @@ from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommend
 from genrec.errors import DataError, GuardError, ModelError, TemplateError, WorkspaceError
 from genrec.experiments import LiveExperiments
 from genrec.exploration import Drawn, explored
+from genrec.fusion.language_model import LanguageModelWeights
 from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import ranker_for
 from genrec.retrieval.blend import Blend
-from genrec.settings import Policy, Settings
+from genrec.settings import CheckSettings, Policy, Settings
 from genrec.slates import RecommendationRequest, Slate, SlateMaker
 from genrec.workspace import Workspace
 
@@ -45,6 +46,13 @@ FALLBACKS: Mapping[type[Exception], str] = {
 """Failures after which the answer is the order without the language model, and how they are named in it."""
 NOT_NEEDED = "not needed"
 """Why there is no ranking where the cost policy expects that the language model would not change the answer."""
+
+
+def is_read(slate: Slate, request: bool, policy: Policy, checks: CheckSettings, weights: LanguageModelWeights) -> bool:
+    """Whether serving reads a slate: under `fuse` only where that is expected to change the answer, or always."""
+    if not slate.candidates.items:
+        return False
+    return policy != "fuse" or checks.read == "always" or weights.useful(slate.base, slate.events, request)
 
 
 class Recommender:
@@ -207,7 +215,7 @@ class Recommender:
                 return None, "no language model"
             if not slate.candidates.items:
                 return None, None
-            if policy == "fuse" and not self._useful(request, slate):
+            if not is_read(slate, bool(request.request), policy, self.settings.checks, self.fusion.llm):
                 return None, NOT_NEEDED
             task = RankingTask(
                 slate.history,
@@ -227,10 +235,6 @@ class Recommender:
             return (Ranking(tuple(partial), self.ranker_name) if keep else None), reason
         finally:
             fixed.put_nowait(None)
-
-    def _useful(self, request: RecommendationRequest, slate: Slate) -> bool:
-        always = self.settings.checks.read == "always"
-        return always or self.fusion.llm.useful(slate.base, slate.events, bool(request.request))
 
     def slate(self, request: RecommendationRequest) -> Slate:
         """What the language model would read for this request: for previews and evaluation."""

@@ -273,6 +273,14 @@ def test_facts_come_from_the_training_part():
     assert facts.restrict(np.array([False, True])).history_matrix.toarray().tolist() == [[1, 0, 0]]
 
 
+def test_items_are_counted_in_what_is_fitted_on_and_histories_are_whole():
+    split = log_of_three()
+    facts = catalogue_facts(split, [], fit_on=split.train.select(split.train.user == 1))
+    assert (facts.item_users.tolist(), facts.n_users) == ([1, 0, 0], 1)
+    assert [history.tolist() for history in facts.histories] == [[0, 1], [0]]
+    assert facts.item_group.tolist() == [0, 2, 2]
+
+
 def test_groups_and_genres_can_be_named():
     items = [Item("i0", "a", {"kind": "film"}), Item("i1", "b"), Item("i2", "c", {"kind": "book"})]
     facts = catalogue_facts(log_of_three(), items, genre_field="kind", user_groups=["old", "new"])

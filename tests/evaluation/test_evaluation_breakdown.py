@@ -56,7 +56,7 @@ def split():
 
 
 def test_buckets_of_a_split_look_at_the_training_part(split):
-    found = buckets_of(split, 2)
+    found = buckets_of(split, split.train, 2)
     assert found["history_length"].labels == ("1 to 2", "6")
     assert found["history_length"].of_user.tolist() == [0, 1, 0]
     # Events of the items: 4, 3, 1, 1, 0, 0. Medians of the targets: 0, 1 (of 0, 1, 3), 1.
@@ -64,6 +64,16 @@ def test_buckets_of_a_split_look_at_the_training_part(split):
     assert found["target_popularity"].of_user.tolist() == [0, 1, 1]
     assert found["untouched"].labels == ("touched", "some untouched", "untouched")
     assert found["untouched"].of_user.tolist() == [2, 1, 0]
+
+
+def test_items_are_as_popular_as_in_what_is_fitted_on(split):
+    fit_on = split.train.select(split.train.user != 1)
+    found = buckets_of(split, fit_on, 2)
+    assert found["history_length"].of_user.tolist() == [0, 1, 0]
+    # Without user 1 items 0 and 1 have 2 events and 1, all others none.
+    assert found["target_popularity"].labels == ("0",)
+    assert found["untouched"].labels == ("some untouched", "untouched")
+    assert found["untouched"].of_user.tolist() == [1, 0, 1]
 
 
 def test_each_bucket_has_the_means_and_differences_of_its_own_users():

@@ -133,6 +133,14 @@ def test_a_failure_of_the_engine_is_not_kept(tmp_path):
     assert read(model, [(1,)]).shape == (1, 2)
 
 
+def test_the_cache_is_closed_where_the_engine_does_not_load(tmp_path, monkeypatch):
+    closed, close = [], Reads.close
+    monkeypatch.setattr(Reads, "close", lambda self: closed.append(close(self)))
+    with pytest.raises(ModelError):
+        asyncio.run(CachedModel.open(failing, tmp_path / "reads.sqlite", "m"))
+    assert len(closed) == 1
+
+
 async def failing(*arguments, **named):
     raise ModelError("down")
 

@@ -4,14 +4,13 @@ import asyncio
 import math
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
 from genrec.errors import NotFoundError
-from genrec.evaluation.controls import CONTROLS, DEFINITIONS, chance, controlled, invented_title
+from genrec.evaluation.controls import CONTROLS, DEFINITIONS, controlled, invented_title
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
@@ -104,16 +103,6 @@ def test_no_history_takes_the_events_and_nothing_else():
     changed = CONTROLS["no_history"](task, 0)
     assert changed.history == History("u")
     assert changed.candidates == task.candidates
-
-
-def test_chance_permutes_each_list_and_leaves_the_padding_behind():
-    ranked = np.tile(np.array([4, 7, 9, -1], dtype=np.int32), (3000, 1))
-    found = chance(ranked, 0)
-    assert (np.sort(found[:, :3], axis=1) == [4, 7, 9]).all()
-    assert (found[:, 3] == -1).all()
-    assert (found == chance(ranked, 0)).all()
-    assert (found[:, 0] == 7).mean() == pytest.approx(1 / 3, abs=0.04)
-    assert found.dtype == np.int32
 
 
 def test_every_control_is_explained_and_an_unknown_one_is_an_error():

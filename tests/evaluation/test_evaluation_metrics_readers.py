@@ -1,4 +1,4 @@
-"""Metrics of clicks within users, of two systems' lists, and of what a model makes of its slates."""
+"""Metrics of clicks within users, and of what a model makes of its slates."""
 
 import math
 
@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.checks import Validity
 from genrec.evaluation import metrics
-from genrec.evaluation.metrics import agreement, grouped_auc, label_position, validity
+from genrec.evaluation.metrics import grouped_auc, label_position
 
 
 def test_grouped_auc_by_hand():
@@ -57,21 +56,6 @@ def test_a_user_drawn_twice_counts_twice_in_grouped_auc():
     assert drawn == pytest.approx((6 * 0.5 + 2 * 1) / 8)
 
 
-def test_agreement_looks_at_the_items_that_both_have():
-    first = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, -1, -1]], dtype=np.int32)
-    second = np.array([[9, 2, 1, 4, 3], [1, 2, 3, 4, 5], [4, 3, 2, 1, 0], [5, 1, -1, -1, -1]], dtype=np.int32)
-    # Orders 2, 1, 4, 3 against 1, 2, 3, 4: four of six pairs in the same order.
-    assert agreement.between(first, second, 5) == pytest.approx([(4 - 2) / 6, 1, -1, math.nan], nan_ok=True)
-    assert agreement.between(first, second, 3) == pytest.approx([-1, 1, -1, math.nan], nan_ok=True)
-
-
-def test_validity_counts_rankings_with_any_fault():
-    answers = [Validity(), Validity(("x", "y")), Validity(("x",), ("a",)), Validity(missing=("b",))]
-    assert validity.per_answer(answers).tolist() == [1, 0, 0, 0]
-    assert validity.shares(answers) == {"invalid": 0.5, "duplicate": 0.25, "missing": 0.25}
-    assert validity.shares([]) == {"invalid": 0, "duplicate": 0, "missing": 0}
-
-
 def test_gain_by_label_by_hand():
     presented = np.array([[5, 6, 7], [6, 5, 7], [7, 6, 5], [5, 6, -1]], dtype=np.int32)
     ranked = np.array([[5, 6, 7], [6, 5, 7], [7, 6, 5], [6, 5, -1]], dtype=np.int32)
@@ -80,7 +64,6 @@ def test_gain_by_label_by_hand():
     # Label 1: item 5 at place 1, item 6 at place 1. Label 2: item 5 at place 2. Label 3: item 5 beyond place 2.
     assert found.gain == pytest.approx([1, 1 / math.log2(3), 0])
     assert found.relevant.tolist() == [2, 1, 1]
-    assert found.first == pytest.approx([3 / 4, 1 / 4, 0])
     assert found.deviation == pytest.approx(np.std([1, 1 / math.log2(3), 0], ddof=1))
 
 
@@ -91,9 +74,7 @@ def test_a_reader_of_items_has_no_label_bias_and_a_reader_of_labels_has():
     fair = np.array([generator.permutation(5) for _ in range(4000)], dtype=np.int32)
     of_items, of_labels = (label_position.by_label(presented, ranked, targets, 5) for ranked in (fair, presented))
     assert of_items.deviation < 0.03
-    assert of_items.first == pytest.approx(np.full(5, 0.2), abs=0.03)
     assert of_labels.gain == pytest.approx(1 / np.log2(np.arange(2, 7)))
-    assert of_labels.first.tolist() == [1, 0, 0, 0, 0]
 
 
 def test_labels_without_relevant_items_say_nothing():
@@ -102,7 +83,6 @@ def test_labels_without_relevant_items_say_nothing():
     assert math.isnan(found.deviation)
     nothing = label_position.by_label(np.zeros((0, 2), int), np.zeros((0, 2), int), [], 2)
     assert np.isnan(nothing.gain).all()
-    assert nothing.first.tolist() == [0, 0]
 
 
 def test_the_effect_of_shuffling_is_a_share_of_the_retrievers_order():

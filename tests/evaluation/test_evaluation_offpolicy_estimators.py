@@ -333,5 +333,20 @@ def test_what_the_log_never_showed_is_a_warning():
 def test_few_large_weights_are_a_warning():
     weights = np.where(np.arange(1000) < 10, 100.0, 0.0)
     (word,) = support.reservations("new", support.diagnose(single(np.ones(1000), weights)))
-    assert "worth 10 of 1000" in word
+    assert "worth 10 of 1000 users" in word
     assert "largest weight 100" in word
+
+
+def test_places_beyond_the_end_of_a_list_do_not_count():
+    place = np.array([[2.0, 1.0, 1.0], [0.0, 0.5, 4.0]])
+    shown = np.array([[True, False, False], [True, True, True]])
+    found = support.diagnose(Rounds(np.zeros((2, 3)), np.arange(2), place=place, shown=shown))["place"]
+    assert (found["weights"], found["mean"], found["largest"], found["zero"]) == (4, 6.5 / 4, 4.0, 0.25)
+    assert found["effective_sample_size"] == pytest.approx(6.5**2 / (2.0**2 + 4.5**2), abs=0.01)
+
+
+def test_many_lists_and_places_of_few_users_are_worth_few():
+    rounds = Rounds(np.zeros((50, 20)), np.arange(50) % 10, place=np.ones((50, 20)), prefix=np.ones((50, 20)))
+    found = support.diagnose(rounds)
+    assert [one["effective_sample_size"] for one in found.values()] == [10, 10]
+    assert all("worth 10 of 10 users" in word for word in support.reservations("new", found))

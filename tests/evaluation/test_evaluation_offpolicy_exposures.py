@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from genrec.cli.main import app
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
-from genrec.errors import DataError, NotFoundError
+from genrec.errors import DataError, NotFoundError, SettingsError
 from genrec.evaluation.offpolicy.evaluate import evaluate_policies
 from genrec.evaluation.offpolicy.exposures import logged_lists
 from genrec.evaluation.offpolicy.policies import FUSED, RETRIEVER, answers, fitted_before, policies_of
+from genrec.evaluation.suite.external import Lists
 from genrec.exploration import epsilon_greedy
 from genrec.settings import Settings
 
@@ -48,6 +50,7 @@ def test_logged_lists_by_hand(store):
     rounds = log.rounds([["a", "b", "d"], ["d", "b", "a"], []], CATALOGUE)
     assert rounds.place.tolist() == [[2, 4, 0], [2.5, 0, 1], [0, 1, 1]]
     assert rounds.prefix.tolist() == pytest.approx(np.array([[2, 10, 0], [2.5, 0, 0], [0, 0, 0]]))
+    assert rounds.shown.tolist() == [[True, True, True], [True, True, False], [True, False, False]]
     assert rounds.expected[2].tolist() == [0.0, 0.0, 0.0]
     assert rounds.predicted[2, 1:].tolist() == [0.0, 0.0]
 
@@ -80,6 +83,21 @@ def test_logs_that_can_judge_nothing_are_errors_that_say_why(store):
         logged_lists(store)
     show(store, "r3", "u", "ab", (1.0, 0.5))
     assert len(logged_lists(store).exposures) == 2
+
+
+@pytest.mark.parametrize(
+    ("policies", "files", "name"),
+    [
+        ([RETRIEVER], ["retriever.tsv"], "retriever"),
+        ([], ["a/mine.tsv", "b/mine.tsv"], "mine"),
+        ([], ["logged.tsv"], "logged"),
+        ([FUSED, FUSED], [], FUSED),
+    ],
+)
+def test_two_policies_of_one_name_are_refused(store, tmp_path, policies, files, name):
+    lists = [Lists(Path(file), {}) for file in files]
+    with pytest.raises(SettingsError, match=f"two policies are called '{name}'"):
+        evaluate_policies(store, Settings(), policies=policies, lists=lists, cache_folder=tmp_path)
 
 
 # A workspace that explored. User u does items u, u + 1, ... (see conftest): what comes next is what he would click.

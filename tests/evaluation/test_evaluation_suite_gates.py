@@ -42,6 +42,7 @@ def passed(text, low=-0.01, high=0.05, record=RECORD):
         ("broken.ndcg@10 >= 0", False),
         ("fused.hr@10 >= 0", False),
         ("validity.duplicate == 0", False),
+        ("validity.invalid == 0 on short", False),
     ],
 )
 def test_figures(text, expected):
@@ -83,6 +84,24 @@ def test_a_verdict_shows_the_figures():
     assert (verdict.passed, verdict.found) == (False, "0.12")
     (verdict,) = judge([parse("other.ndcg@10 >= 0.2")], RECORD, lambda *_: None)
     assert verdict.found == "other.ndcg@10 was not measured"
+
+
+@pytest.mark.parametrize(
+    ("weight", "read", "expected", "why"),
+    [
+        (0.0, 0, True, ": no slate was read, as the weight of the language model is 0"),
+        (0.1, 0, False, ": no slate was read"),
+        (0.0, 8, False, ""),
+    ],
+)
+def test_what_was_not_measured_passes_only_where_the_language_model_has_no_weight(weight, read, expected, why):
+    record = {**RECORD, "language_model": {"weight": weight, "read": read}}
+    text = "label_position.shuffle_effect < 0.01"
+    (verdict,) = judge([parse(text)], record, lambda *_: None)
+    assert verdict.passed is expected
+    assert verdict.found == f"label_position.shuffle_effect was not measured{why}"
+    for other in ("fused.hr@10 >= 0", "candidate_recall.fused > 0"):
+        assert not passed(other, record=record)[0]
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,14 @@ def test_runs_of_different_splits_are_compared_by_force_only(run, capsys, worksp
     assert "different split" in err
 
 
+def test_runs_of_splits_that_share_a_name_only_are_of_different_splits(run, capsys, workspace):
+    spec = {"name": "cold-items", "of": "leave-one-out"}
+    first, second = (run(split={**spec, "at_most": most}, gates=[])[1]["id"] for most in (20, 30))
+    code, _, err = call(capsys, "compare", first, second, "--workspace", workspace.root)
+    assert code == 2
+    assert "different split" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

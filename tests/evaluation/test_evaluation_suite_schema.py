@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from genrec.errors import NotFoundError, SettingsError
+from genrec.evaluation import injection
 from genrec.evaluation.suite import schema
 from genrec.settings import Settings
 
@@ -29,13 +30,15 @@ def test_there_are_suites():
 
 @pytest.mark.parametrize("file", SUITES, ids=lambda file: file.stem)
 def test_every_suite_that_ships_is_valid_and_starts_with_its_command(file):
-    suite = schema.load(file)
+    suite = injection.load(file) or schema.load(file)
     assert suite.name == file.stem
     first = file.read_text("utf-8").splitlines()[0]
     assert first.startswith(f"# genrec eval eval/suites/{file.relative_to(schema.shipped_folder())}")
     assert suite.source is not None or "--workspace" in first
-    suite.settings_for(Settings())
+    settings = suite.settings_for(Settings())
     assert schema.find(suite.name) == file
+    if isinstance(suite, schema.Suite) and any(system.served for system in suite.systems.values()):
+        assert max(k for _, k in suite.columns) <= settings.retrieval.candidates
 
 
 def test_defaults(write):
@@ -88,6 +91,10 @@ def test_all_problems_are_reported_at_once_with_the_file(write):
         ({"gates": ["ease.ndcg@10 >= 1"]}, "there is no system 'ease'"),
         ({"gates": ["covisit.ndcg@20 >= 1"]}, "'ndcg@20' is not among the metrics"),
         ({"gates": ["covisit.ndcg@10 >= 1 on short"]}, "there is no subset 'short'"),
+        ({"gates": ["validity.invalid == 0 on short"]}, "validity is of the whole run: leave out 'on short'"),
+        ({"split": {"of": "leave-one-out"}}, "split: of and at_most are for: cold-items, cold-users"),
+        ({"split": {"name": "leave-one-out", "at_most": 0}}, "split: of and at_most are for"),
+        ({"split": {"name": "cold-users", "of": "leave-one-out", "at_most": 3}}, "split: at_most: cold-users of"),
         ({"subsets": {"short": {}}}, "subsets.short: give at least one condition"),
         ({"subsets": {"night": {"hours": [6, 6]}}}, "the first must be before the second"),
         ({"controls": ["no_history"]}, "no system asks a language model"),

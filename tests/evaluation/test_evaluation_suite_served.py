@@ -1,6 +1,7 @@
 """Systems on the served path: walked once, kept, spoiled by controls, and refused where an adapter may know."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +13,12 @@ from genrec.data.splits import leave_one_out
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import Item
 from genrec.errors import ModelError, SettingsError
+from genrec.evaluation import fits, protocol
+from genrec.evaluation.suite import runner, served
 from genrec.evaluation.suite.requests import simulated_requests
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
+from genrec.fusion.language_model import LanguageModelWeights
 from genrec.learning.requests import RequestSimulator
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import Recommender
@@ -101,7 +105,7 @@ def test_what_serving_would_not_read_need_not_be_read(evaluate):
     every, useful = evaluate(systems, settings=some), evaluate(systems, settings=some, reads="useful")
     for name in systems:
         assert useful["systems"][name]["ndcg@10"] == every["systems"][name]["ndcg@10"]
-    assert useful["validity"]["rankings"] <= every["validity"]["rankings"]
+    assert useful["language_model"]["read"] <= every["language_model"]["read"] == 8
     assert "reads" in useful["definitions"]
     assert "cost_curve" not in useful
 
@@ -193,6 +197,96 @@ def test_failures_are_counted_not_kept_and_total_failure_is_an_error(evaluate):
     assert evaluate()["fallbacks"] == {}
     with pytest.raises(ModelError, match="ranked no slate at all"):
         evaluate({"llm": {"served": {"orders": "llm", "ranker": "single_pass"}}}, model_options={"fail_at": 0})
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """After a call of it, what the given test users are to find is in no slate: they have had it."""
+    true = runner.prepare
+
+    def of(rows):
+        def changed(*arguments, **named):
+            protocol = true(*arguments, **named)
+            split, targets = protocol.split, list(protocol.split.targets)
+            for row in range(len(targets))[rows]:
+                targets[row] = split.train.item[split.train.rows_of(int(split.users[row]))][:1]
+            return replace(protocol, split=replace(split, targets=tuple(targets)))
+
+        monkeypatch.setattr(runner, "prepare", changed)
+
+    return of
+
+
+def test_answers_of_another_model_are_not_taken_for_its_own(evaluate, monkeypatch):
+    evaluate()
+    monkeypatch.setattr(served, "identity", lambda settings: "another")
+    evaluate()
+    assert [model.calls for model in evaluate.models] == [8, 8]
+
+
+def test_answers_of_other_code_are_made_anew(evaluate, monkeypatch):
+    assert evaluate()["served"]["fused"]["reads"]["cached"] == 0
+    code = fits.code
+    monkeypatch.setattr(fits, "code", lambda that="fit": "new" if that == "answer" else code(that))
+    reads = evaluate()["served"]["fused"]["reads"]
+    assert (reads["cached"] > 0, reads["fresh"]) == (True, 0)
+
+
+def test_other_targets_decide_anew_which_slates_are_read(evaluate, missing, monkeypatch):
+    missing(slice(None))
+    assert evaluate(reads="decisive")["language_model"]["read"] == 0
+    monkeypatch.setattr(runner, "prepare", protocol.prepare)
+    assert evaluate(reads="decisive")["validity"]["rankings"] > 0
+
+
+def test_a_dead_model_is_an_error_however_few_slates_it_was_to_read(evaluate, missing):
+    missing(slice(0, None, 2))
+    read = evaluate(reads="decisive")["language_model"]["read"]
+    assert 0 < read < 8
+    with pytest.raises(ModelError, match="ranked no slate at all"):
+        evaluate({"llm": {"served": {"orders": "llm", "ranker": "single_pass"}}}, {"fail_at": 0}, reads="decisive")
+
+
+def test_slates_that_were_not_read_have_no_place_in_position_bias(evaluate, missing):
+    missing(slice(0, None, 2))
+    result = evaluate({"llm": LLM["llm"]}, reads="decisive", position_bias=True)
+    found = result["position_bias"]["llm"]
+    assert found["slates"] == result["validity"]["rankings"] == sum(found["relevant"]) < 8
+
+
+SERVED = {"without": LLM["without"], "served": LLM["served"]}
+ALL_METRICS = {"metrics": ["ndcg@5", "coverage@5"], "reads": "useful"}
+
+
+def test_served_is_what_serving_reads_by_its_settings_and_policy(evaluate, monkeypatch):
+    monkeypatch.setattr(LanguageModelWeights, "useful", lambda *_: False)
+    never = evaluate(SERVED, **ALL_METRICS)
+    assert never["systems"]["served"]["ndcg@5"] == never["systems"]["without"]["ndcg@5"]
+    assert (never["language_model"]["read"], evaluate.models[0].calls) == (0, 0)
+    always = evaluate(SERVED, settings={"checks": {"llm_slates": 0, "read": "always"}}, **ALL_METRICS)
+    assert always["validity"]["rankings"] == 8
+    annotated = {"served": {"served": {"orders": "served", "policy": "annotate"}}}
+    assert evaluate(annotated, **ALL_METRICS)["validity"]["rankings"] == 8
+    walked = evaluate({"llm": LLM["llm"], "fused": LLM["fused"], "served": annotated["served"]})
+    assert walked["systems"]["served"]["ndcg@10"] == walked["systems"]["llm"]["ndcg@10"]
+
+
+def test_gates_on_reading_say_that_nothing_was_read_and_why(evaluate, monkeypatch):
+    asked = {"gates": ["validity.invalid == 0", "label_position.shuffle_effect < 0.01"], "position_bias": True}
+    monkeypatch.setattr(LanguageModelWeights, "useful", lambda *_: False)
+    result = evaluate(SERVED, **asked, **ALL_METRICS)
+    assert not {"position_bias", "validity", "latency_ms"} & set(result)
+    assert [(gate["passed"], "no slate was read" in gate["found"]) for gate in result["gates"]] == [(False, True)] * 2
+    monkeypatch.setattr(LanguageModelWeights, "weight", lambda *_: 0.0)
+    weightless = evaluate(SERVED, **asked, **ALL_METRICS, seeds=[1])
+    assert [(gate["passed"], "weight" in gate["found"]) for gate in weightless["gates"]] == [(True, True)] * 2
+
+
+def test_lists_that_are_shorter_than_metrics_look_are_a_warning(evaluate):
+    said = evaluate({"retriever": LLM["retriever"]})["warnings"]
+    assert any(word.startswith("served systems rank 6 items and metrics look at 10") for word in said)
+    enough = evaluate({"retriever": LLM["retriever"]}, metrics=["ndcg@6"])["warnings"]
+    assert not any("served systems" in word for word in enough)
 
 
 def card(workspace, **changes):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.interactions import Interactions
 from genrec.data.splits import Split
 from genrec.evaluation import groups
 from genrec.evaluation.metrics import Values
@@ -53,14 +54,14 @@ def by_name(title: str, of_user: npt.NDArray[np.integer[Any]], names: Sequence[s
     return Buckets(title, tuple(names[name] for name in used), again)
 
 
-def buckets_of(split: Split, count: int = 4) -> dict[str, Buckets]:
+def buckets_of(split: Split, fit_on: Interactions, count: int = 4) -> dict[str, Buckets]:
     """By length of history, popularity of what is to be found, and whether anybody had touched it: from training alone.
 
-    Popularity is the number of training events, of several targets the median (the lower one of two).
+    Histories are those of the split, popularity is the number of events in `fit_on` (see `HeldOut`), of several targets
+    the median (the lower one of two).
     """
-    train = split.train
-    events = np.diff(train.indptr)[split.users]
-    popularity = np.bincount(train.item, minlength=train.n_items)
+    events = np.diff(split.train.indptr)[split.users]
+    popularity = np.bincount(fit_on.item, minlength=fit_on.n_items)
     of_targets = [np.sort(popularity[target]) for target in split.targets]
     median = np.array([found[(len(found) - 1) // 2] for found in of_targets], dtype=np.int64)
     untouched = np.array([np.mean(found == 0) for found in of_targets])

@@ -46,9 +46,13 @@ class CachedModel:
         """Opens the cache at `path`; calls `load` at once only if it holds nothing of this model yet."""
         reads = Reads(path)
         try:
-            return cls(load, reads, fingerprint)
-        except ValueError:
-            return cls(load, reads, fingerprint, await load())
+            try:
+                return cls(load, reads, fingerprint)
+            except ValueError:
+                return cls(load, reads, fingerprint, await load())
+        except BaseException:
+            reads.close()
+            raise
 
     async def read(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from genrec.data.interactions import BoolArray, IntArray
+from genrec.data.interactions import BoolArray, IntArray, Interactions
 from genrec.data.splits import Split
 from genrec.domain import Item
 from genrec.encoder import Vectors, unit_length
@@ -88,17 +88,19 @@ def catalogue_facts(
     items: Sequence[Item],
     vectors: Vectors | None = None,
     *,
+    fit_on: Interactions | None = None,
     genre_field: str | None = None,
     user_groups: Sequence[str] | None = None,
 ) -> CatalogueFacts:
     """Facts for the test users of a split; `items` and `vectors` [I, d] stand in the order of `item_ids`.
 
+    Items are counted in `fit_on`, what everything is fitted on, where that is not all that is known at the request.
     `genre_field` is the metadata field that has genres (else the first of GENRE_FIELDS that any item has).
     `user_groups` names the group of each test user; without it users are grouped by the length of their history.
     """
-    train = split.train
-    pairs = np.unique(train.user.astype(np.int64) * train.n_items + train.item)
-    item_users = np.bincount(pairs % train.n_items, minlength=train.n_items).astype(np.int32)
+    train, fit_on = split.train, fit_on or split.train
+    pairs = np.unique(fit_on.user.astype(np.int64) * fit_on.n_items + fit_on.item)
+    item_users = np.bincount(pairs % fit_on.n_items, minlength=fit_on.n_items).astype(np.int32)
     rows = [train.rows_of(int(user)) for user in split.users]
     lengths = np.array([row.stop - row.start for row in rows], dtype=np.int32)
     names, group = groups.HISTORY_GROUPS, groups.by_history(lengths)
@@ -107,7 +109,7 @@ def catalogue_facts(
         names, group = tuple(found.tolist()), places.astype(np.int32)
     return CatalogueFacts(
         item_users=item_users,
-        n_users=int((np.diff(train.indptr) > 0).sum()),
+        n_users=int((np.diff(fit_on.indptr) > 0).sum()),
         histories=tuple(np.unique(train.item[row]) for row in rows),
         item_group=groups.by_popularity(item_users),
         user_group=group,

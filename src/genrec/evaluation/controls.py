@@ -17,7 +17,6 @@ from typing import cast
 
 import numpy as np
 
-from genrec.data.interactions import IntArray
 from genrec.domain import History, Item, RankedItem, Ranking, TemplateRef
 from genrec.errors import NotFoundError
 from genrec.prompting.rendered import RenderedPrompt
@@ -87,17 +86,6 @@ DEFINITIONS: Mapping[str, str] = {
     "no_history": "a prompt without history: what is left is not personal",
 }
 """What each control changes, for reports."""
-
-CHANCE = "the same slates in random order"
-"""What `chance` is, for reports."""
-
-
-def chance(ranked: IntArray, seed: int) -> IntArray:
-    """Lists [m, K] padded with -1 in random order: what a control leaves that takes away all there is to read."""
-    key = np.random.default_rng(seed).random(ranked.shape)
-    key[ranked < 0] = 2.0
-    shuffled: IntArray = np.take_along_axis(ranked, np.argsort(key, axis=1), axis=1)
-    return shuffled
 
 
 class Controlled:

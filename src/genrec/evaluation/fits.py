@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import genrec
 from genrec.clicks.scorer import ClickScorer
@@ -26,7 +28,7 @@ from genrec.settings import Settings
 
 KEEP = 24
 _PARTS = ("retrieval", "clicks", "fusion")
-_CODE = (
+_FIT = (
     "retrieval/*.py",
     "clicks/*.py",
     "fit.py",
@@ -39,6 +41,17 @@ _CODE = (
     "encoder.py",
     "data/splits.py",
 )
+_READ = ("ranking/*.py", "prompting/*.py", "evidence.py", "reading.py", "checks.py")
+_ANSWER = (
+    *_FIT,
+    *_READ,
+    "pipeline.py",
+    "evaluation/walk.py",
+    "evaluation/controls.py",
+    "evaluation/suite/served.py",
+    "evaluation/suite/position.py",
+)
+_CODE = {"fit": _FIT, "read": _READ, "answer": _ANSWER}
 
 
 def fitted_on(
@@ -87,11 +100,21 @@ def fitted_on(
             part.mkdir(parents=True)
         fitted.save(parts)
         staging.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another evaluation was quicker, and made the same
+            raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    for old in sorted(fits.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEEP]:
+    for old in sorted(fits.iterdir(), key=_last_used)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
     return fitted
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # another evaluation has just renamed or removed it
+        return math.inf
 
 
 def _load(folder: Path) -> Fitted:
@@ -114,14 +137,14 @@ def key(
 def reader_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
     """All on which it depends what a language model says while its weights are learned; '' where it is not asked."""
     slates = settings.checks.llm_slates
-    return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates}" if slates else ""
+    return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates} {code('read')}" if slates else ""
 
 
-@lru_cache(maxsize=1)
-def code() -> str:
-    """Hash of the code that fits."""
+@lru_cache
+def code(that: Literal["fit", "read", "answer"] = "fit") -> str:
+    """Hash of the code that fits, that has a language model read slates, or that makes whole answers of both."""
     digest = hashlib.sha256()
     package = Path(genrec.__file__).parent
-    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
+    for file in sorted({file for pattern in _CODE[that] for file in package.glob(pattern)}):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -76,6 +76,16 @@ def few_users(n_users: int) -> list[str]:
     return [f"only {n_users} test users: look at the intervals before you believe a difference"]
 
 
+def short_lists(candidates: int, longest: int) -> list[str]:
+    """A warning where metrics look at more places than there are candidates for served systems to rank."""
+    if longest <= candidates:
+        return []
+    return [
+        f"served systems rank {candidates} items and metrics look at {longest}: they stand beside lists that are "
+        f"longer; with candidates: {longest} all are as long"
+    ]
+
+
 def read_users(file: Path) -> list[str]:
     """Ids of a file with one user id a line; empty lines are skipped. DataError if it cannot be read or has none."""
     try:

@@ -15,7 +15,7 @@ from genrec.evaluation.reporting.figures import bars, best, columns
 __all__ = ["bars", "best", "columns", "render"]
 
 _ORIGIN = ("fingerprint", "stats", "workspace_versions", "versions", "git_revision", "settings")
-_ANSWERS = ("validity", "fallbacks", "agreement")
+_ANSWERS = ("language_model", "validity", "fallbacks", "agreement")
 _COSTS = ("tokens", "latency_ms")
 _OPTIONAL: Mapping[str, Any] = {
     **dict.fromkeys(("description", "items", "in_slate", "git_revision", "fingerprint")),
@@ -48,7 +48,7 @@ def render(record: Mapping[str, Any]) -> str:
     - position_bias: system -> gain and relevant (lists over labels, in the order shown; None without relevant items),
       deviation, shuffle_effect (a difference as a share: mean, low, high) (`genrec.evaluation.metrics.label_position`).
     - candidate_recall (a number, or name -> number), in_slate (number of users).
-    - validity, fallbacks, agreement, tokens, latency_ms: figures by name, nested as they like.
+    - language_model, validity, fallbacks, agreement, tokens, latency_ms: figures by name, nested as they like.
     - fingerprint, stats, versions, git_revision, settings, workspace_versions: where it came from.
     Whatever else the record has is shown as it is.
     """

@@ -15,7 +15,7 @@ from genrec.encoder import Progress
 from genrec.errors import ModelError
 from genrec.evaluation.cached import CachedModel
 from genrec.fit import Fitted
-from genrec.pipeline import RecommendationRequest, Recommender, Slate
+from genrec.pipeline import RecommendationRequest, Recommender, Slate, is_read
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.settings import Policy, Settings
@@ -26,7 +26,8 @@ _NO_DEADLINE_S = 3600.0
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What happened for one user. `lists` has item ids for each system, `slate` what there was to read, `llm` [n] what
-    the model said of it (None if nothing); `fresh`: no read came from the cache; `asked`: the model was not spared.
+    the model said of it (None if nothing); `fresh`: no read came from the cache; `asked`: the model was not spared;
+    `is_read`: serving has it read the slate.
     """
 
     lists: dict[str, list[str]]
@@ -35,7 +36,8 @@ class Answer:
     recommendation: Recommendation
     validity: Validity
     fresh: bool
-    asked: bool = True
+    asked: bool
+    is_read: bool
 
 
 class Watched:
@@ -90,7 +92,8 @@ class Walk:
         self._store, self._blend, self._split, self._model = store, fitted.blend, split, model
         self._ranker = None if ranker is None else Watched(ranker)
         self._policy, self._requests = policy, requests
-        self._decisive, self._useful, self._weights = decisive, useful, fitted.fusion.llm
+        self._decisive, self._useful = decisive, useful
+        self._checks, self._weights = settings.checks, fitted.fusion.llm
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
@@ -113,8 +116,8 @@ class Walk:
             answers.append(await self.answer(row))
             if progress:
                 progress(f"ranking with {self._recommender.ranker_name}", row + 1, len(self._split.users))
-        fallbacks = [answer.recommendation.provenance.fallback for answer in answers]
-        if all(fallbacks):
+        fallbacks = [answer.recommendation.provenance.fallback for answer in answers if answer.asked]
+        if fallbacks and all(fallbacks):
             raise ModelError(
                 f"the language model ranked no slate at all (first reason: {fallbacks[0]})", "look at: genrec doctor"
             )
@@ -137,7 +140,8 @@ class Walk:
             log_exposure=False,
         )
         slate = self._recommender.slate(request)
-        reads = self._reads(slate, row, request.request is not None)
+        served = is_read(slate, bool(request.request), self._policy, self._checks, self._weights)
+        reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request)
         retrieved = self._blend.candidates(
             history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
@@ -148,12 +152,8 @@ class Walk:
         validity = Validity() if read is None else validate(read, slate.candidates)
         llm = None if read is None else llm_scores(read, slate.candidates)
         fresh = self._model is None or self._model.hits == hits_before
-        return Answer(lists, slate, llm, answer, validity, fresh, self._ranker is None or reads)
-
-    def _reads(self, slate: Slate, row: int, request: bool) -> bool:
-        if self._decisive and not self._holds_target(slate, row):
-            return False
-        return not self._useful or (len(slate.base) > 0 and self._weights.useful(slate.base, slate.events, request))
+        asked = reads and bool(slate.candidates.items)
+        return Answer(lists, slate, llm, answer, validity, fresh, asked, served)
 
     def _holds_target(self, slate: Slate, row: int) -> bool:
         ids = self._split.train.item_ids[self._split.targets[row]]

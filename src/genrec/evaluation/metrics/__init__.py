@@ -10,9 +10,7 @@ is compared with (`genrec.evaluation.catalogue`). What a metric is made for foll
   which user u counts weights[b, u] times. A row of ones gives the value itself.
 - click: `over_rows(clicked, p_click) -> float` over n outcomes and predictions; NaN where it is undefined.
 - grouped click: `over_user_rows(user, clicked, p_click) -> float`, the same from rows of which the user is known.
-- pair: `between(ranked, other, k) -> [m]`, two systems' lists for the same users.
 - slate: `by_label(presented, ranked, targets, k)`, lists beside the order in which their items were shown to the model.
-- answer: `per_answer(validity) -> [m]`, what is wrong with a model's rankings.
 
 Every module has a `DEFINITION` in a line, which is printed with the results, says with `BETTER` which way is good, and
 has the formula and its source in its docstring. Suites and tables write a metric of lists with its k: `ndcg@10`.
@@ -46,16 +44,14 @@ KINDS = {
     "set": "over_lists",
     "click": "over_rows",
     "grouped click": "over_user_rows",
-    "pair": "between",
     "slate": "by_label",
-    "answer": "per_answer",
 }
 """Kind -> the function that metrics of this kind have."""
 
 LIST_KINDS = ("ranking", "beyond accuracy", "set")
 """Kinds that judge the ranked lists of one system: what tables of systems have as columns."""
 
-CUT_KINDS = (*LIST_KINDS, "pair", "slate")
+CUT_KINDS = (*LIST_KINDS, "slate")
 """Kinds that look at the first k places, and are written with a k."""
 
 

@@ -25,14 +25,10 @@ BETTER: Better = "lower"
 
 @dataclass(frozen=True, eq=False)
 class ByLabel:
-    """For each of n labels the mean gain of the relevant items shown there (NaN without any), and their number.
-
-    `first` [n] is the share of lists whose first item was shown at the label: 1/n each for a reader without bias.
-    """
+    """For each of n labels the mean gain of the relevant items shown there (NaN without any), and their number."""
 
     gain: Values
     relevant: Values
-    first: Values
 
     @property
     def deviation(self) -> float:
@@ -50,8 +46,7 @@ def by_label(presented: IntArray, ranked: IntArray, targets: Sequence[IntArray],
     gain = np.where(place < k, 1 / np.log2(place + 2.0), 0.0)
     n = relevant.sum(axis=0).astype(np.float64)
     means = np.divide((gain * relevant).sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
-    shown_first = (presented == ranked[:, :1]) & (presented >= 0)
-    return ByLabel(means, n, shown_first.sum(axis=0) / max(int(shown_first.any(axis=1).sum()), 1))
+    return ByLabel(means, n)
 
 
 def shuffle_effect(shuffled: Values, retriever: Values, seed: int = 0) -> Difference:

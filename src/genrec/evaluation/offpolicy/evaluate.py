@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genrec.data.store import Store
 from genrec.encoder import Encoder, Progress
+from genrec.errors import SettingsError
 from genrec.evaluation.offpolicy.exposures import LoggedLists, logged_lists
+from genrec.evaluation.offpolicy.intervals import LOGGED
 from genrec.evaluation.offpolicy.judge import judged
 from genrec.evaluation.offpolicy.policies import SYSTEMS, answers, fitted_before, given, policies_of
 from genrec.evaluation.protocol import few_users
@@ -35,8 +38,9 @@ def evaluate_policies(
     """The clicks on a list that each policy would have had, from the exposures of a workspace with propensities.
 
     `policies` are names (see `policies.SYSTEMS`), `lists` those of other tools; `clip` cuts importance weights. Raises
-    DataError where the log has no exploration, NotFoundError for unknown names.
+    DataError where the log has no exploration, NotFoundError for unknown names, SettingsError where two have one.
     """
+    _distinct([*policies, *(other.file.stem for other in lists)])
     log = logged_lists(store, users, settings.clicks.liked)
     shown: dict[str, list[list[str]]] = {}
     record: dict[str, Any] = {}
@@ -63,6 +67,15 @@ def evaluate_policies(
         "definitions": {**result["definitions"], **named},
         "fitted": record,
     }
+
+
+def _distinct(names: Sequence[str]) -> None:
+    twice = sorted(name for name, times in Counter([*names, LOGGED]).items() if times > 1)
+    if twice:
+        raise SettingsError(
+            f"two policies are called {', '.join(map(repr, twice))}",
+            "name each policy once; lists are called as their file, without its ending: rename the file",
+        )
 
 
 def _left_out(log: LoggedLists) -> list[str]:

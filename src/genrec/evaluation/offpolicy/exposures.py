@@ -57,6 +57,7 @@ class LoggedLists:
             None if self.prefix is None else importance(np.minimum.accumulate(same, axis=1), self.prefix),
             predicted,
             expected,
+            self.shown,
         )
 
 

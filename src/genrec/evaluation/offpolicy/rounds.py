@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from genrec.data.interactions import FloatArray
+from genrec.data.interactions import BoolArray, FloatArray
 from genrec.errors import DataError
 
 Owners = npt.NDArray[np.int64]
@@ -22,7 +22,8 @@ class Rounds:
     place; the last column is that of the list. Beyond the end of a list `place` is 1 and `prefix` its last value.
     `predicted` [n, K]: a reward model's guess for what was shown; `expected` [n, K]: its mean over what the new policy
     would show at the place; 0 beyond the end. What is not known is None.
-    `owner` [n]: whose list it is, 0 to m - 1: what is resampled together.
+    `owner` [n]: whose list it is, 0 to m - 1: what is resampled together. `shown` [n, K]: whether there is an item at
+    the place; None: at every place.
     """
 
     reward: FloatArray
@@ -31,6 +32,7 @@ class Rounds:
     prefix: FloatArray | None = None
     predicted: FloatArray | None = None
     expected: FloatArray | None = None
+    shown: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.reward)

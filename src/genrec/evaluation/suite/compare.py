@@ -63,7 +63,10 @@ def compare_runs(
 
 
 def _fact(run: Run, key: str) -> Any:
-    return run.record.get("suite", {}).get(key) if key == "requests" else run.record.get(key)
+    suite = run.record.get("suite", {})
+    if key == "split":  # what its name stands for depends on the rest of it
+        return suite.get(key) or {"name": run.record.get(key), "of": "temporal", "at_most": None}
+    return suite.get(key) if key == "requests" else run.record.get(key)
 
 
 def _known(before: UserValues, after: UserValues, pairs: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]]:

@@ -32,8 +32,10 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-FACTS = ("validity", "label_position", "agreement", "tokens", "latency_ms", "candidate_recall")
-"""Figures of a run itself that may stand in gates: keys of its record."""
+OF_READS = ("validity", "label_position", "agreement", "tokens", "latency_ms")
+"""Figures of what the language model made of slates."""
+FACTS = (*OF_READS, "candidate_recall")
+"""Figures of a run itself that may stand in gates: keys of its record. They have no subsets."""
 _HINT = (
     "write gates as: fused.ndcg@10 >= 0.10, fused.ndcg@10 >= retriever.ndcg@10 within interval, "
     "fused.ndcg@10 > ials.ndcg@10 significantly, validity.invalid == 0"
@@ -90,7 +92,8 @@ def parse(text: str) -> Gate:
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], difference: DifferenceOf) -> list[Verdict]:
     """Each gate against the record of a run: its systems, and figures of the run itself such as `validity.invalid`.
 
-    A figure that the record does not have, or that is undefined, fails its gate.
+    A figure that the record does not have, or that is undefined, fails its gate. Only where the language model has no
+    weight in any answer, so that none was read, what is asked of its reading passes, and the verdict says why.
     """
     return [_judge(gate, record, difference) for gate in gates]
 
@@ -99,8 +102,13 @@ def _judge(gate: Gate, record: Mapping[str, Any], difference: DifferenceOf) -> V
     value = _figure(record, gate.name, gate.metric, gate.subset)
     bound = gate.number if gate.other is None else _figure(record, gate.other, gate.metric, gate.subset)
     if value is None or bound is None:
-        missing = f"{gate.name if value is None else gate.other}.{gate.metric}"
-        return Verdict(gate.text, False, f"{missing} was not measured")
+        missing = f"{gate.name if value is None else gate.other}.{gate.metric} was not measured"
+        llm = record.get("language_model") if gate.name in OF_READS else None
+        if llm is None or llm["read"]:
+            return Verdict(gate.text, False, missing)
+        weightless = llm["weight"] == 0
+        why = ", as the weight of the language model is 0" if weightless else ""
+        return Verdict(gate.text, weightless, f"{missing}: no slate was read{why}")
     if gate.how is None or gate.other is None:
         passed = _COMPARE[gate.sign](value, bound)
         return Verdict(gate.text, passed, f"{value:g}" if gate.other is None else f"{value:g} and {bound:g}")
@@ -118,7 +126,7 @@ def _judge(gate: Gate, record: Mapping[str, Any], difference: DifferenceOf) -> V
 def _figure(record: Mapping[str, Any], name: str, metric: str, subset: str | None) -> float | None:
     part = record if subset is None else record.get("subsets", {}).get(subset, {})
     row = part.get("systems", {}).get(name)
-    if row is None:
+    if row is None and subset is None:
         row = record.get(name)
     value = row.get(metric) if isinstance(row, Mapping) else None
     return float(value) if isinstance(value, int | float) else None

@@ -41,7 +41,7 @@ class Judge:
         bench = self.bench
         encoder = CachedEncoder(bench.encoder or load_encoder(bench.settings.encoder), bench.cache)
         vectors = encoder.encode([item_text(item) for item in bench.items], bench.progress)
-        return catalogue_facts(bench.split, bench.items, vectors)
+        return catalogue_facts(bench.split, bench.items, vectors, fit_on=bench.held.fit_on)
 
     def table(self, lists: Mapping[str, IntArray], rows: BoolArray | None = None) -> Table:
         """All metrics of all systems, over all users or those in `rows` [m]."""
@@ -104,7 +104,7 @@ def _mask(name: str, subset: Subset, bench: Bench) -> BoolArray:
 
 def dimensions(bench: Bench) -> dict[str, Buckets]:
     """By what the breakdown goes: see `buckets_of`, and the time of day where the log has a clock."""
-    found = buckets_of(bench.split)
+    found = buckets_of(bench.split, bench.held.fit_on)
     times = request_times(bench.interactions, bench.split)
     if times is not None:
         found["time_of_day"] = by_name("Time of day in UTC of what is to be found", hours(times) // 6, DAY_PARTS)

@@ -57,19 +57,25 @@ class Reordered:
 
 def position_bias(
     ranker: str, served: Sequence[Walked], reordered: Sequence[Walked], seed: int, bench: Bench, k: int
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """By the place at which items were shown: gain and number of relevant items; and what shuffling does to nDCG@k.
 
     `served` and `reordered` are answers of the same users, with the slates as they are and as `Reordered` gives them.
-    See `genrec.evaluation.metrics.label_position`.
+    Only those count whose slate was read both times; None if there are none. See
+    `genrec.evaluation.metrics.label_position`.
     """
+    rows = [row for row, both in enumerate(zip(served, reordered, strict=True)) if all(one.was_read for one in both)]
+    if not rows:
+        return None
+    served, reordered = ([walk[row] for row in rows] for walk in (served, reordered))
     shuffled, in_order = (reordered, served) if ranker in WITHOUT_LABELS else (served, reordered)
-    targets = bench.split.targets
+    targets = [bench.split.targets[row] for row in rows]
     lists = {name: ranked_of(walk, "llm", bench) for name, walk in (("shuffled", shuffled), ("in_order", in_order))}
     found = label_position.by_label(_presented(shuffled, seed, bench, ranker), lists["shuffled"], targets, k)
     values = {name: ndcg.per_user(ranked, targets, k) for name, ranked in lists.items()}
     effect = label_position.shuffle_effect(values["shuffled"], values["in_order"])
     return {
+        "slates": len(rows),
         "gain": [_number(value) for value in found.gain],
         "relevant": [int(value) for value in found.relevant],
         "deviation": _number(found.deviation),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -13,12 +12,11 @@ import numpy as np
 from genrec.data.interactions import BoolArray, IntArray
 from genrec.data.store import Store
 from genrec.encoder import Encoder, Progress
-from genrec.errors import ModelError
 from genrec.evaluation.breakdown import breakdown
 from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
 from genrec.evaluation.controls import controlled
-from genrec.evaluation.protocol import prepare, read_users, sampled
-from genrec.evaluation.suite import gates, position
+from genrec.evaluation.protocol import prepare, read_users, sampled, short_lists
+from genrec.evaluation.suite import answers, gates, position
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.cost import cost_curve
 from genrec.evaluation.suite.external import ranked_by, read_lists
@@ -136,7 +134,8 @@ def _bench(
         encoder,
         progress,
     )
-    return bench, [*protocol.warnings, *drawn]
+    longest = max(k for _, k in suite.columns) if any(system.served for system in suite.systems.values()) else 0
+    return bench, [*protocol.warnings, *drawn, *short_lists(chosen.retrieval.candidates, longest)]
 
 
 def _rank_plain(suite: Suite, bench: Bench, ranked: _Ranked) -> None:
@@ -177,7 +176,9 @@ def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, reques
                 ranked.lists[name] = _stacked(walks, member.orders, bench)
                 ranked.recall[name] = _recall(walks, bench)
             if llm:
-                ranked.walked += [walked for walk in walks for walked in walk]
+                walked = [one for walk in walks for one in walk]
+                ranked.walked += walked
+                ranked.warnings += answers.fallbacks(walked)
                 _control(suite, bench, ranked, path, members)
                 _examine(suite, bench, ranked, path, members, walks)
         for name in members:
@@ -208,9 +209,11 @@ def _examine(
         if member.orders in ("fused", "served") and not ranked.cost and suite.reads != "useful":
             ranked.cost = cost_curve(walks, bench)
         if member.needs_llm and suite.position_bias:
-            seed = suite.seeds[0]
+            place = next((n for n, walk in enumerate(walks) if any(one.was_read for one in walk)), 0)
+            seed, walk = suite.seeds[place], walks[place]
             again = path.walk(seed, position.NAME, position.reordered)
-            ranked.position[name] = position.position_bias(path.ranker_name, walks[0], again, seed, bench, 10)
+            found = position.position_bias(path.ranker_name, walk, again, seed, bench, 10)
+            ranked.position |= {} if found is None else {name: found}
             break
 
 
@@ -244,7 +247,7 @@ def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: U
         "comparisons": flat(table),
         "breakdown": breakdown(values.of_system, values.columns, dimensions(bench), suite.pairs),
         "controls": _controls(ranked, judge),
-        "warnings": [*ranked.warnings, *_fallbacks(ranked.walked)],
+        "warnings": ranked.warnings,
         "headline": list(suite.metrics[:HEADLINE]),
         "definitions": {
             **definitions(suite.columns),
@@ -257,7 +260,7 @@ def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: U
         "candidate_recall": ranked.recall,
         **({"cost_curve": ranked.cost} if ranked.cost else {}),
         **_position(ranked.position),
-        **_answers(ranked.walked),
+        **answers.facts(ranked.walked),
     }
     result["gates"] = [asdict(verdict) for verdict in _judged(suite, ranked, judge, masks, result)]
     return result
@@ -294,38 +297,3 @@ def _controls(ranked: _Ranked, judge: Judge) -> dict[str, Table]:
         lists = {name: ranked.lists[name][:1], **controls}
         tables[name] = Judge(judge.bench, judge.columns, pairs).table(lists)
     return tables
-
-
-def _fallbacks(walked: Sequence[Walked]) -> list[str]:
-    failed = sum(one.fallback is not None for one in walked)
-    if walked and failed == len(walked):
-        raise ModelError(
-            f"the language model ranked no slate at all (first reason: {walked[0].fallback})", "look at: genrec doctor"
-        )
-    return [f"{failed} of {len(walked)} requests were answered without the language model"] if failed else []
-
-
-def _answers(walked: Sequence[Walked]) -> dict[str, Any]:
-    """What the language models did, over all requests and seeds; nothing if none was asked."""
-    if not walked:
-        return {}
-    taus = [one.agreement for one in walked if one.agreement is not None]
-    asked = [one for one in walked if one.asked]
-    measured = [sum(one.stage_ms.values()) for one in asked if one.stage_ms]
-    return {
-        "validity": {
-            "rankings": sum(one.asked and one.fallback is None for one in walked),
-            **{kind: sum(getattr(one, kind) for one in walked) for kind in ("invalid", "duplicate", "missing")},
-        },
-        "fallbacks": dict(Counter(one.fallback for one in walked if one.fallback is not None)),
-        "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
-        "tokens": {
-            kind: round(float(np.mean([getattr(one, f"{kind}_tokens") for one in asked])), 1) if asked else None
-            for kind in ("prompt", "computed")
-        },
-        "latency_ms": {
-            "requests": len(measured),
-            "median": round(float(np.median(measured)), 2) if measured else None,
-            "p95": round(float(np.quantile(measured, 0.95)), 2) if measured else None,
-        },
-    }

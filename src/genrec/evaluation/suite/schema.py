@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genrec.data.cold_splits import COLD
 from genrec.documents import load_yaml
 from genrec.errors import GenrecError, NotFoundError, SettingsError
 from genrec.evaluation.controls import CONTROLS
@@ -56,6 +57,14 @@ class SplitSpec(_Strict):
     name: Literal["temporal", "leave-one-out", "cold-items", "cold-users"] = "temporal"
     of: Literal["temporal", "leave-one-out"] = "temporal"
     at_most: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Self:
+        if self.name not in COLD and self.model_fields_set - {"name"}:
+            raise ValueError(f"of and at_most are for: {', '.join(COLD)}")
+        if self.name == "cold-users" and self.of == "leave-one-out" and self.at_most is not None:
+            raise ValueError("at_most: cold-users of leave-one-out holds out all events of some users")
+        return self
 
 
 class Users(_Strict):
@@ -162,7 +171,7 @@ class Suite(_Strict):
     """What is spoiled in prompts to see what the language model lives on (`evaluation.controls`), with the first seed.
     """
     position_bias: bool = False
-    """Whether slates are read in another order too, with the first seed."""
+    """Whether slates are read in another order too, with the first seed under which any is read."""
     subsets: dict[Name, Subset] = Field(default_factory=dict)
     """Users who have a table of their own, and may stand in gates behind `on`."""
     reads: Literal["all", "decisive", "useful"] = "all"
@@ -244,6 +253,8 @@ class Suite(_Strict):
                 continue
             unknown = [name for name in gate.systems if name not in self.systems]
             if gate.other is None and unknown == [gate.name] and gate.name in gates.FACTS:
+                if gate.subset is not None:
+                    yield f"gates: {text!r}: {gate.name} is of the whole run: leave out 'on {gate.subset}'"
                 continue
             yield from (f"gates: {text!r}: there is no system {name!r}" for name in unknown)
             if gate.metric not in self.metrics:

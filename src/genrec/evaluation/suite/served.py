@@ -40,12 +40,13 @@ _PASSING = ("engine", "deadline")
 class Walked:
     """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached.
 
-    `gain_p` is how probable it seemed before the slate was read that the language model would change the answer, and
-    `is_read` whether it is then read in serving.
+    `gain_p` is how probable it seemed before the slate was read that the language model would change the answer,
+    `weight` what its scores weigh in it, and `is_read` whether serving has it read the slate.
     """
 
     lists: dict[str, list[str]]
     gain_p: float
+    weight: float
     is_read: bool
     fallback: str | None
     invalid: int
@@ -57,17 +58,22 @@ class Walked:
     computed_tokens: int
     stage_ms: dict[str, float]
 
+    @property
+    def was_read(self) -> bool:
+        """Whether the language model ranked the slate."""
+        return self.asked and self.fallback is None
+
     @classmethod
     def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> Walked:
-        """From an answer of a walk, for which every slate was read, and what decides in serving which are."""
+        """From an answer of a walk, and what says how probable it is that the model changes it."""
         made, validity, slate = answer.recommendation.provenance, answer.validity, answer.slate
         lists = {name.replace(" ", "_"): ids for name, ids in answer.lists.items()}
-        useful = len(slate.base) > 0 and weights.useful(slate.base, slate.events, request)
-        lists["served"] = lists["fused" if useful else "fused_without_llm"]
+        lists["served"] = lists["fused" if answer.is_read else "fused_without_llm"]
         return cls(
             lists,
             1.0 if request or not len(slate.base) else weights.gate.probability(slate.base, slate.events),
-            useful,
+            weights.weight(slate.events, request),
+            answer.is_read,
             made.fallback if answer.asked else None,
             len(validity.invalid),
             len(validity.duplicate),
@@ -105,7 +111,7 @@ class ServedPath:
         self._runner: asyncio.Runner | None = None
         self._model: CachedModel | None = None
         self._ranker: Ranker | None = None
-        self._reader = ""
+        self._asked = self._reader = ""
 
     @contextmanager
     def opened(self) -> Iterator[ServedPath]:
@@ -145,7 +151,7 @@ class ServedPath:
             useful=self._useful,
         )
         spared = f"{'decisive' if self._decisive else 'all'}{' useful' if self._useful else ''}"
-        key = f"{self._fit_key(seed)} {self._how(seed)} {what} {spared}"
+        key = f"{self._fit_key(seed)} {self._asked} {self._how(seed)} {what} {spared}"
         weights = fitted.fusion.llm
         return [self._answer(walk, weights, key, row, what) for row in range(len(bench.split.users))]
 
@@ -185,6 +191,7 @@ class ServedPath:
             CachedModel.open(lambda: self._load(settings.model), self.bench.cache / "reads.sqlite", fingerprint)
         )
         self._ranker = ranker = ranker_for(self._model, settings)
+        self._asked = f"{fingerprint} {ranker.name} {ranker.template}"
         self._reader = fits.reader_name(fingerprint, ranker, settings)
         if settings.model.adapter is not None:
             self.warnings += _mismatch(settings, ranker)
@@ -222,20 +229,24 @@ class ServedPath:
 
     def _how(self, seed: int) -> str:
         include = {"retrieval", "ranking", "checks", "prompts"}
-        return json.dumps([self._seeded(seed).model_dump(mode="json", include=include), self.policy, fits.code()])
+        settings = self._seeded(seed).model_dump(mode="json", include=include)
+        return json.dumps([settings, self.policy, fits.code("answer")])
 
     def _answer(self, walk: Walk, weights: LanguageModelWeights, key: str, row: int, what: str) -> Walked:
         bench, split, runner = self.bench, self.bench.split, self._runner
         user = int(split.users[row])
         events = int(split.train.indptr[user + 1] - split.train.indptr[user])
-        asked = [key, str(split.train.user_ids[user]), events, float(split.now[row]), self._requests[row]]
+        request = self._requests[row]
+        asked: list[Any] = [key, str(split.train.user_ids[user]), events, float(split.now[row]), request]
+        if self._decisive:  # which slates are read then depends on what is to be found
+            asked.append(sorted(split.targets[row].tolist()))
         name = hashlib.sha256(json.dumps(asked).encode()).digest()
         known = self._answers.get(name)
         if known is not None:
             return Walked(**json.loads(known))
         if runner is None:
             raise AssertionError("the path is not open")
-        walked = Walked.of(runner.run(walk.answer(row)), weights, self._requests[row] is not None)
+        walked = Walked.of(runner.run(walk.answer(row)), weights, bool(request))
         if walked.fallback not in _PASSING:
             self._answers.put([(name, json.dumps(asdict(walked)).encode())])
         if bench.progress:

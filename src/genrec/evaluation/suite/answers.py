@@ -1,0 +1,56 @@
+"""What language models did in a run: whether they answered, and what their answers were like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from genrec.errors import ModelError
+from genrec.evaluation.suite.served import Walked
+
+
+def fallbacks(walked: Sequence[Walked]) -> list[str]:
+    """A warning where slates that a model was to read went unread; ModelError if it read none of them."""
+    asked = [one for one in walked if one.asked]
+    reasons = [one.fallback for one in asked if one.fallback is not None]
+    if reasons and len(reasons) == len(asked):
+        raise ModelError(
+            f"the language model ranked no slate at all (first reason: {reasons[0]})", "look at: genrec doctor"
+        )
+    return [f"{len(reasons)} of {len(asked)} requests were answered without the language model"] if reasons else []
+
+
+def facts(walked: Sequence[Walked]) -> dict[str, Any]:
+    """For the record, over all requests and seeds: nothing without a model, and little if none was asked.
+
+    `language_model` has the largest weight of the model in any answer, and how many slates it was to read.
+    """
+    if not walked:
+        return {}
+    asked = [one for one in walked if one.asked]
+    share = {"weight": round(max(one.weight for one in walked), 6), "read": len(asked)}
+    if not asked:
+        return {"language_model": share}
+    taus = [one.agreement for one in asked if one.agreement is not None]
+    measured = [sum(one.stage_ms.values()) for one in asked if one.stage_ms]
+    return {
+        "language_model": share,
+        "validity": {
+            "rankings": sum(one.was_read for one in asked),
+            **{kind: sum(getattr(one, kind) for one in asked) for kind in ("invalid", "duplicate", "missing")},
+        },
+        "fallbacks": dict(Counter(one.fallback for one in asked if one.fallback is not None)),
+        "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
+        "tokens": {
+            kind: round(float(np.mean([getattr(one, f"{kind}_tokens") for one in asked])), 1)
+            for kind in ("prompt", "computed")
+        },
+        "latency_ms": {
+            "requests": len(measured),
+            "median": round(float(np.median(measured)), 2) if measured else None,
+            "p95": round(float(np.quantile(measured, 0.95)), 2) if measured else None,
+        },
+    }
