@@ -20,14 +20,14 @@ from genrec.learning.positions import HeldOutPositions
 from genrec.learning.propensity import popularity_weights
 from genrec.learning.requests import Requests
 from genrec.learning.targets import distilled, graded, grades, one_hot
-from genrec.settings import ClickSettings
+from genrec.settings import ClickSettings, RetrievalSettings
 
 
 class ExampleSettings(Section):
     """Which slates are learned from, and what is said of them."""
 
-    candidates: int = Field(default=20, ge=2)
-    """Items of a slate."""
+    candidates: int | None = Field(default=None, ge=2)
+    """Items of a slate; as many as are served (`retrieval.candidates`) if not given."""
     per_user: int | None = Field(default=None, ge=1)
     """How many of a user's last liked events are examples; as many as make some thousands if not given."""
     most: int = Field(default=10_000, ge=1)
@@ -67,6 +67,7 @@ class SlateSource:
     ) -> None:
         self._positions, self._items, self._pools, self._options = positions, items, pools, options
         self._requests, self._seed = requests, seed
+        self._n = options.candidates or RetrievalSettings().candidates
         whole = positions.whole
         self._liked = event_labels(whole.value, liked) > 0
         self._grade = np.where(self._liked, grades(whole.value), 0.0)
@@ -88,7 +89,7 @@ class SlateSource:
         if options.targets != "graded":
             # What the user liked later is no negative, although he did not choose it next.
             allowed &= ~np.isin(pool, self._positions.whole.item[later][self._liked[later]])
-        columns = draw(pools.base[index], place, options.candidates, difficulty, allowed, generator)
+        columns = draw(pools.base[index], place, self._n, difficulty, allowed, generator)
         history, _ = self._positions.request(row, self._items)
         return Example(
             history,

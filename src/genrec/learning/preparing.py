@@ -19,7 +19,7 @@ from genrec.data.sqlite import SqliteStore
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress
 from genrec.errors import DataError
-from genrec.fit import Fitted, fit_log
+from genrec.fit import Fitted, fit_log, validation_kind
 from genrec.learning.base import Example
 from genrec.learning.config import HeldOut
 from genrec.learning.examples import ExampleSettings, SlateSource, validation_examples
@@ -27,7 +27,7 @@ from genrec.learning.exposures import ExposureSource
 from genrec.learning.pools import Pools
 from genrec.learning.positions import HeldOutPositions, hold_out
 from genrec.learning.requests import Requests, RequestSimulator
-from genrec.settings import Settings
+from genrec.settings import ClickSettings, Settings
 from genrec.workspace import Workspace
 
 _CODE = (
@@ -68,6 +68,8 @@ def prepare(
     fitted without all positions that are to be foreseen; what they propose is kept in the workspace's cache by content,
     so a second call costs seconds. Requests in words are simulated in `language`. DataError if the log is too small.
     """
+    candidates = options.candidates or settings.retrieval.candidates
+    options = options.model_copy(update={"candidates": candidates})
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
     part = _training_part(log, held_out)
@@ -77,14 +79,13 @@ def prepare(
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
     def collect() -> tuple[Pools, Pools]:
-        split = "temporal" if held_out == "temporal" else "leave-one-out"
         fitted = fit_log(
             positions.rest,
             items,
             settings,
             encoder=encoder,
             cache_folder=cache,
-            split=split,
+            split=validation_kind(positions.rest),
             tune=tune,
             progress=progress,
         )
@@ -95,7 +96,13 @@ def prepare(
         raise DataError("retrieval proposes none of the items to be foreseen", "set missed to add, or import more data")
     source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, requests=requests, seed=seed)
     held = validation_examples(
-        positions, items, validation, candidates=options.candidates, offset=options.offset, requests=requests
+        positions,
+        items,
+        validation,
+        candidates=candidates,
+        offset=options.offset,
+        requests=requests,
+        liked=settings.clicks.liked,
     )
     return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
 
@@ -107,6 +114,7 @@ def shown_lists(
     candidates: int = 20,
     eta: float = 0.0,
     validation: bool = False,
+    liked: float = ClickSettings().liked,
 ) -> ExposureSource:
     """The shown lists with clicks of the training users (with `validation`: of the validation users) as a source.
 
@@ -114,10 +122,10 @@ def shown_lists(
     DataError if there is no such list.
     """
     with SqliteStore(Workspace.open(workspace.root).database) as store:
-        log, items, clicked = store.interactions(), list(store.all_items()), store.clicked()
+        log, items, clicked = store.interactions(), list(store.all_items()), store.clicked(liked)
         shown = [(exposure, clicked.get(exposure.request_id, frozenset())) for exposure in store.exposures()]
     part = _training_part(log, held_out)
-    source = ExposureSource(part, items, shown, candidates=candidates, eta=eta, validation=validation)
+    source = ExposureSource(part, items, shown, candidates=candidates, eta=eta, validation=validation, liked=liked)
     if not len(source):
         raise DataError(
             "there are no shown lists with clicks to learn from",
