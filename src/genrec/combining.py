@@ -54,6 +54,7 @@ def fit_fusion(
     settings: Settings,
     llm_scores: ReadSlates | None,
     progress: Progress | None,
+    language: str = "en",
 ) -> tuple[Fusion, dict[str, Any]]:
     """The fusion, and an account of what it was learned on.
 
@@ -63,7 +64,7 @@ def fit_fusion(
     train = _cases(positions, positions.train, items, blend, clicks, settings, progress)
     validation = _cases(positions, positions.validation, items, blend, clicks, settings, progress)
     asking = positions.validation[:MOST_REQUESTS]
-    asked = _cases(positions, asking, items, blend, clicks, settings, progress, RequestSimulator(items))
+    asked = _cases(positions, asking, items, blend, clicks, settings, progress, RequestSimulator(items, language))
     fusion = Fusion.fit(_lessons(train), _lessons(validation), progress).with_requests(_lessons(asked))
     measured = {
         "positions": len(positions.train),

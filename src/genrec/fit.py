@@ -24,6 +24,7 @@ from genrec.errors import DataError
 from genrec.fusion.model import Fusion
 from genrec.fusion.pools import pool_of
 from genrec.learning.positions import HeldOutPositions, hold_out
+from genrec.ranking.loading import template_of
 from genrec.retrieval.blend import Blend
 from genrec.retrieval.fitting import fit_blend, refit_blend
 from genrec.settings import Settings
@@ -90,6 +91,7 @@ def fit_workspace(
         exposures=exposures,
         llm_scores=llm_scores,
         tune=tune,
+        language=template_of(settings).language,
         progress=progress,
     )
     fitted.record.update(
@@ -114,6 +116,7 @@ def fit_log(
     exposures: Shown = (),
     llm_scores: ReadSlates | None = None,
     tune: bool = True,
+    language: str = "en",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -121,7 +124,8 @@ def fit_log(
 
     Hyper-parameters and blend weights of the retrievers are chosen on a split (of the kind `split`) of the log: a log
     as thick as the one they are for. Then what users did last is held out (see `learning.positions.hold_out`): the
-    retrievers, as chosen, and the click network are fitted on the rest, the fusion on the held-out events.
+    retrievers, as chosen, and the click network are fitted on the rest, the fusion on the held-out events. Requests in
+    words are simulated in `language`.
     """
     if not len(interactions):
         raise DataError("there are no events to learn from", "import a log first: genrec data import --help")
@@ -141,7 +145,7 @@ def fit_log(
         progress=progress,
         seed=seed,
     )
-    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress)
+    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress, language)
     return Fitted(
         blend,
         clicks.refreshed(interactions, items, vectors, exposures=exposures),

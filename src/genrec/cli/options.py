@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from genrec import adapters
-from genrec.domain import TemplateRef
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
@@ -67,21 +65,13 @@ def warn_of_mismatch(adapter: Path, settings: Settings) -> None:
     from rich.markup import escape
 
     from genrec.cli.console import console
+    from genrec.errors import NotFoundError
+    from genrec.ranking.loading import template_of
 
-    used = _template(settings)
-    said = used and adapters.mismatch(card, used, settings.model.name)
+    try:
+        used = template_of(settings).ref
+    except NotFoundError:  # of the ranker: its loading says so
+        return
+    said = adapters.mismatch(card, used, settings.model.name)
     if said:
         console.print(f"[bold yellow]warning:[/] {escape(said)}", soft_wrap=True)
-
-
-def _template(settings: Settings) -> TemplateRef | None:
-    """The template of the settings, or their ranker's own; None for an unknown ranker, whose loading says so later."""
-    from genrec.prompting.library import TemplateLibrary
-
-    ranker = settings.ranking.ranker
-    try:
-        module = importlib.import_module(ranker if "." in ranker else f"genrec.ranking.{ranker}")
-        name = settings.ranking.template or module.Ranker.default_template
-    except (ImportError, AttributeError):
-        return None
-    return TemplateLibrary(settings.prompts.folder).get(name).ref

@@ -23,7 +23,8 @@ from genrec.errors import WorkspaceError
 from genrec.fit import Fitted, fit_log
 from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
-from genrec.retrieval.blend import Blend
+from genrec.ranking.loading import template_of
+from genrec.retrieval.blend import Blend, own_source
 from genrec.settings import Settings
 
 KEEP = 24
@@ -90,6 +91,7 @@ def fitted_on(
         cache_folder=cache_folder,
         split=split,
         llm_scores=llm_scores,
+        language=template_of(settings).language,
         seed=seed,
         progress=progress,
     )
@@ -127,10 +129,11 @@ def _load(folder: Path) -> Fitted:
 def key(
     train: Interactions, settings: Settings, split: str, data: str, encoder: Encoder | None = None, seed: int = 0
 ) -> str:
-    """Names what `fit_log` would make: changes with the log, the settings, and the code that fits."""
+    """Names what `fit_log` would make: changes with the log, the settings, and the code that fits, yours included."""
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     given = None if encoder is None else encoder.name
-    facts = [data, split, len(train), chosen, given, seed, code()]
+    own = [own_source(name) for name in settings.retrieval.retrievers]
+    facts = [data, split, len(train), chosen, given, seed, code(), own, template_of(settings).language]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 

@@ -27,6 +27,7 @@ from genrec.learning.exposures import ExposureSource
 from genrec.learning.pools import Pools
 from genrec.learning.positions import HeldOutPositions, hold_out
 from genrec.learning.requests import Requests, RequestSimulator
+from genrec.retrieval.blend import own_source
 from genrec.settings import ClickSettings, Settings
 from genrec.workspace import Workspace
 
@@ -87,6 +88,7 @@ def prepare(
             cache_folder=cache,
             split=validation_kind(positions.rest),
             tune=tune,
+            language=language,
             progress=progress,
         )
         return _collect(positions, items, fitted, settings, options, validation_slates, requests, progress)
@@ -214,7 +216,8 @@ def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
     names = [getattr(other, "name", other) for other in others]
-    digest = hashlib.sha256(json.dumps([chosen, picked, names], sort_keys=True).encode())
+    own = [own_source(name) for name in settings.retrieval.retrievers]
+    digest = hashlib.sha256(json.dumps([chosen, picked, names, own], sort_keys=True).encode())
     package = Path(genrec.__file__).parent
     for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
         digest.update(file.read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +13,8 @@ from genrec.learning.config import TrainConfig
 from genrec.learning.tokens import tokenise
 from genrec.llm.arguments import CPU_BLOCK
 from genrec.models import resolve
-from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
-from genrec.ranking.loading import for_template
+from genrec.ranking.loading import for_template, template_of
 from genrec.settings import Settings
 
 
@@ -24,11 +22,8 @@ class Slates:
     """Renders with the ranker and template of the settings, which is then what the adapter is for."""
 
     def __init__(self, settings: Settings, config: TrainConfig, augment: AugmentSettings) -> None:
-        library = TemplateLibrary(settings.prompts.folder)
-        ranking = settings.ranking
-        default = importlib.import_module(f"genrec.ranking.{ranking.ranker}").Ranker.default_template
-        self._template = library.get(ranking.template or default)
-        self.ranker = for_template(ranking, self._template).ranker
+        self._template = template_of(settings)
+        self.ranker = for_template(settings.ranking, self._template).ranker
         self.template: TemplateRef = self._template.ref
         self._tokenizer = load_tokenizer(resolve(config.model))
         self._block = config.block or (CPU_BLOCK if settings.model.engine == "vllm" else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from genrec.errors import NotFoundError
 from genrec.llm.base import LanguageModel
@@ -22,25 +22,38 @@ READS = {"yes_no": ("pointwise",), "ranking": ("listwise", "single_pass")}
 RankerFactory = Callable[[LanguageModel, Template, Tokenizer, RankingSettings], Ranker]
 
 
-def load_ranker(
-    settings: RankingSettings, model: LanguageModel, tokenizer: Tokenizer, library: TemplateLibrary
-) -> Ranker:
-    """The ranker named in the settings, with its template. NotFoundError if either does not exist."""
-    module_name = settings.ranker if "." in settings.ranker else f"genrec.ranking.{settings.ranker}"
+def ranker_class(name: str) -> Any:
+    """The class `Ranker` of a module of `genrec.ranking`, or of a dotted path. NotFoundError if there is none."""
+    module_name = name if "." in name else f"genrec.ranking.{name}"
+    hint = "choose pointwise, single_pass or listwise, or give the dotted path of a module with a class Ranker"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and not module_name.startswith(error.name):
             raise
-        raise NotFoundError(
-            f"there is no ranker {settings.ranker!r}",
-            "choose pointwise, single_pass or listwise, or give the dotted path of a module with a class Ranker",
-        ) from None
-    if not hasattr(module, "Ranker") or not hasattr(module.Ranker, "default_template"):
-        raise NotFoundError(f"{module_name} has no class Ranker", "choose pointwise, single_pass or listwise")
-    factory = cast(RankerFactory, module.Ranker)
-    template = library.get(settings.template or module.Ranker.default_template)
-    return factory(model, template, tokenizer, settings)
+        raise NotFoundError(f"there is no ranker {name!r}", hint) from None
+    found = getattr(module, "Ranker", None)
+    if not hasattr(found, "default_template"):
+        raise NotFoundError(f"{module_name} has no class Ranker", hint)
+    return found
+
+
+def template_id(settings: RankingSettings) -> str:
+    """Id of the template of the settings, or of their ranker's own. NotFoundError if there is no such ranker."""
+    return settings.template or str(ranker_class(settings.ranker).default_template)
+
+
+def template_of(settings: Settings) -> Template:
+    """The template that is served. NotFoundError if it, or the ranker whose own it would be, does not exist."""
+    return TemplateLibrary(settings.prompts.folder).get(template_id(settings.ranking))
+
+
+def load_ranker(
+    settings: RankingSettings, model: LanguageModel, tokenizer: Tokenizer, library: TemplateLibrary
+) -> Ranker:
+    """The ranker named in the settings, with its template. NotFoundError if either does not exist."""
+    factory = cast(RankerFactory, ranker_class(settings.ranker))
+    return factory(model, library.get(template_id(settings)), tokenizer, settings)
 
 
 def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:

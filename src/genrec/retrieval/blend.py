@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -254,6 +256,12 @@ def retriever_class(name: str) -> type[Retriever]:
             "bpr, repeat), or a dotted path",
         ) from error
     return fitted
+
+
+def own_source(name: str) -> str:
+    """Digest of the file of a retriever given as a dotted path, for caches; "" for those of genrec."""
+    file = inspect.getsourcefile(retriever_class(name)) if "." in name else None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _refusal(item: Item | None, allow_sponsored: bool, where: Condition | None) -> str | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genrec.errors import NotFoundError, SettingsError
+from genrec.errors import SettingsError
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.template import Template
-from genrec.ranking.loading import for_template
+from genrec.ranking.loading import for_template, template_id
 from genrec.settings import Settings
 
 
@@ -38,9 +37,9 @@ def sides(
     """
     edited = settings if folder is None else _with_folder(settings, folder)
     if template is None and against is None:
-        template = against = live_template(settings)
-    new = _found(template or live_template(settings), edited, settings)
-    old = _found(against or live_template(settings), settings, edited)
+        template = against = template_id(settings.ranking)
+    new = _found(template or template_id(settings.ranking), edited, settings)
+    old = _found(against or template_id(settings.ranking), settings, edited)
     if new[0].ref == old[0].ref:
         raise SettingsError(
             f"both templates are {new[0].id} version {new[0].version} ({new[0].hash})",
@@ -48,18 +47,6 @@ def sides(
         )
     names = _names(new[0], old[0])
     return Side(names[0], *new), Side(names[1], *old)
-
-
-def live_template(settings: Settings) -> str:
-    """Id of the template that is served. NotFoundError if the settings name neither one nor a ranker that has one."""
-    ranker = settings.ranking.ranker
-    if settings.ranking.template is not None:
-        return settings.ranking.template
-    try:
-        module = importlib.import_module(ranker if "." in ranker else f"genrec.ranking.{ranker}")
-        return str(module.Ranker.default_template)
-    except (ImportError, AttributeError):
-        raise NotFoundError(f"there is no ranker {ranker!r}", "choose pointwise, single_pass or listwise") from None
 
 
 def _found(template_id: str, *places: Settings) -> tuple[Template, Settings]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from genrec.evaluation.suite.bench import Bench
 from genrec.learning.requests import RequestSimulator
+from genrec.ranking.loading import template_of
 
 WARNING = (
     "requests are simulated: each holds words of the very item that is to be found, so figures say whether a system "
@@ -20,7 +21,7 @@ def simulated_requests(bench: Bench) -> tuple[list[str | None], list[str]]:
 
     The same for a user whatever others are asked for.
     """
-    simulator = RequestSimulator(bench.items)
+    simulator = RequestSimulator(bench.items, template_of(bench.settings).language)
     requests = []
     for user, target in zip(bench.split.users, bench.split.targets, strict=True):
         digest = hashlib.sha256(f"request {bench.split.train.user_ids[user]}".encode()).digest()
