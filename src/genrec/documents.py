@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from genrec.errors import GenrecError, SettingsError
 
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Base
+else:  # libyaml is ten times as fast; some builds of PyYAML are without it
+    _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _Loader(yaml.SafeLoader):
+
+class _Loader(_Base):
     """Plain data only. `yes` and `no` are words (labels are called so), and no key may stand twice in a mapping."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -43,7 +48,8 @@ def load_yaml(
         return (None if node is None else loader.construct_document(node)), node
     except (yaml.YAMLError, TypeError) as error:  # TypeError: a key that is a list or a mapping
         mark = getattr(error, "problem_mark", None)
-        line = first_line + (mark.line if mark else 0)
+        # libyaml puts a missing end on the line behind the last one.
+        line = first_line + (min(mark.line, max(0, len(text.splitlines()) - 1)) if mark else 0)
         raise kind(
             f"{path}:{line}: is not valid YAML: {getattr(error, 'problem', None) or 'cannot be read'}",
             "mend the line; a text with a colon needs quotes",

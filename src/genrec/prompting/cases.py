@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -129,21 +130,24 @@ def snapshot_path(template: Template, case: Case) -> Path:
 
 def load_cases(template: Template, library: TemplateLibrary) -> list[Case]:
     """The cases, in the order of the file; none if there is no file. TemplateError names file and line."""
+    return list(_cases(template, library))
+
+
+def _cases(template: Template, library: TemplateLibrary) -> Iterator[Case]:
     path = cases_path(template)
     if not path.is_file():
-        return []
+        return
     entries, node = _read(path, _CaseFile)
-    cases = []
     for name, entry in entries.cases.items():
         line = line_of(node, ("cases", name))
         inputs: CaseInputs = entry
         if entry.inputs is not None:
-            shared, _ = _read(_shared(entry.inputs, library, path, line), CaseInputs)
+            shared_path = _shared(entry.inputs, library, path, line)
+            shared = _shared_inputs(shared_path, read_text(shared_path))
             inputs = shared.model_copy(
                 update={key: getattr(entry, key) for key in entry.model_fields_set & _INPUT_KEYS}
             )
-        cases.append(Case(name, inputs, entry.expect, path, line))
-    return cases
+        yield Case(name, inputs, entry.expect, path, line)
 
 
 _INPUT_KEYS = set(CaseInputs.model_fields)
@@ -151,11 +155,12 @@ _INPUT_KEYS = set(CaseInputs.model_fields)
 
 def find_case(template: Template, library: TemplateLibrary, name: str | None) -> Case:
     """The case of that name, or the first one."""
-    cases = load_cases(template, library)
-    for case in cases:
+    passed = []
+    for case in _cases(template, library):
         if name is None or case.name == name:
             return case
-    known = ", ".join(case.name for case in cases)
+        passed.append(case.name)
+    known = ", ".join(passed)
     raise NotFoundError(
         f"template {template.id} has no case{'' if name is None else f' {name!r}'}",
         f"its cases are {known}" if known else f"write some into {cases_path(template)}",
@@ -251,11 +256,21 @@ def _shared(name: str, library: TemplateLibrary, path: Path, line: int) -> Path:
     raise TemplateError(f"{path}:{line}: there are no inputs {name!r}", f"shared inputs lie in {INPUTS}/NAME.yaml")
 
 
+@lru_cache(maxsize=64)
+def _shared_inputs(path: Path, text: str) -> CaseInputs:
+    """The inputs in a file of that text: many templates share one."""
+    return _parsed(text, path, CaseInputs)[0]
+
+
 M = TypeVar("M", bound=BaseModel)
 
 
 def _read(path: Path, model: type[M]) -> tuple[M, yaml.Node | None]:
-    data, node = load_yaml(read_text(path), path, kind=TemplateError)
+    return _parsed(read_text(path), path, model)
+
+
+def _parsed(text: str, path: Path, model: type[M]) -> tuple[M, yaml.Node | None]:
+    data, node = load_yaml(text, path, kind=TemplateError)
     try:
         return model.model_validate(data if data is not None else {}), node
     except ValidationError as error:

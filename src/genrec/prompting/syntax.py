@@ -139,25 +139,36 @@ def padded(body: str, first_line: int) -> str:
 @lru_cache(maxsize=256)
 def compiled(template: Template) -> CompiledTemplate:
     """The compiled template; TemplateError names file and line of a syntax error."""
-    sources = {template.id: (padded(template.body, template.body_line), str(template.path))}
-    for name, text in template.partials.items():
-        sources[name] = (text, str(template.partial_paths[name]))
+    partials = tuple(
+        (name, text, str(template.partial_paths[name])) for name, text in sorted(template.partials.items())
+    )
+    try:
+        environment = _environment(tuple(template.inputs), partials)
+        source = padded(template.body, template.body_line)
+        code = environment.compile(source, template.id, str(template.path))
+    except TemplateSyntaxError as error:
+        raise _syntax_error(error, Path(error.filename or template.path)) from None
+    return environment.template_class.from_code(environment, code, environment.make_globals(None))
+
+
+@lru_cache(maxsize=64)
+def _environment(inputs: tuple[str, ...], partials: tuple[tuple[str, str, str], ...]) -> PromptEnvironment:
+    """An environment with its (name, text, path) partials compiled; shared by the templates that have both alike."""
+    sources = {name: (text, path) for name, text, path in partials}
 
     def load(name: str) -> tuple[str, str, Callable[[], bool]] | None:
         found = sources.get(name)
         return None if found is None else (*found, lambda: True)
 
-    environment = PromptEnvironment(tuple(template.inputs), FunctionLoader(load))
-    try:
-        for name in template.partials:
-            environment.get_template(name)
-        return environment.get_template(template.id)
-    except TemplateSyntaxError as error:
-        raise _syntax_error(error, Path(error.filename or template.path)) from None
+    environment = PromptEnvironment(inputs, FunctionLoader(load))
+    for name in sources:
+        environment.get_template(name)
+    return environment
 
 
+@lru_cache(maxsize=512)
 def parse(text: str, path: Path, first_line: int = 1) -> nodes.Template:
-    """The syntax tree of a body or partial, with the line numbers of the file."""
+    """The syntax tree of a body or partial, with the line numbers of the file. It is shared: do not change it."""
     try:
         return PromptEnvironment(()).parse(padded(text, first_line))
     except TemplateSyntaxError as error:

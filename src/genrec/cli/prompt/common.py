@@ -41,21 +41,12 @@ def tokenizer_of(model: str | None) -> ChatTokenizer:
     from genrec.models import resolve
     from genrec.prompting.tokenizer import load_tokenizer
 
-    name = model or DEFAULT_MODEL
-    path = Path(name).expanduser()
-    return load_tokenizer(path if (path / "tokenizer.json").is_file() else resolve(name))
+    return load_tokenizer(fetched_folder(model) or resolve(model or DEFAULT_MODEL))
 
 
 def tokenizer_at_hand(model: str | None) -> ChatTokenizer | None:
     """The same where the model was named, else the default one if it was fetched already."""
-    return tokenizer_of(model) if model or is_fetched(DEFAULT_MODEL) else None
-
-
-def is_fetched(name: str) -> bool:
-    """Whether a known model is in the cache."""
-    from genrec.models import cached
-
-    return cached(name) is not None
+    return tokenizer_of(model) if model or fetched_folder(None) else None
 
 
 def note(text: str) -> None:
@@ -72,11 +63,12 @@ def opened(workspace: Path, folder: Path | None) -> tuple[Workspace, Settings]:
     return place, Settings.load(place.settings_file, {"prompts": {"folder": folder}})
 
 
-def tokenizer_if_fetched(model: str | None) -> ChatTokenizer | None:
-    """The tokenizer of a model that needs no download: a folder, or a known name in the cache; else None."""
-    from genrec.models import known
+def fetched_folder(model: str | None) -> Path | None:
+    """The folder of a model that needs no download: a local one, or a known name in the cache; else None."""
+    from genrec.models import cached, known
 
     name = model or DEFAULT_MODEL
-    if name in known():
-        return tokenizer_of(name) if is_fetched(name) else None
-    return tokenizer_of(name) if (Path(name).expanduser() / "tokenizer.json").is_file() else None
+    path = Path(name).expanduser()
+    if (path / "tokenizer.json").is_file():
+        return path
+    return cached(name) if name in known() else None

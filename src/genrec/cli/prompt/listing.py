@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,9 @@ import typer
 from genrec.cli.prompt import common
 
 if TYPE_CHECKING:
-    from genrec.prompting.cases import RenderInputs
+    from genrec.cli.prompt.costs import Costs
     from genrec.prompting.library import TemplateLibrary
     from genrec.prompting.template import Template
-    from genrec.prompting.tokenizer import ChatTokenizer
     from genrec.settings import Settings
     from genrec.workspace import Workspace
 
@@ -35,8 +35,7 @@ def list_templates(
         place, settings = common.opened(workspace or common.DEFAULT_WORKSPACE, folder)
         folder, model = settings.prompts.folder, model or settings.model.name
     library = common.library_of(folder)
-    tokenizer = common.tokenizer_if_fetched(model)
-    cost = _Cost(library, tokenizer, place, settings)
+    costs, of_whom = _costs(library, common.fetched_folder(model), place, settings)
     live = {} if place is None or settings is None else live_templates(place, settings)
     found = {} if place is None else last_evaluations(place)
     rows = [
@@ -49,16 +48,18 @@ def list_templates(
             "output": template.output.kind,
             "language": template.language,
             "summary": template.summary,
-            "tokens": cost.of(template),
+            "tokens": None if costs is None else costs.of(template),
             "evaluation": found.get(template.id),
         }
         for template in library.list()
     ]
+    if costs is not None:
+        costs.keep()
     if json is not None:
         text = jsonlib.dumps(rows, indent=2, ensure_ascii=False)
         typer.echo(text) if json == "-" else Path(json).write_text(text + "\n", "utf-8")
         return
-    _print(rows, cost.of_whom)
+    _print(rows, of_whom)
 
 
 def labels(template: Template, library: TemplateLibrary) -> list[str]:
@@ -102,61 +103,43 @@ def last_evaluations(workspace: Workspace) -> dict[str, dict[str, Any]]:
     return found
 
 
-class _Cost:
-    """Tokens of a template: for the median user of a workspace, or for the first case of the template."""
+def _costs(
+    library: TemplateLibrary, model: Path | None, workspace: Workspace | None, settings: Settings | None
+) -> tuple[Costs | None, str]:
+    """Counts for a median user where there is one, and whose they are in words; None without a tokenizer."""
+    from genrec.cli.prompt.costs import Costs
 
-    def __init__(
-        self,
-        library: TemplateLibrary,
-        tokenizer: ChatTokenizer | None,
-        workspace: Workspace | None,
-        settings: Settings | None,
-    ) -> None:
-        self.library, self.tokenizer = library, tokenizer
-        self.inputs: RenderInputs | None = None
-        self.of_whom = "the first case" if tokenizer else "nobody: no tokenizer is at hand"
-        if tokenizer is not None and workspace is not None and settings is not None:
-            from genrec.cli.prompt.people import median_user, popular_inputs
+    if model is None:
+        return None, "nobody, as the tokenizer is not here: genrec data fetch, or --model FOLDER"
+    if workspace is not None and settings is not None:
+        from genrec.cli.prompt.people import median_user, popular_inputs
 
-            user = median_user(workspace)
-            if user is not None:
-                self.inputs = popular_inputs(workspace, settings, user)
-                entries, items = len(self.inputs.history.entries), len(self.inputs.candidates.items)
-                self.of_whom = f"a median user with {entries} events and {items} candidates"
-
-    def of(self, template: Template) -> dict[str, int] | None:
-        """Prefix, tails and candidates of one slate; None where it does not render, or nobody can count."""
-        from genrec.errors import GenrecError
-        from genrec.prompting.cases import find_case, inputs_of, render_inputs
-
-        if self.tokenizer is None:
-            return None
-        try:
-            inputs = self.inputs or inputs_of(find_case(template, self.library, None))
-            prompt = render_inputs(template, inputs, self.tokenizer)
-        except GenrecError:
-            return None
-        tails = sum(map(len, prompt.suffixes))
-        longest = max(map(len, prompt.prompts()))
-        return {"prefix": len(prompt.prefix), "tails": tails, "prompts": len(prompt.prompts()), "longest": longest}
+        user = median_user(workspace)
+        if user is not None:
+            inputs = popular_inputs(workspace, settings, user)
+            sizes = f"{len(inputs.history.entries)} events and {len(inputs.candidates.items)} candidates"
+            return Costs(library, model, inputs), f"a median user with {sizes}"
+    return Costs(library, model), "the first case"
 
 
 def _print(rows: list[dict[str, Any]], of_whom: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "version", "label", "task", "language", "tokens", "last evaluation"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("id", "version"))
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in ("id", "version", "label", "task", "language", "tokens"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("evaluation", overflow="fold", min_width=10)
     for row in rows:
         label = " ".join([row["hash"][:8], *row["labels"]])
-        cost, evaluation = _cost(row["tokens"]), _evaluation(row["evaluation"], row["hash"])
+        cost, evaluation = _tokens(row["tokens"]), _evaluation(row["evaluation"], row["hash"])
         table.add_row(row["id"], str(row["version"]), label, row["task"], row["language"], cost, evaluation)
-    Console(highlight=False).print(table)
+    # A pipe has no width; its reader wants whole lines.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
     common.note(f"tokens: of {of_whom}; a + b: read once, and again for each candidate")
 
 
-def _cost(tokens: Mapping[str, int] | None) -> str:
+def _tokens(tokens: Mapping[str, int] | None) -> str:
     if tokens is None:
         return "-"
     if not tokens["tails"]:
