@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +16,11 @@ from genrec.arms import Arms, TemplateArms
 from genrec.checks import Outcome, apply_policy
 from genrec.clicks.scorer import ClickScorer
 from genrec.clock import StageClock
+from genrec.data.exposure_log import ExposureLog
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure, Store
 from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
-from genrec.errors import DataError, GuardError, ModelError, TemplateError, WorkspaceError
+from genrec.errors import GenrecError, GuardError, ModelError, TemplateError
 from genrec.experiments import LiveExperiments
 from genrec.exploration import Drawn, explored
 from genrec.fusion.language_model import LanguageModelWeights
@@ -55,6 +55,16 @@ def is_read(slate: Slate, request: bool, policy: Policy, checks: CheckSettings, 
     return policy != "fuse" or checks.read == "always" or weights.useful(slate.base, slate.events, request)
 
 
+def _check_no_loop() -> None:
+    with suppress(RuntimeError):  # which the next line raises where no loop runs
+        asyncio.get_running_loop()
+        raise GenrecError(
+            "an event loop is running here already",
+            "await arecommend(...), or iterate over stream(...); open and close in another thread "
+            "(await asyncio.to_thread(Recommender.open, workspace))",
+        )
+
+
 class Recommender:
     """Recommends from one workspace. `ranker`, `clicks` and `fusion` may be None; what needs them is then left out."""
 
@@ -76,6 +86,9 @@ class Recommender:
         self.arms: Arms | None = None
         self.assignment: Assignment | None = None
         self._slates = SlateMaker(store, retriever, clicks, self.fusion, settings)
+        self._exposures = ExposureLog(store)
+        # One loop for the life of the object: engines keep locks and clients that belong to their loop.
+        self._runner = asyncio.Runner()
 
     @classmethod
     def open(
@@ -91,25 +104,38 @@ class Recommender:
 
         With `experiments` (and a language model) users get the arms of those that run.
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
-        ModelError if the model does not load.
+        ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
         """
+        if llm and model is None:
+            _check_no_loop()
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
-        if llm and model is None:
-            from genrec.llm.loading import load
-
-            model = asyncio.run(load(chosen.model))
+        version, parts = place.parts("retrieval", "clicks", "fusion")
         opened = cls(
+            retriever=Blend.load(parts["retrieval"]),
+            clicks=ClickScorer.load(parts["clicks"]),
+            fusion=Fusion.load(parts["fusion"]),
             store=SqliteStore(place.database),
-            retriever=Blend.load(place.part("retrieval")),
-            ranker=None if model is None else ranker_for(model, chosen),
-            clicks=ClickScorer.load(place.part("clicks")),
-            fusion=Fusion.load(place.part("fusion")),
+            ranker=None,
             settings=chosen,
-            version=place.version(),
-            model=model,
+            version=version,
         )
-        if experiments and model is not None:
+        try:
+            if llm and model is None:
+                from genrec.llm.loading import load
+
+                opened.model = opened.run(load(chosen.model))
+            used = opened.model if model is None else model
+            if used is not None:
+                opened.ranker = ranker_for(used, chosen)
+        except BaseException:
+            if opened.model is None:  # one that was given is the caller's
+                opened.store.close()
+            else:
+                opened.close()
+            raise
+        opened.model = used
+        if experiments and used is not None:
             opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
         return opened
 
@@ -120,7 +146,7 @@ class Recommender:
 
     def with_ranker(self, ranker: Ranker, settings: Settings) -> Recommender:
         """The same recommender with another ranker."""
-        return Recommender(
+        made = Recommender(
             store=self.store,
             retriever=self.retriever,
             ranker=ranker,
@@ -130,46 +156,64 @@ class Recommender:
             version=self.version,
             model=self.model,
         )
+        made._exposures = self._exposures
+        return made
 
     def recommend(self, user_id: str | None = None, k: int = 10, **options: Any) -> Recommendation:
         """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest."""
-        return self._run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **options)))
+        return self.run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **options)))
 
     def close(self) -> None:
-        """Frees the engine and closes the store."""
-        if self.model is not None:
-            self._run(self.model.close())
-        self.store.close()
+        """Frees the engine, logs what is still to be, and closes store and event loop; GenrecError where one runs."""
+        _check_no_loop()
+        try:
+            if self.model is not None:
+                self._runner.run(self.model.close())
+        finally:
+            self._exposures.close()
+            self.store.close()
+            self._runner.close()
+            self._runner = asyncio.Runner()
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        # One loop for the life of the object: engines keep locks and clients that belong to their loop.
-        if not hasattr(self, "_loop"):
-            self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(work)
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, for callers without an event loop; GenrecError where one runs."""
+        try:
+            _check_no_loop()
+        except GenrecError:
+            work.close()
+            raise
+        return self._runner.run(work)
 
-    async def arecommend(self, request: RecommendationRequest) -> Recommendation:
-        """The answer. NotFoundError for candidate or history ids that the catalogue does not have."""
+    async def arecommend(self, request: RecommendationRequest, slate: Slate | None = None) -> Recommendation:
+        """The answer. `slate` is what the method of that name gave for the request, if it was asked before.
+
+        NotFoundError for candidate or history ids that the catalogue does not have.
+        """
         answer: Recommendation | None = None
-        async for part in self.stream(request):
+        async for part in self.stream(request, slate):
             answer = part if isinstance(part, Recommendation) else answer
         if answer is None:
             raise ModelError("the pipeline ended without an answer", "report this with the settings in use")
         return answer
 
-    async def stream(self, request: RecommendationRequest) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
+    async def stream(
+        self, request: RecommendationRequest, slate: Slate | None = None
+    ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         """Each item as soon as its place is fixed, and the whole answer last.
 
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
         chosen = self if self.arms is None else await self.arms.of(self, request.user_id)
-        async with aclosing(chosen._stream(request)) as parts:  # what is closed here frees the engine there
+        async with aclosing(chosen._stream(request, slate)) as parts:  # what is closed here frees the engine there
             async for part in parts:
                 yield part
 
-    async def _stream(self, request: RecommendationRequest) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
+    async def _stream(
+        self, request: RecommendationRequest, given: Slate | None
+    ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
-        slate = await asyncio.to_thread(self._slates, request, clock)
+        slate = given if given is not None else await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.checks.policy
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(request, policy, slate, fixed, clock))
@@ -186,10 +230,7 @@ class Recommender:
             outcome, drawn = await asyncio.to_thread(self._shown, request_id, request, policy, slate, ranking, fallback)
         answer = self._answer(request_id, request, policy, slate, outcome, ranking, clock)
         if request.is_logged:
-            try:
-                await asyncio.to_thread(self._log, answer, slate.now, drawn)
-            except (WorkspaceError, DataError) as error:  # a busy store must not cost an answer that stands already
-                logging.getLogger(__name__).error("an exposure was not logged: %s", error.message)
+            await self._exposures.write(self._exposure(answer, slate.now, drawn))
         for line in answer.items[len(sent) :]:
             yield line
         yield answer
@@ -313,20 +354,18 @@ class Recommender:
             ),
         )
 
-    def _log(self, answer: Recommendation, now: float, drawn: Drawn | None) -> None:
+    def _exposure(self, answer: Recommendation, now: float, drawn: Drawn | None) -> Exposure:
         template = answer.provenance.template
-        self.store.log_exposure(
-            Exposure(
-                request_id=answer.request_id,
-                user_id=answer.user_id,
-                item_ids=tuple(line.item.id for line in answer.items),
-                # In the clock of the log, and behind what the user did last: clicks on the list come after it.
-                timestamp=math.nextafter(now, math.inf),
-                template_id=template.id if template else None,
-                template_version=template.version if template else None,
-                template_hash=template.hash if template else None,
-                propensities=tuple(drawn.place.tolist()) if drawn else None,
-                prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
-                assignment=self.assignment,
-            )
+        return Exposure(
+            request_id=answer.request_id,
+            user_id=answer.user_id,
+            item_ids=tuple(line.item.id for line in answer.items),
+            # In the clock of the log, and behind what the user did last: clicks on the list come after it.
+            timestamp=math.nextafter(now, math.inf),
+            template_id=template.id if template else None,
+            template_version=template.version if template else None,
+            template_hash=template.hash if template else None,
+            propensities=tuple(drawn.place.tolist()) if drawn else None,
+            prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
+            assignment=self.assignment,
         )

@@ -74,15 +74,16 @@ class Workspace:
 
     def version(self) -> str:
         """One name for the whole live state; 'unfitted' before the first fit."""
-        return max(self.versions().values(), default="unfitted")
+        return _name(self.versions())
 
     def part(self, name: str) -> Path:
         """Folder of the live version of a part; WorkspaceError if it was never fitted."""
-        version = self.versions().get(name)
-        folder = self.root / name / (version or "")
-        if version is None or not folder.is_dir():
-            raise WorkspaceError(f"{self.root} has no fitted {name}", f"fit it: genrec fit --workspace {self.root}")
-        return folder
+        return self.parts(name)[1][name]
+
+    def parts(self, *names: str) -> tuple[str, dict[str, Path]]:
+        """`version()` and the folders of the parts, all of one moment; WorkspaceError if one was never fitted."""
+        versions = self.versions()
+        return _name(versions), {name: self._folder(name, versions.get(name)) for name in names}
 
     @contextmanager
     def publish(self, *names: str) -> Iterator[dict[str, Path]]:
@@ -116,6 +117,12 @@ class Workspace:
                     if path.name != live.get(name):
                         shutil.rmtree(path)
 
+    def _folder(self, name: str, version: str | None) -> Path:
+        folder = self.root / name / (version or "")
+        if version is None or not folder.is_dir():
+            raise WorkspaceError(f"{self.root} has no fitted {name}", f"fit it: genrec fit --workspace {self.root}")
+        return folder
+
     def _write_current(self, versions: dict[str, str]) -> None:
         temporary = self.root / ".CURRENT.new"
         with temporary.open("w", encoding="utf-8") as file:
@@ -123,3 +130,7 @@ class Workspace:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.root / "CURRENT")
+
+
+def _name(versions: dict[str, str]) -> str:
+    return max(versions.values(), default="unfitted")

@@ -1,0 +1,127 @@
+"""What opening a workspace does first, what it leaves behind when it fails, and event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import genrec.llm.loading
+from genrec import pipeline
+from genrec.data.sqlite import SqliteStore
+from genrec.domain import Item
+from genrec.errors import GenrecError, TemplateError, WorkspaceError
+from genrec.llm.scripted import ScriptedModel
+from genrec.pipeline import Recommender
+from genrec.workspace import PARTS, Workspace
+
+
+class Engine(ScriptedModel):
+    """Says in which loop it was loaded and closed."""
+
+    loaded: Any = None
+    freed: Any = None
+
+    async def close(self) -> None:
+        self.freed = asyncio.get_running_loop()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace with folders of a fit, empty ones."""
+    with SqliteStore(tmp_path / "genrec.db", create=True) as store:
+        store.put_items([Item("a", "A")])
+    for part in PARTS:
+        (tmp_path / part / "v1").mkdir(parents=True)
+    (tmp_path / "CURRENT").write_text(json.dumps(dict.fromkeys(PARTS, "v1")))
+    return tmp_path
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """What is loaded as the language model; parts of a fit are their folders."""
+    made = Engine(block=16)
+
+    async def load(_: Any) -> Engine:
+        made.loaded = asyncio.get_running_loop()
+        return made
+
+    monkeypatch.setattr(genrec.llm.loading, "load", load)
+    for part in ("Blend", "ClickScorer", "Fusion"):
+        monkeypatch.setattr(getattr(pipeline, part), "load", lambda folder: folder)
+    monkeypatch.setattr(pipeline, "SlateMaker", lambda *_: None)
+    monkeypatch.setattr(pipeline, "ranker_for", lambda *_: None)
+    return made
+
+
+def test_the_model_is_loaded_only_once_the_rest_is_there(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(_: Path) -> None:
+        raise WorkspaceError("the blend is torn")
+
+    (root / "fusion" / "v1").rmdir()
+    with pytest.raises(WorkspaceError, match="no fitted fusion"):
+        Recommender.open(root)
+    (root / "fusion" / "v1").mkdir()
+    monkeypatch.setattr(pipeline.Blend, "load", torn)
+    with pytest.raises(WorkspaceError, match="torn"):
+        Recommender.open(root)
+    assert engine.loaded is None
+
+
+def test_a_model_that_was_loaded_in_vain_is_freed(root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise TemplateError("no such template")
+
+    monkeypatch.setattr(pipeline, "ranker_for", refuse)
+    with pytest.raises(TemplateError):
+        Recommender.open(root)
+    assert engine.freed is engine.loaded is not None
+    assert engine.freed.is_closed()
+    callers = Engine(block=16)
+    with pytest.raises(TemplateError):
+        Recommender.open(root, model=callers)
+    assert callers.freed is None
+
+
+def test_the_model_lives_in_one_loop_which_ends_with_it(root: Path, engine: Engine) -> None:
+    opened = Recommender.open(root)
+    assert opened.model is engine
+    assert not engine.loaded.is_closed()
+    opened.close()
+    assert engine.freed is engine.loaded
+    assert engine.loaded.is_closed()
+
+
+def test_the_parts_are_of_one_fit(root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in PARTS:
+        (root / part / "v2").mkdir()
+    reads = iter(["v1", *["v2"] * 9])  # a fit goes live after the first look
+    monkeypatch.setattr(Workspace, "versions", lambda _: dict.fromkeys(PARTS, next(reads)))
+    opened = Recommender.open(root)
+    folders = [opened.retriever, opened.clicks, opened.fusion]
+    assert (opened.version, [folder.name for folder in folders]) == ("v1", ["v1"] * 3)  # type: ignore[union-attr]
+    opened.close()
+
+
+def test_where_a_loop_runs_the_error_says_what_to_do(root: Path, engine: Engine) -> None:
+    async def inside() -> None:
+        with pytest.raises(GenrecError, match="event loop is running") as raised:
+            Recommender.open(root)
+        assert "asyncio.to_thread(Recommender.open" in raised.value.hint
+        assert engine.loaded is None
+        opened = await asyncio.to_thread(Recommender.open, root)
+        for call in (opened.recommend, opened.close):
+            with pytest.raises(GenrecError, match="event loop is running") as raised:
+                call()
+        assert "await arecommend" in raised.value.hint
+        assert engine.freed is None
+        await asyncio.to_thread(opened.close)
+
+    asyncio.run(inside())
+    assert engine.freed is engine.loaded
+    assert engine.loaded.is_closed()
