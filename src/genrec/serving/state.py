@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genrec.adapters import mismatch, resolved
 from genrec.arms import Arms
-from genrec.errors import WorkspaceError
+from genrec.errors import GenrecError, WorkspaceError
 from genrec.experiments import LiveExperiments
 from genrec.llm.base import LanguageModel
 from genrec.pipeline import Recommender
@@ -51,7 +51,7 @@ class Live:
         self._workspace, self._settings, self.models = workspace, settings, models
         self._fitted: Recommender | None = None
         self._recommenders: dict[tuple[str | None, str | None], Recommender] = {}
-        self._versions: dict[str, str] = {}
+        self._versions: dict[str, str] | None = None
         self._warned: set[str] = set()
         self._lock = asyncio.Lock()
         self._arms = Arms(LiveExperiments(workspace.root, settings), self.recommender)
@@ -60,20 +60,15 @@ class Live:
         """The recommender on the live versions, with the given template and adapter in place of the default ones.
 
         That without either sends users to the arms of running experiments. NotFoundError if there is no such template
-        or adapter.
+        or adapter. WorkspaceError if nothing fitted can be loaded; once something was, it stays until what came
+        after it loads.
         """
         model = await self.models.get(adapter)
-        versions = self._workspace.versions()
         async with self._lock:
-            if versions != self._versions or self._fitted is None:
-                self._recommenders = {}
-                self._fitted = await asyncio.to_thread(
-                    Recommender.open, self._workspace.root, self._settings, model=model
-                )
-                self._versions = versions
+            fitted = await self._newest(model)
             known = self._recommenders.get((template, adapter))
             if known is None or known.model is not model:
-                known = await asyncio.to_thread(self._made, self._fitted, template, model)
+                known = await asyncio.to_thread(self._made, fitted, template, model)
                 known.arms = self._arms if template is None and adapter is None else None
                 self._recommenders[template, adapter] = known
             return known
@@ -82,6 +77,30 @@ class Live:
         """Templates that a caller may choose by the model name `genrec/<template>`."""
         library = TemplateLibrary(self._settings.prompts.folder)
         return [template.id for template in library.list() if template.task == "rank"]
+
+    async def _newest(self, model: LanguageModel) -> Recommender:
+        """On the live versions, or on those in use where the live ones do not load: these are tried once."""
+        versions = self._versions
+        try:
+            versions = self._workspace.versions()
+            if self._fitted is None or versions != self._versions:
+                self._fitted = await asyncio.to_thread(
+                    Recommender.open, self._workspace.root, self._settings, model=model
+                )
+                self._recommenders = {}
+        except Exception as error:  # whatever a damaged file makes its reader raise
+            if self._fitted is None:
+                raise
+            reason = error.message if isinstance(error, GenrecError) else type(error).__name__
+            newer = max((versions or {}).values(), default="newer one")
+            self._warn(f"the fit {self._fitted.version} stays in use: the {newer} does not load ({reason})")
+        self._versions = versions
+        return self._fitted
+
+    def _warn(self, said: str) -> None:
+        if said not in self._warned:
+            self._warned.add(said)
+            logging.getLogger("genrec").warning("%s", said)
 
     def _made(self, fitted: Recommender, template: str | None, model: LanguageModel) -> Recommender:
         settings = self._settings
@@ -92,7 +111,6 @@ class Live:
         made = fitted.with_ranker(ranker, settings)
         made.model = model
         said = mismatch(self.models.card_of(model), ranker.template, settings.model.name)
-        if said and said not in self._warned:
-            self._warned.add(said)
-            logging.getLogger("genrec").warning("%s", said)
+        if said:
+            self._warn(said)
         return made
