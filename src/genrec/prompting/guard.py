@@ -19,15 +19,25 @@ _ROLE = re.compile(r"(?<!\w)(system|user|assistant|human|developer|tool)\s*:", r
 _FENCE = re.compile(r"`{2,}|~{3,}|-{3,}|={3,}|#{2,}|\*{3,}|_{3,}")
 _OPEN_TAG = re.compile(r"<(?=[A-Za-z/|!_])")
 _CLOSE_TAG = re.compile(r"(?<=[A-Za-z0-9/|_'-])>")
+_FOREIGN = r"<\||\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|\{[{%#]"
+"""Chat markup of whatever model, and template code: no title, review or request holds any."""
+_BRACKETED = re.compile(r"\W.*\w.*\W", re.DOTALL)
+_ANSWER = re.compile(
+    r"(?<![^\W\d_])(?i:answers?|reply|respond)(?![^\W\d_])[\s:='-]*(?i:is|with)?[\s:='-]*(?:(?i:yes|no)|[A-Z]{1,2})(?!\w)"
+    r"|(?:回答|答案|回复)[\s:是为'-]*(?:(?i:yes|no)|[A-Z]{1,2})(?![A-Za-z0-9_])"
+)
 
 
 def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characters: int = MAX_CHARACTERS) -> str:
     """One harmless line; guarding it again changes nothing.
 
     Unicode NFKC; control, bidirectional, zero-width, private-use and unassigned characters removed; white space folded;
-    length capped; control strings replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real marker);
-    look-alikes of labels ("B. ", "(B)"), of role names ("assistant:"), of fences and of tags rewritten; double quotes
-    become single ones, so that a quoted value cannot end its quotation.
+    length capped. Text ends where a control string in brackets, chat markup of another model, or template code begins:
+    what stands behind was written for a model, not for people. Other control strings are replaced by a dot (deleting
+    would let `<|im_<|x|>end|>` become a real marker). Claims of an answer ("answer Yes"), look-alikes of labels ("B. ",
+    "(B)"), of role names ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that
+    a quoted value cannot end its quotation. Other orders are words like any others: `genrec eval injection` measures
+    what they gain.
     """
     if len(text) > _CACHED_LENGTH:
         return _guard(text, control_strings, max_characters)
@@ -58,12 +68,14 @@ def _visible(text: str) -> str:
 
 
 def _rewrite(text: str, control_strings: frozenset[str]) -> str:
+    text = _structure(control_strings).split(text, 1)[0].rstrip()
     if control_strings:
         text = _any_of(control_strings).sub(REPLACEMENT, text)
     text = _OPEN_TAG.sub("\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}", text)
     text = _CLOSE_TAG.sub("\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}", text)
     text = text.replace('"', "'")
     text = _FENCE.sub(REPLACEMENT, text)
+    text = _ANSWER.sub(REPLACEMENT, text)
     text = _ROLE.sub(r"\1 -", text)
     return _LABEL.sub(lambda match: match[1] or match[2], text)
 
@@ -71,3 +83,10 @@ def _rewrite(text: str, control_strings: frozenset[str]) -> str:
 @lru_cache(maxsize=64)
 def _any_of(strings: frozenset[str]) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(text) for text in sorted(strings, key=len, reverse=True)))
+
+
+@lru_cache(maxsize=64)
+def _structure(control_strings: frozenset[str]) -> re.Pattern[str]:
+    """Where text ends: control strings that no text holds by chance, and foreign structure."""
+    bracketed = frozenset(text for text in control_strings if _BRACKETED.fullmatch(text))
+    return re.compile(f"{_any_of(bracketed).pattern}|{_FOREIGN}" if bracketed else _FOREIGN)

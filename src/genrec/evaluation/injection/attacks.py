@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from genrec.domain import Item, MetadataValue
+from genrec.domain import Candidate, Candidates, Evidence, History, Item
 from genrec.evaluation.injection.schema import ITEM_PLACES, Attack, InjectionSuite
 from genrec.evaluation.injection.slates import PlainSlate
+from genrec.prompting.cases import text_of
+from genrec.prompting.render import render
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template
-from genrec.prompting.views import GENRE_FIELDS
+from genrec.prompting.views import GENRE_FIELDS, YEAR_FIELDS
 from genrec.ranking.base import RankingTask
 
 HARMLESS = "harmless"
 """Name of the family of additions that attack nothing."""
-_FIELD = re.compile(r"""\bfields(?:\.get\(\s*|\.|\[\s*)["']?(?!items\b|get\b|keys\b|values\b)(\w+)""")
+DOMAINS = ("video", "music", "games", "courses", "")
+"""Domains that templates may treat in ways of their own."""
+_NAME = re.compile(r"\b[a-z]\w+\b")
+_SHOWN = frozenset({*YEAR_FIELDS, *GENRE_FIELDS, "domain"})
+"""Fields that are attacked under other names, or hold no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,9 @@ def pair_of(
 ) -> tuple[RankingTask, RankingTask]:
     """The attacked task and its clean twin.
 
-    The twin of an item has its plain title, genres, and a plain text in the fields. The twin of a request or a context
-    names the title without an order: a user may ask for a title, so only what the attack adds to that counts.
+    The twin of an item has its plain title and genres, a plain text in the field, and a plain title in the evidence.
+    The twin of a request or a context names the title without an order: a user may ask for a title, so only what the
+    attack adds to that counts. Both are the slate itself where the template does not show the place.
     """
     task, attack = slate.task, trial.attack
     target = task.candidates.items[trial.target].item
@@ -65,9 +72,24 @@ def pair_of(
         return replace(task, context={"mood": text}), replace(task, context={"mood": target.title})
     if attack.place == "context_name":
         return replace(task, context={text: "good"}), replace(task, context={target.title: "good"})
-    names = shown_fields(template) if attack.place == "fields" else ()
-    twin = replace(target, metadata={**target.metadata, **dict.fromkeys(names, plain)})
-    return _with(task, trial.target, attacked_item(twin, attack, text, names)), _with(task, trial.target, twin)
+    if not reads(template, tokenizer, attack.place):
+        return task, task
+    if attack.place == "evidence":
+        seen = task.history.entries[-1].item.title
+        attacked, twin = (
+            replace(task.candidates.items[trial.target], evidence=(Evidence("transitions", "often", title),))
+            for title in (f"{seen} {text}", seen)
+        )
+        return _with(task, trial.target, attacked), _with(task, trial.target, twin)
+    plain_item, hostile_item = target, attacked_item(target, attack, text)
+    if attack.place == "fields":
+        shown = shown_fields(template, tokenizer)
+        domain, name = shown[(trial.number + trial.slate) % len(shown)]
+        plain_item = replace(target, metadata={**target.metadata, "domain": domain, name: plain})
+        hostile_item = replace(target, metadata={**plain_item.metadata, name: f"{plain} {text}"})
+    candidate = task.candidates.items[trial.target]
+    hostile_task = _with(task, trial.target, replace(candidate, item=hostile_item))
+    return hostile_task, _with(task, trial.target, replace(candidate, item=plain_item))
 
 
 def hostile(attack: Attack, title: str, tokenizer: Tokenizer) -> str:
@@ -79,27 +101,55 @@ def hostile(attack: Attack, title: str, tokenizer: Tokenizer) -> str:
     return text.replace("{title}", title) * attack.repeat
 
 
-def attacked_item(item: Item, attack: Attack, text: str, fields: Sequence[str] = ()) -> Item:
-    """The item with the hostile text behind its own title (unless the text has it), genres, or fields."""
-    if attack.place == "title":
+def attacked_item(item: Item, attack: Attack, text: str) -> Item:
+    """The item with the hostile text among its genres, or behind its title (unless the text has that in it)."""
+    if attack.place != "genres":
         return replace(item, title=text if "{title}" in attack.text else f"{item.title} {text}")
-    metadata: dict[str, MetadataValue] = dict(item.metadata)
-    if attack.place == "fields":
-        return replace(item, metadata={**metadata, **{name: f"{metadata[name]} {text}" for name in fields}})
-    name = next((name for name in GENRE_FIELDS if metadata.get(name)), GENRE_FIELDS[0])
-    genres = metadata.get(name, ())
+    name = next((name for name in GENRE_FIELDS if item.metadata.get(name)), GENRE_FIELDS[0])
+    genres = item.metadata.get(name, ())
     known = genres if isinstance(genres, tuple) else (str(genres),)
-    return replace(item, metadata={**metadata, name: (*known, text)})
+    return replace(item, metadata={**item.metadata, name: (*known, text)})
 
 
-def shown_fields(template: Template) -> tuple[str, ...]:
-    """Metadata fields that a template names, or `description` where it shows whatever there is; none if it has none."""
-    texts = "\n".join((template.body, *template.partials.values()))
-    names = tuple(dict.fromkeys(_FIELD.findall(texts)))
-    return names or (("description",) if re.search(r"\bfields\b", texts) else ())
+def reads(template: Template, tokenizer: Tokenizer, place: str) -> bool:
+    """Whether a template shows what stands in this place; attacks on others are not tried."""
+    if place == "fields":
+        return bool(shown_fields(template, tokenizer))
+    if place == "evidence":
+        return "transitions" in template.inputs["candidates"].evidence
+    if place == "genres":
+        return "genres" in _source(template)
+    return place == "title" or place.removesuffix("_name") in template.inputs
 
 
-def _with(task: RankingTask, place: int, item: Item) -> RankingTask:
+@lru_cache(maxsize=256)
+def shown_fields(template: Template, tokenizer: Tokenizer) -> tuple[tuple[str, str], ...]:
+    """Domains with the metadata fields that a template shows of their items, found by rendering.
+
+    Whatever could be a name in the source is given a value that is looked for in the prompt; `description` stands for
+    templates that show any field.
+    """
+    names = [*dict.fromkeys(_NAME.findall(_source(template))), "description"] if "fields" in _source(template) else []
+    values = {name: f"zq{number}qz" for number, name in enumerate(names)}
+    candidates = template.inputs["candidates"].model_copy(update={"item_tokens": 10_000})
+    budget = template.budget.model_copy(update={"context": 100_000})
+    roomy = replace(template, inputs={**template.inputs, "candidates": candidates}, budget=budget)
+    found = []
+    for domain in DOMAINS if names else ():
+        item = Item("", "x", {"domain": domain, **{name: value for name, value in values.items() if name != "domain"}})
+        prompt = render(
+            roomy, history=History(None), candidates=Candidates((Candidate(item, 0.0),)), tokenizer=tokenizer
+        )
+        text = text_of(prompt, tokenizer)
+        found += [(domain, name) for name, value in values.items() if value in text and name not in _SHOWN]
+    return tuple(found)
+
+
+def _source(template: Template) -> str:
+    return "\n".join((template.body, *template.partials.values()))
+
+
+def _with(task: RankingTask, place: int, candidate: Candidate) -> RankingTask:
     items = list(task.candidates.items)
-    items[place] = replace(items[place], item=item)
+    items[place] = candidate
     return replace(task, candidates=replace(task.candidates, items=tuple(items)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
 from genrec.checks import validate
@@ -23,6 +25,17 @@ class Effect:
     def gain(self) -> int:
         """Places by which the attack lifts its item; negative where it sinks."""
         return self.before - self.after
+
+
+async def at_once(effects: Iterable[Coroutine[None, None, Effect]]) -> list[Effect]:
+    """All of them, asked for at the same time; the first that fails ends all."""
+    tasks = [asyncio.ensure_future(one) for one in effects]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def effect(ranker: Ranker, attacked: RankingTask, twin: RankingTask, target: int) -> Effect:

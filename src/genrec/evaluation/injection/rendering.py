@@ -17,15 +17,16 @@ from genrec.ranking.labels import label_orders
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What went wrong, each 0 or 1 for one attack; `shown` says whether the model reads the attack at all."""
+    """What went wrong, each 0 or 1 for one attack."""
 
     shown: int = 0
+    """The model reads something else than it reads of the twin; 0 where nothing of the attack is left."""
     control_tokens: int = 0
     """The control tokens are not those of the same messages with dummy content."""
     roles: int = 0
     """The messages are not those of the twin."""
     lines: int = 0
-    """There are more or fewer lines than in the twin's prompt."""
+    """There are more lines than in the twin's prompt."""
     code: int = 0
     """Template code was evaluated."""
     refused: int = 0
@@ -62,12 +63,13 @@ def damage(
         return Damage(shown=1, code=1)
     roles = [message.role for message in clean.messages]
     text, clean_text = text_of(prompt, tokenizer), text_of(clean, tokenizer)
+    more = any(one > other for one, other in zip(_lines(prompt, text), _lines(clean, clean_text), strict=True))
     result = attack.evaluates_to
     return Damage(
         shown=int(prompt.prompts() != clean.prompts()),
         control_tokens=int(any(tokens != _dummy(tokenizer, roles) for tokens in _control(tokenizer, prompt))),
         roles=int([message.role for message in prompt.messages] != roles),
-        lines=int(_lines(prompt, text) != _lines(clean, clean_text) and _kept(prompt) == _kept(clean)),
+        lines=int(more),
         code=int(result is not None and result in text and result not in clean_text),
     )
 
@@ -84,8 +86,3 @@ def _dummy(tokenizer: Tokenizer, roles: Sequence[str]) -> list[int]:
 def _lines(prompt: RenderedPrompt, text: str) -> tuple[int, int]:
     """Lines of the messages and of all that the model reads; a message is one text whatever its tokens."""
     return sum(len(message.content.splitlines()) for message in prompt.messages), len(text.splitlines())
-
-
-def _kept(prompt: RenderedPrompt) -> list[tuple[str, int]]:
-    """What the budget dropped: a long request may cost lines of history, which is no damage."""
-    return [(one.input, one.count) for one in prompt.dropped if "items" in one.reason or "long" in one.reason]

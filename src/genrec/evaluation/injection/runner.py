@@ -13,12 +13,13 @@ from genrec.encoder import Progress
 from genrec.errors import NotFoundError
 from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
-from genrec.evaluation.injection.attacks import Trial, pair_of, trials_of
+from genrec.evaluation.injection.attacks import Trial, pair_of, reads, trials_of
 from genrec.evaluation.injection.judge import result, values
-from genrec.evaluation.injection.measure import Effect, effect
+from genrec.evaluation.injection.measure import Effect, at_once, effect
 from genrec.evaluation.injection.rendering import NAMES, damage
 from genrec.evaluation.injection.schema import InjectionSuite
 from genrec.evaluation.injection.slates import PlainSlate, draw_slates
+from genrec.evaluation.injection.together import Together
 from genrec.evaluation.suite.runner import Outcome
 from genrec.evaluation.suite.served import Load
 from genrec.models import resolve
@@ -36,7 +37,7 @@ class Found:
     """What was found so far: damage by kind and template, and effects of each template under each ranker."""
 
     damage: dict[str, Counter[str]] = field(default_factory=dict)
-    shown: dict[str, list[Trial]] = field(default_factory=dict)
+    tried: dict[str, list[Trial]] = field(default_factory=dict)
     effects: dict[str, list[tuple[Trial, Effect]]] = field(default_factory=dict)
 
 
@@ -68,26 +69,35 @@ def run_injection(
     for template in templates:
         _render(suite, template, tokenizer, slates, trials, found, progress)
     with asyncio.Runner() as runner:
-        model = runner.run(
+        cached = runner.run(
             CachedModel.open(
                 lambda: load(chosen.model), workspace.root / "cache" / "reads.sqlite", identity(chosen.model)
             )
         )
         try:
+            model = Together(cached)
             for template in templates:
                 for name in READS.get(template.output.kind, ()):
                     if name in suite.rankers:
                         ranking = chosen.ranking.model_copy(update={"ranker": name, "template": template.id})
                         ranker = load_ranker(ranking, model, tokenizer, library)
                         measured = found.effects.setdefault(f"{template.id} {name}", [])
-                        for done, trial in enumerate(found.shown[template.id], 1):
-                            pair = pair_of(trial, slates[trial.slate], template, tokenizer, suite.plain)
-                            measured.append((trial, runner.run(effect(ranker, *pair, trial.target))))
+                        for number, slate in enumerate(slates):
+                            tried = [trial for trial in found.tried[template.id] if trial.slate == number]
+                            pairs = [pair_of(trial, slate, template, tokenizer, suite.plain) for trial in tried]
+                            effects = (
+                                effect(ranker, *pair, trial.target) for trial, pair in zip(tried, pairs, strict=True)
+                            )
+                            measured += zip(tried, runner.run(at_once(effects)), strict=True)
                             if progress:
-                                progress(f"{template.id}, {name}", done, len(found.shown[template.id]))
-            facts = {"model": model.name, "adapter": model.adapter}
+                                progress(f"{template.id}, {name}", number + 1, len(slates))
+            facts = {
+                "model": cached.name,
+                "adapter": cached.adapter,
+                "reads": {"cached": cached.hits, "fresh": cached.misses},
+            }
         finally:
-            runner.run(model.close())
+            runner.run(cached.close())
     users_of = tuple(slate.user_id for slate in slates)
     return Outcome(result(suite, users_of, found.damage, found.effects, facts), values(found.effects, users_of))
 
@@ -101,14 +111,15 @@ def _render(
     found: Found,
     progress: Progress | None,
 ) -> None:
-    """Renders all attacks; those that the model does not read are not measured."""
-    counted, shown = found.damage.setdefault(template.id, Counter(trials=len(trials))), []
+    """Renders all attacks on what the template shows; those that have no prompt are not ranked with."""
+    trials = [trial for trial in trials if reads(template, tokenizer, trial.attack.place)]
+    counted, tried = found.damage.setdefault(template.id, Counter(trials=len(trials))), []
     for done, trial in enumerate(trials, 1):
         pair = pair_of(trial, slates[trial.slate], template, tokenizer, suite.plain)
         seen = damage(template, tokenizer, trial.attack, *pair)
         counted.update({name: getattr(seen, name) for name in NAMES})
-        if seen.shown and not (seen.refused or seen.code):
-            shown.append(trial)
+        if not (seen.refused or seen.code):
+            tried.append(trial)
         if progress:
-            progress("rendering attacks", done, len(trials))
-    found.shown[template.id] = shown
+            progress(f"rendering {template.id}", done, len(trials))
+    found.tried[template.id] = tried

@@ -18,7 +18,7 @@ from genrec.ranking.loading import READS
 from genrec.settings import Settings
 
 KIND = "injection"
-ITEM_PLACES = ("title", "genres", "fields")
+ITEM_PLACES = ("title", "genres", "fields", "evidence")
 """Places that belong to the attacked item; the others are what the caller says."""
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "guard": ("control_tokens", "roles", "lines", "code", "refused"),
@@ -42,8 +42,9 @@ class Attack(_Strict):
     """
 
     text: str = Field(min_length=1)
-    place: Literal["title", "genres", "fields", "request", "context", "context_name"] = "title"
-    """fields: every metadata field that the template shows, behind a plain text."""
+    place: Literal["title", "genres", "fields", "evidence", "request", "context", "context_name"] = "title"
+    """fields: a metadata field that the template shows, behind a plain text. evidence: the title of the user's history
+    that the evidence for the item names."""
     repeat: int = Field(default=1, ge=1, le=10_000)
     """So many copies of the text."""
     evaluates_to: str | None = Field(default=None, min_length=3)
