@@ -56,7 +56,10 @@ class RecommendationRequest:
 
 @dataclass(frozen=True, eq=False)
 class Slate:
-    """What the language model reads, P(click) [n] and second-stage scores [n] of it, and how it came about."""
+    """What the language model reads, P(click) [n] and second-stage scores [n] of it, and how it came about.
+
+    `pool` has the ids of all that was proposed: best by retrieval first, behind them what only the request brought.
+    """
 
     history: History
     candidates: Candidates
@@ -64,6 +67,7 @@ class Slate:
     base: FloatArray
     retriever: str
     now: float
+    pool: tuple[str, ...] = ()
 
     @property
     def events(self) -> int:
@@ -91,6 +95,7 @@ class SlateMaker:
             retriever = self.retriever.name if request.candidate_ids is None else "caller"
             if any(REQUEST in candidate.parts for candidate in pool.items):
                 retriever += f"+{REQUEST}"
+        proposed = tuple(candidate.item.id for candidate in pool.items)
         if not pool.items:
             return Slate(history, pool, None, np.zeros(0), retriever, now)
         with clock("clicks"):
@@ -101,7 +106,7 @@ class SlateMaker:
             p_click, base = None if p_click is None else p_click[kept], base[kept]
         if self.evidence is not None:
             history, pool = self.evidence.attached(history, pool)
-        return Slate(history, pool, p_click, base, retriever, now)
+        return Slate(history, pool, p_click, base, retriever, now, proposed)
 
     @cached_property
     def evidence(self) -> EvidenceMaker | None:

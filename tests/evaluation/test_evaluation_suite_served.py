@@ -175,9 +175,9 @@ def test_requests_in_words_reach_the_prompt_and_are_said_to_be_simulated(evaluat
     answer = Recommender.arecommend
     monkeypatch.setattr(RequestSimulator, "request", lambda _, item, *__: f"like {item.title}")
 
-    async def watched(self, request):
+    async def watched(self, request, slate=None):
         asked.append(request.request)
-        return await answer(self, request)
+        return await answer(self, request, slate)
 
     monkeypatch.setattr(Recommender, "arecommend", watched)
     plain = evaluate()
@@ -363,9 +363,9 @@ def test_a_simulated_request_is_about_the_target_and_the_same_whoever_is_asked_b
     everyone, late = np.repeat(np.arange(30), 2), np.tile([0.0, 1.0], 30)
     picked = (everyone * 7 + late.astype(int)) % 30
     split = leave_one_out(Interactions.from_columns(users, ids, everyone, picked, late))
-    said, warnings = simulated_requests(SimpleNamespace(items=items, split=split))
+    said, warnings = simulated_requests(SimpleNamespace(items=items, split=split, settings=Settings()))
     assert "simulated" in warnings[0]
     for text, target in zip(said, split.targets, strict=True):
         assert genres[int(target[0]) % 5] in text
-    few = simulated_requests(SimpleNamespace(items=items, split=split.restrict(["u3", "u9"])))[0]
+    few = simulated_requests(SimpleNamespace(items=items, split=split.restrict(["u3", "u9"]), settings=Settings()))[0]
     assert few == [said[3], said[9]]

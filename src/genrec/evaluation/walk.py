@@ -89,7 +89,7 @@ class Walk:
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
         checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
-        self._store, self._blend, self._split, self._model = store, fitted.blend, split, model
+        self._store, self._split, self._model = store, split, model
         self._ranker = None if ranker is None else Watched(ranker)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
@@ -142,11 +142,8 @@ class Walk:
         slate = self._recommender.slate(request)
         served = is_read(slate, bool(request.request), self._policy, self._checks, self._weights)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
-        answer = await (self._recommender if reads else self._without).arecommend(request)
-        retrieved = self._blend.candidates(
-            history, n, now=now, items=self._store.items, blocked=self._store.blocked(history.user_id or "")
-        )
-        lists = {"retriever": [candidate.item.id for candidate in retrieved.items]}
+        answer = await (self._recommender if reads else self._without).arecommend(request, slate)
+        lists = {"retriever": list(slate.pool[:n])}
         read = None if self._ranker is None else self._ranker.ranking
         lists |= orders(answer, slate, read, self._recommender)
         validity = Validity() if read is None else validate(read, slate.candidates)
