@@ -219,8 +219,8 @@ class TestEdits:
         assert words in answer["findings"][0]["message"]
         assert post(api, "preview", LISTWISE, inputs=USER)["prompt"] is not None
 
-    def test_a_prompt_of_a_megabyte_does_not_fit(self, api: httpx.Client) -> None:
-        source = source_of(api, LISTWISE).replace("Titles:", "{% for a in range(90000) %}hello hello {% endfor %}")
+    def test_a_prompt_that_grows_without_end_does_not_fit(self, api: httpx.Client) -> None:
+        source = source_of(api, LISTWISE).replace("Titles:", "{% for a in range(5000) %}hello hello {% endfor %}")
         assert "too long" in post(api, "preview", {**LISTWISE, "source": source}, inputs=USER)["findings"][0]["message"]
 
 
@@ -231,7 +231,7 @@ class TestRun:
         items = answer["items"]
         assert [item["rank"] for item in items] == list(range(1, 9))
         assert {one["label"] for item in items for one in item["read"]} == labels
-        assert all(item["sources"] and item["retriever_score"] is not None for item in items)
+        assert all(item["sources"] and item["reasons"] and item["retriever_score"] is not None for item in items)
         if template is POINTWISE:
             for item in items:
                 yes, no = item["read"]
@@ -304,7 +304,7 @@ class TestGate:
         assert locked.request(method, f"/api/{path}", headers={"Authorization": f"Bearer {KEY}"}).status_code != 401
 
     def test_the_page_needs_none_and_holds_to_a_strict_policy(self, locked: httpx.Client) -> None:
-        page = locked.get("")
+        page = locked.get("", follow_redirects=True)
         assert page.status_code == 200
         policy = page.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'")

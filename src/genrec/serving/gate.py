@@ -20,10 +20,10 @@ from genrec.settings import ServingSettings
 
 ALLOWED = re.compile(
     r"/health|/metrics|/v1/models|/v1/chat/completions|/v1/recommendations|/v1/events"
-    r"|/v1/users/.+/history|/v1/items/.+|/playground(/.+)?"
+    r"|/v1/users/.+/history|/v1/items/.+|/playground(/.*)?"
 )
 """Paths that are open to callers who pass the key check."""
-NO_KEY = re.compile(r"/health|/playground|/playground/static/[\w.-]+")
+NO_KEY = re.compile(r"/health|/playground/?|/playground/static/[\w.-]+")
 """Paths that need no key: they show no data, and the page must be there before it can ask for the key."""
 OWN_PAGE = re.compile(r"/playground/api/.+")
 """Paths that a browser may ask for only on behalf of this server's own page."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -70,3 +70,5 @@ class RunBody(PreviewBody):
     """`POST run`."""
 
     policy: Policy = "annotate"
+    explain: Literal["words", "model"] = "words"
+    """Where the reasons come from; `model` takes one more call of it."""

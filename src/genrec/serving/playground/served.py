@@ -6,6 +6,7 @@ import asyncio
 from functools import cached_property
 from typing import Any, cast
 
+from genrec.explaining import explained
 from genrec.models import resolve
 from genrec.pipeline import RecommendationRequest, Recommender
 from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
@@ -83,8 +84,8 @@ class ServedBench(Bench):
         ranker, settings = await asyncio.to_thread(self._ranker, body.template, model)
         checked = CheckedRanker(ranker, check)
         request = self._request(body, await self.catalogue())
-        answer = await recommender.with_ranker(cast(Ranker, checked), settings).arecommend(request)
-        shown = recommendation_answer(answer)
+        edited = recommender.with_ranker(cast(Ranker, checked), settings)
+        shown = recommendation_answer(*await explained(edited, request, body.explain))
         read = checked.read_of(model)
         for item in shown["items"]:
             item["read"] = read.get(item["item_id"], [])

@@ -135,7 +135,7 @@ class Page {
   enable() {
     const runnable = this.panes.every((pane) => pane.runnable);
     byId("run").disabled = !this.state.runs || this.who === "case" || !runnable || this.isRunning === true;
-    byId("policy-label").hidden = !this.state.runs;
+    byId("policy-label").hidden = byId("explain-label").hidden = !this.state.runs;
     if (!this.state.runs) byId("result-status").textContent = "Only genrec serve can run a prompt; this is a preview.";
     else if (this.who === "case") byId("result-status").textContent = "A case is for previews; choose a user or type titles to run.";
     else if (!runnable) byId("result-status").textContent = "This template writes text; only templates that rank can be run here.";
@@ -154,7 +154,7 @@ class Page {
     const answers = [];
     try {
       for (const pane of this.panes) {
-        answers.push(await post("run", { template: pane.body(), inputs, policy: byId("policy").value }));
+        answers.push(await post("run", { template: pane.body(), inputs, policy: byId("policy").value, explain: byId("explain").value }));
       }
       this.showAnswers(answers.map((answer) => answer.answer));
     } catch (error) {

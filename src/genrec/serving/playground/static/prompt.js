@@ -47,7 +47,7 @@ function tokenTable(prompt) {
 }
 
 function messageView(message, cachedTokens) {
-  const text = make("pre", { tabindex: "-1" });
+  const text = make("pre");
   if (message.cached) text.append(make("span", { class: "cached" }, message.text.slice(0, message.cached)));
   if (cachedTokens !== null) {
     text.append(make("span", { class: "prefix-end" }, `the cached prefix ends here, after ${plural(cachedTokens, "token")}`));

@@ -42,8 +42,7 @@ export function rankingView(name, answer, other) {
 
 function titleView(item) {
   const reasons = item.reasons ?? [];
-  const texts = (Array.isArray(reasons) ? reasons : [reasons]).map((reason) => (typeof reason === "string" ? reason : reason.text ?? ""));
-  return make("span", {}, item.title, ...texts.filter(Boolean).map((text) => make("span", { class: "reasons" }, text)));
+  return make("span", {}, item.title, ...reasons.map((reason) => make("span", { class: "reasons" }, reason)));
 }
 
 function readText(read = []) {

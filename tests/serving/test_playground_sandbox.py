@@ -1,0 +1,92 @@
+"""The process that renders templates of a page: what it may not have, and what happens when it stops or dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from genrec.serving.errors import BadRequestError
+from genrec.serving.playground import sandbox
+from genrec.serving.playground.calls import Call
+from genrec.serving.playground.sandbox import Sandbox
+
+CALL = Call(kind="diff", template="rank/listwise", seconds=0.2)
+
+
+def pid_of(box: Sandbox) -> int:
+    assert box._process is not None
+    return box._process.pid
+
+
+@pytest.mark.parametrize(
+    ("blow", "words"), [(signal.SIGSTOP, "longer than 0.2 s"), (signal.SIGKILL, "ended the process")]
+)
+def test_a_process_that_does_not_answer_is_replaced(
+    blow: signal.Signals, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "GRACE", 0.3)
+
+    async def scene() -> None:
+        box = Sandbox()
+        assert (await box(CALL)).diff == ""
+        first = pid_of(box)
+        os.kill(first, blow)
+        # A process that is dead before the call is noticed and replaced without a word.
+        replies = [await box(CALL), await box(CALL)]
+        said = [line.message for reply in replies for line in reply.findings]
+        assert all(words in message for message in said)
+        assert bool(said) or blow == signal.SIGKILL
+        assert replies[-1].diff == ""
+        assert pid_of(box) != first
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        await box.close()
+
+    asyncio.run(scene())
+
+
+def test_secrets_and_the_memory_of_the_machine_are_out_of_its_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENREC_SERVING__API_KEY", "a-secret")
+    monkeypatch.setenv("HF_TOKEN", "a-secret")
+
+    async def scene() -> None:
+        box = Sandbox()
+        await box(CALL)
+        with open(f"/proc/{pid_of(box)}/environ", "rb") as file:
+            assert b"a-secret" not in file.read()
+        with open(f"/proc/{pid_of(box)}/limits") as file:
+            limits = {line[:26].strip(): line[26:].split()[0] for line in file}
+        assert limits["Max address space"] == str(3 << 30)
+        assert limits["Max file size"] == str(1 << 22)
+        await box.close()
+
+    asyncio.run(scene())
+
+
+def test_a_caller_who_leaves_gets_no_one_elses_reply() -> None:
+    async def scene() -> None:
+        box = Sandbox()
+        await box(CALL)
+        asking = asyncio.create_task(box(CALL.model_copy(update={"kind": "lint"})))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert (await box(CALL)).diff == ""
+        await box.close()
+
+    asyncio.run(scene())
+
+
+def test_few_may_wait() -> None:
+    async def scene() -> None:
+        box = Sandbox()
+        answers = await asyncio.gather(*(box(CALL) for _ in range(12)), return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, BadRequestError)]
+        assert [error.status for error in refused] == [503] * 4
+        await box.close()
+
+    asyncio.run(scene())
