@@ -40,7 +40,7 @@ def test_render_shows_text_and_tokens(model: Path, capsys: pytest.CaptureFixture
     assert run("render", *arguments) == 0
     printed = capsys.readouterr()
     assert "- watched Fargo (1996), Crime" in printed.out
-    assert "shared prefix ends" in printed.out
+    assert "cached prefix ends, " in printed.out
     assert "padding" in printed.err
     assert "computed for each candidate" in printed.err
 

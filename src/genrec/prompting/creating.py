@@ -14,7 +14,7 @@ from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template, split_front_matter
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)+")
-_FIRST = ("rank/pointwise",)
+_FIRST = ("rank/pointwise", "explain/reasons")
 """Skeletons that go before others of their task."""
 
 
