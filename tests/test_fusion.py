@@ -319,8 +319,9 @@ def test_an_unread_model_breaks_ties():
 
 def test_few_slates_of_a_kind_take_the_weight_of_all():
     weights = fit_language_model([*pulled(60, 2.0), *pulled(FEWEST - 1, -3.0, events=1)])
-    assert weights.short > 0
-    assert weights.request >= UNMEASURED
+    of_all = fit_language_model([*pulled(60, 2.0), *pulled(FEWEST - 1, -3.0)]).long
+    assert weights.short == weights.request == pytest.approx(of_all)
+    assert UNMEASURED < weights.short < weights.long
 
 
 def test_the_model_is_not_read_where_it_has_no_weight():
