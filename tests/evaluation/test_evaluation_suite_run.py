@@ -90,6 +90,7 @@ def test_other_settings_users_or_splits_are_ranked_anew(run):
     _, some, err = run(users={"limit": 20, "seed": 3})
     assert some["users"] == 20
     assert "a sample of 20 of 60" in err
+    assert "only 20 test users" in err
     _, fewer, _ = run("--limit", 10)
     assert fewer["users"] == 10
     _, given, _ = run(

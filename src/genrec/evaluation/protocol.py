@@ -58,7 +58,7 @@ def prepare(
 
 
 def sampled(split: Split, limit: int | None, seed: int) -> tuple[Split, list[str]]:
-    """At most `limit` test users, drawn without replacement, in the order of the split; and a word on it."""
+    """At most `limit` test users, drawn without replacement, in the order of the split; and what a reader must know."""
     whole = len(split.users)
     if limit is None or limit >= whole:
         return split, []
@@ -66,7 +66,7 @@ def sampled(split: Split, limit: int | None, seed: int) -> tuple[Split, list[str
     chosen = replace(
         split, users=split.users[rows], targets=tuple(split.targets[row] for row in rows), now=split.now[rows]
     )
-    return chosen, [f"a sample of {limit} of {whole} test users, drawn with seed {seed}"]
+    return chosen, [f"a sample of {limit} of {whole} test users, drawn with seed {seed}", *few_users(limit)]
 
 
 def few_users(n_users: int) -> list[str]:
