@@ -218,21 +218,19 @@ def _show(found: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from genrec.cli.console import out
-    from genrec.evaluation.prompts.verdicts import in_words
+    from genrec.evaluation.prompts.verdicts import figure, in_words
 
-    table = Table(title=f"{found['description']}, {found['users']:,} users", title_justify="left")
-    for column in ("metric", "before", "after", "difference", "95 % interval", "p (Holm)", "verdict"):
-        table.add_column(column, justify="left" if column in ("metric", "verdict") else "right")
+    out.print(f"{found['description']}, {found['users']:,} users", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("metric", "before", "after", "difference and its 95 % interval", "verdict"):
+        table.add_column(column, justify="left" if column in ("metric", "verdict") else "right", overflow="fold")
     several = len({row["system"] for row in found["verdicts"]}) > 1
     for row in found["verdicts"]:
         name = f"{row['system']}: {row['metric']}" if several else row["metric"]
-        means = [_figure(row[key]) for key in ("before", "after")]
-        seen = (
-            (f"{row['mean']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}", f"{row['p_holm']:.3f}")
-            if "mean" in row
-            else ("–", "", "")
-        )
-        table.add_row(name, *means, *seen, in_words(row))
+        seen = "–"
+        if "mean" in row:
+            seen = f"{figure(row['mean'], '+')} ({figure(row['low'], '+')} to {figure(row['high'], '+')})"
+        table.add_row(name, figure(row["before"]), figure(row["after"]), seen, in_words(row))
     out.print(table)
     for one in found["templates"]:
         shown = f", {one['lists']:,} lists" if "lists" in one else ""
@@ -252,10 +250,6 @@ def show_ranks(found: Mapping[str, Any]) -> None:
     )
     for mover in found["movers"]:
         typer.echo(f"{mover['places']:>+8.1f}  {mover['title'] or mover['item_id']}  ({mover['slates']} slates)")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _warn(warnings: list[str]) -> None:

@@ -71,7 +71,7 @@ def evaluate_prompts(
     chosen = tuple(seeds) or suite.seeds[:1]
     bench, warnings = bench_of(suite, workspace, store, settings, limit, encoder, progress)
     reads, said = read_by(pair, suite, bench, chosen, load, fused=fused)
-    every = suite.reads == "all"
+    every = not suite.is_decisive
     values = {read.side.name: _values(read, bench, fused) for read in reads}
     columns = [*_found(fused), *DEFINITIONS]
     new, old = (side.name for side in pair)

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from genrec.evaluation.plots import Mark, Panel, Row, intervals
-from genrec.evaluation.prompts.verdicts import in_words
+from genrec.evaluation.prompts.verdicts import figure, in_words
 from genrec.evaluation.reporting.figures import grouped
 
 _ORIGIN = ("fingerprint", "stats", "workspace_versions", "versions", "git_revision", "settings", "suite", "served")
@@ -57,4 +57,5 @@ def _template() -> jinja2.Template:
     )
     # Drawings escape what they write; everything else is escaped by the template.
     environment.filters["drawing"] = Markup
+    environment.globals["number"] = figure
     return environment.get_template("comparison.html.j2")

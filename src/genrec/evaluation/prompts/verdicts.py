@@ -45,7 +45,14 @@ def in_words(row: Mapping[str, Any]) -> str:
     if row["verdict"] != NOT_SEEN:
         return str(row["verdict"])
     needed = row.get("users_needed")
-    return NOT_SEEN if needed is None else f"{NOT_SEEN}; {needed:,} users would settle {row['mean']:+.4f}"
+    return NOT_SEEN if needed is None else f"{NOT_SEEN}; {needed:,} users would settle {figure(row['mean'], '+')}"
+
+
+def figure(value: float | None, sign: str = "") -> str:
+    """A number for a table: four places, or one where it is large, such as a number of tokens."""
+    if value is None:
+        return "–"
+    return f"{value:{sign},.{1 if abs(value) >= 100 else 4}f}"
 
 
 def _row(table: Table, pair: tuple[str, str], column: str, better: Mapping[str, Better]) -> dict[str, Any]:

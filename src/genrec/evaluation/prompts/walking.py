@@ -120,7 +120,7 @@ def _read(
         load=load,
         requests=requests,
         allow_leak=suite.allow_leak,
-        decisive=suite.reads == "decisive",
+        decisive=suite.is_decisive,
     )
     with path.opened():
         read = Read(side, [path.walk(seed) for seed in seeds], path.describe())
