@@ -125,6 +125,17 @@ def test_a_model_that_fails_costs_only_its_words(
     assert all(found.reasons.values())
 
 
+def test_titles_alone_and_lines_about_other_items_are_no_reasons(make: Callable[..., Recommender]) -> None:
+    said = [""]
+    recommender = make(ScriptedModel(text=lambda _: said[0]))
+    first, second, third = titles_of(told(recommender, "words")[0])
+    said[0] = lines(f"{first} (1999)", f"{third} is as tense as Alien.", f"{third} is as tense as Alien.")
+    answer, found = told(recommender, "model")
+    assert found.account.refused == {"nothing": 1, "another title": 1}
+    assert found.account.written == (answer.items[2].item.id,)
+    assert second not in found.reasons[answer.items[1].item.id][0]
+
+
 def test_a_slow_model_ends_at_the_deadline(make: Callable[..., Recommender]) -> None:
     _, found = told(make(ScriptedModel(latency_s=0.6), checks={"deadline_s": 0.3}), "model")
     assert found.account.refused == {"deadline": 3}

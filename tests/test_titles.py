@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.titles import Titles
+from genrec.titles import Titles, words_beside
 
 CATALOGUE = [
     *("Alien (1979)", "Aliens (1986)", "Alien Resurrection (1997)", "Matrix, The (1999)", "Heat (1995)", "It (1990)"),
@@ -73,6 +73,12 @@ def test_what_may_be_said(text: str) -> None:
 )
 def test_what_must_not_be_said(text: str, what: str) -> None:
     assert foreign(text) == what
+
+
+def test_titles_alone_are_few_words() -> None:
+    assert words_beside("Heat (1995), Alien", OWN) == 0
+    assert words_beside("Like Heat, 2 of it.", OWN) == 3
+    assert words_beside("和千与千寻一样好", OWN) == 4
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=40), max_size=5))

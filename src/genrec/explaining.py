@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,12 +29,14 @@ from genrec.prompting.render import render
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
 from genrec.slates import Slate
-from genrec.titles import Titles
+from genrec.titles import Titles, words_beside
 
 How = Literal["words", "model"]
 """words: grounded words. model: also what the language model says."""
 
 REASONS, ANSWER = "explain/reasons", "explain/answer"
+FEWEST = 3
+"""Words that a text must have beside titles."""
 LONGEST = 600
 """Characters of one line that a model wrote."""
 TITLE = 120
@@ -71,7 +73,7 @@ class Account:
     """How an explanation came about.
 
     `written` are the ids of the items whose first reason the model wrote. `refused` says why what it wrote of others is
-    not given, and for how many items: 'another title', 'nothing', 'deadline', 'engine', ...
+    not given, and for how many items: 'another title', 'nothing' (but titles), 'deadline', 'engine', ...
     """
 
     asked: How
@@ -109,7 +111,8 @@ async def explain(
         titles = await asyncio.to_thread(_titles, recommender)
     for number, item in enumerate(answer.items, start=1):
         line = lines.get(number, "")
-        why = failed or (told.problem(titles, line) if _clean(line) else "nothing")
+        # Another title of the answer in it means that the model mixed up its lines.
+        why = failed or told.problem(titles, line, [item])
         if why is None:
             reasons[item.item.id] = (_clean(line), *reasons[item.item.id])
             written.append(item.item.id)
@@ -127,10 +130,8 @@ async def converse(
         return Explained(told.grounded, Account(how, told.language))
     text, template, failed = await told.write(ANSWER)
     text = _UNFINISHED.sub("", text) or text
+    why = failed or told.problem(await asyncio.to_thread(_titles, recommender), text, answer.items)
     said = "\n".join(filter(None, map(_clean, text.splitlines())))
-    why = failed or (None if said else "nothing")
-    if why is None:
-        why = told.problem(await asyncio.to_thread(_titles, recommender), text)
     refused = {} if why is None else {why: len(answer.items)}
     return Explained(told.grounded, Account(how, told.language, template, (), refused), None if why else said)
 
@@ -189,11 +190,15 @@ class _Telling:
         except (TimeoutError, ModelError, GuardError, TemplateError) as error:
             return "", template, next(reason for kind, reason in FALLBACKS.items() if isinstance(error, kind))
 
-    def problem(self, titles: Titles, text: str) -> str | None:
-        """What the text has that was not in its prompt."""
-        own = [entry.item.title for entry in self.slate.history.entries]
-        own += [line.item.title for line in self.answer.items]
+    def problem(self, titles: Titles, text: str, about: Sequence[RecommendedItem]) -> str | None:
+        """What is wrong with a text about these items: what it has that was not in its prompt, or that it says nothing.
+
+        It may name them and the titles of the history.
+        """
+        own = [entry.item.title for entry in self.slate.history.entries] + [line.item.title for line in about]
         own += [guard(title) for title in own]  # as the model reads them
+        if words_beside(_clean(text), own) < FEWEST:
+            return "nothing"
         source = "\n".join(message.content for prompt in self.prompts for message in prompt.messages)
         return titles.foreign(text, own, source)
 

@@ -76,6 +76,15 @@ class Titles:
         return None
 
 
+def words_beside(text: str, titles: Iterable[str]) -> int:
+    """How many words (in Chinese and Japanese: characters) a text has beside numbers and these titles."""
+    text = unicodedata.normalize("NFKC", text)
+    keys = {key for title in titles for key in _keys(title)}
+    for start, end, _ in list(_named(text, keys)):
+        text = text[:start] + "." * (end - start) + text[end:]
+    return sum(not word.isdigit() for word in _WORD.findall(text))
+
+
 def _named(text: str, keys: Collection[str]) -> Iterator[tuple[int, int, str]]:
     """Start, end and key of every title in the text, the longest one where several begin."""
     words = list(_WORD.finditer(text))

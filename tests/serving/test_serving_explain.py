@@ -18,7 +18,7 @@ from genrec.pipeline import Recommender
 from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error
 
-SAID = "You liked Alien."
+SAID = "You liked Alien a lot."
 
 
 class Live:
