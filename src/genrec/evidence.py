@@ -25,6 +25,8 @@ HISTORY = 50
 """So many of the newest events are compared with the candidates."""
 OFTEN, SOMETIMES = 0.1, 0.05
 """transitions: how often the candidate stood near the title (`Statistics.together`), for each choice of the title."""
+DOUBT = 20.0
+"""transitions: so many choices without the candidate are added, so that one person is not often."""
 HEAD, BODY = 1 / 3, 2 / 3
 """popularity: the most chosen items, which share a third of all events, are very popular; the next third popular."""
 NEW = 0.05
@@ -36,7 +38,9 @@ ENOUGH = 5
 GAP = 0.3
 """ratings: how far, in standard deviations, others' mean is from the user's."""
 MOSTLY, RARELY = 0.7, 0.3
-"""habits: shares of the events."""
+"""habits: shares of high ratings; from RARELY on, repeated choices are a habit."""
+PREFERS = 0.5
+"""habits: share of choices in one bucket of popularity, where a third is to be expected."""
 RARE = 0.05
 """graph: a value that more of the catalogue shares says nothing."""
 SAMPLE = 20_000
@@ -104,8 +108,9 @@ class EvidenceMaker:
             found.append("high ratings" if liked >= MOSTLY else "low ratings" if liked <= RARELY else "mixed ratings")
         if len(entries) >= ENOUGH:
             buckets = [fact.bucket for fact in self._popularity(self._positions(entry.item.id for entry in entries))]
-            found += ["well known"] * (buckets.count("very popular") >= MOSTLY * len(buckets))
-            found += ["little known"] * (buckets.count("little known") + buckets.count("new") >= RARELY * len(buckets))
+            unknown = buckets.count("little known") + buckets.count("new")
+            found += ["well known"] * (buckets.count("very popular") >= PREFERS * len(buckets))
+            found += ["little known"] * (unknown >= PREFERS * len(buckets))
             distinct = len({entry.item.id for entry in entries})
             found += ["returns"] * (len(entries) - distinct >= RARELY * len(entries))
         return tuple(Evidence("habits", bucket) for bucket in found)
@@ -119,7 +124,7 @@ class EvidenceMaker:
         of_log = np.flatnonzero(item < self._unknown)
         if known.any() and len(of_log):
             often[np.ix_(known, of_log)] = self._statistics.together(past[known], item[of_log])
-        rate = often / (self._statistics.count[past] + PRIOR)[:, None]
+        rate = often / (self._statistics.count[past] + DOUBT)[:, None]
         if not len(rate):
             return [None] * len(item)
         best = rate.argmax(axis=0)
