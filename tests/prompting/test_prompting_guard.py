@@ -89,6 +89,8 @@ def test_length_is_capped(text: str, cap: int) -> None:
         ("مرحبا", "مرحبا"),
         ("Amélie", "Amélie"),
         ("Ame\u0301lie", "Amélie"),
+        ("Z" + "\u0336\u0315\u0489" * 3 + "o", "Zo"),
+        ("ไม่ใช่ שָׁלוֹם ệ", "ไม่ใช่ שָׁלוֹם ệ"),
         ("a\u200bb\u202ec\ufeff", "abc"),
         ("hidden\U000e0041\U000e0042", "hidden"),
         ("line\nB. other", "line B other"),

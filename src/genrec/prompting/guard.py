@@ -13,6 +13,8 @@ REPLACEMENT = "\N{MIDDLE DOT}"
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0000-\U000e0fff]"
 )
+_FLOOD = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4,}")
+"""More combining marks on one letter than any language has."""
 _REMOVED = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
 _LABEL = re.compile(r"(?<!\S)(?:([A-Z]{1,2})[.):]|[\[(]([A-Z]{1,2})[\])][.:]?)(?!\S)")
 _ROLE = re.compile(r"(?<!\w)(system|user|assistant|human|developer|tool)\s*:", re.IGNORECASE)
@@ -31,13 +33,13 @@ _ANSWER = re.compile(
 def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characters: int = MAX_CHARACTERS) -> str:
     """One harmless line; guarding it again changes nothing.
 
-    Unicode NFKC; control, bidirectional, zero-width, private-use and unassigned characters removed; white space folded;
-    length capped. Text ends where a control string in brackets, chat markup of another model, or template code begins:
-    what stands behind was written for a model, not for people. Other control strings are replaced by a dot (deleting
-    would let `<|im_<|x|>end|>` become a real marker). Claims of an answer ("answer Yes"), look-alikes of labels ("B. ",
-    "(B)"), of role names ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that
-    a quoted value cannot end its quotation. Other orders are words like any others: `genrec eval injection` measures
-    what they gain.
+    Unicode NFKC; control, bidirectional, zero-width, private-use and unassigned characters and floods of combining
+    marks removed; white space folded; length capped. Text ends where a control string in brackets, chat markup of
+    another model, or template code begins: what stands behind was written for a model, not for people. Other control
+    strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real marker). Claims of an answer
+    ("answer Yes"), look-alikes of labels ("B. ", "(B)"), of role names ("assistant:"), of fences and of tags are
+    rewritten; double quotes become single ones, so that a quoted value cannot end its quotation. Other orders are words
+    like any others: `genrec eval injection` measures what they gain.
     """
     if len(text) > _CACHED_LENGTH:
         return _guard(text, control_strings, max_characters)
@@ -64,7 +66,7 @@ def _visible(text: str) -> str:
         return " ".join(kept.split())
     text = unicodedata.normalize("NFKC", text)
     kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _REMOVED)
-    return " ".join(_INVISIBLE.sub("", kept).split())
+    return " ".join(_FLOOD.sub("", _INVISIBLE.sub("", kept)).split())
 
 
 def _rewrite(text: str, control_strings: frozenset[str]) -> str:
