@@ -39,7 +39,7 @@ def tune_genrec(work: Path, options: argparse.Namespace, report: Report) -> dict
     # The trainer puts back the best weights of its own validation; wanted are those after the last slate.
     last = checkpoints.latest(folder)
     assert last is not None
-    model.load_state_dict(last.weights, strict=False)
+    assert not model.load_state_dict(last.weights, strict=False).unexpected_keys
     with model.disable_adapter():
         untuned = ndcgs(model, validation, report)
     return {
