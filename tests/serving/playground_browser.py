@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
-PATIENCE = 120
+PATIENCE = 600
 """Seconds after which what a test waits for counts as never coming."""
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40, "End": 35}
 

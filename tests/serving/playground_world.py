@@ -13,8 +13,10 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
+from genrec.clicks.scorer import ClickScorer
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import Event, Item
+from genrec.encoder import HashingEncoder
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import Recommender
 from genrec.prompting.library import TemplateLibrary
@@ -51,19 +53,27 @@ class OneRecommender:
     def __init__(self, store: SqliteStore, tokenizer: Path, settings: Settings) -> None:
         self.model = ScriptedModel(block=16)
         loaded = load_tokenizer(tokenizer)
+        log, items = store.interactions(), list(store.all_items())
+        vectors = HashingEncoder().encode([item.title for item in items])
         self._recommender = Recommender(
             store=store,
-            retriever=fit_blend(store.interactions(), list(store.all_items()), settings=settings, tune=False),
+            retriever=fit_blend(log, items, settings=settings, tune=False),
             ranker=load_ranker(settings.ranking, self.model, loaded, TemplateLibrary()),
-            clicks=None,
+            clicks=ClickScorer.fit(log, items, vectors, settings=settings),
             fusion=None,
             settings=settings,
             version="v1",
             model=self.model,
         )
 
+        self.models = self
+
     async def recommender(self) -> Recommender:
         return self._recommender
+
+    async def get(self) -> ScriptedModel:
+        """As `ServedModels.get`."""
+        return self.model
 
 
 def settings_of(**sections: dict[str, Any]) -> Settings:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
-from playground_world import KEY, app_of, make_store, running, served_bench, settings_of
+from playground_world import KEY, OneRecommender, app_of, make_store, running, served_bench, settings_of
+from scipy.stats import kendalltau
 
 from genrec.data.sqlite import SqliteStore
 from genrec.errors import SettingsError
 from genrec.prompting.library import shipped_folder
 from genrec.serving.hosts import check_host
 from genrec.serving.playground.bench import Bench, Engine
+from genrec.serving.playground.served import ServedBench
+from genrec.serving.state import Live
 from genrec.settings import ServingSettings
 
 LISTWISE, POINTWISE = ({"id": f"rank/{name}"} for name in ("listwise", "pointwise"))
@@ -239,6 +243,18 @@ class TestRun:
         else:
             assert [item["read"][0]["step"] for item in items] == list(range(1, 9))
 
+    def test_p_click_and_how_far_the_model_agrees_with_it(self, api: httpx.Client) -> None:
+        answer = post(api, "run", POINTWISE, inputs=USER)["answer"]
+        p_click = [item["p_click"] for item in answer["items"]]
+        assert all(0 < p < 1 for p in p_click)
+        tau = kendalltau([item["llm_score"] for item in answer["items"]], p_click).statistic
+        assert answer["agreement"] == pytest.approx(tau)
+
+    def test_all_parts_may_order_and_the_model_may_give_reasons(self, api: httpx.Client) -> None:
+        answer = post(api, "run", POINTWISE, inputs=USER, policy="fuse", explain="model")["answer"]
+        assert answer["provenance"]["policy"] == "fuse"
+        assert answer["provenance"]["explanation"]["asked"] == "model"
+
     def test_the_labels_are_those_of_the_prompt(self, api: httpx.Client) -> None:
         text = post(api, "preview", LISTWISE, inputs=USER)["prompt"]["messages"][1]["text"]
         for item in post(api, "run", LISTWISE, inputs=USER)["answer"]["items"]:
@@ -369,6 +385,16 @@ def test_bad_requests(api: httpx.Client, body: str, status: int, words: str) -> 
     assert response.status_code == status
     assert words in response.json()["error"]["message"]
     assert "secret" not in response.text
+
+
+def test_the_server_opens_it_on_its_own_model(store: SqliteStore, tiny_tokenizer_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_tokenizer_folder, folder)
+    (folder / "config.json").write_text("{}")
+    settings = settings_of(model={"name": str(folder)}, ranking={"ranker": "single_pass", "orders": 3})
+    opened = asyncio.run(ServedBench.open(cast(Live, OneRecommender(store, folder, settings)), settings))
+    assert opened.engine == Engine("scripted", folder, 16, 1 << 20, 3)
+    assert opened.edits
 
 
 def test_local_templates_come_first_and_their_folders_stay_unnamed(tiny_tokenizer_folder: Path, tmp_path: Path) -> None:

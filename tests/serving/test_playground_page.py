@@ -126,6 +126,8 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
     assert len(set(first)) == 8
     assert "Yes -" in text(tab, ".ranking tbody tr")
     assert "rank/pointwise v2" in text(tab, ".result")
+    assert "Agreement of the model with P(click), Kendall's τ: " in text(tab, ".result")
+    assert text(tab, ".ranking tbody .reasons")
 
     # Compare with the stored one: rank changes add up to none
     tab.click("#compare")
@@ -160,6 +162,8 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
     for dark in (False, True):
         tab.size(1400, 1000, dark)
         assert tab.js(CONTRAST) == []
+    tab.js("document.querySelector('h1').style.color = '#345'")
+    assert [name for _, name in tab.js(CONTRAST)] == ["H1."]
 
 
 def test_every_control_is_reached_with_the_tab_key_and_none_keeps_it(tab: Browser, address: str) -> None:

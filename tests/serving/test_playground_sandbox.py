@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
+from genrec.prompting.library import shipped_folder
 from genrec.serving.errors import BadRequestError
-from genrec.serving.playground import sandbox
 from genrec.serving.playground.calls import Call
 from genrec.serving.playground.sandbox import Sandbox
 
@@ -21,28 +21,38 @@ def pid_of(box: Sandbox) -> int:
     return box._process.pid
 
 
-@pytest.mark.parametrize(
-    ("blow", "words"), [(signal.SIGSTOP, "longer than 0.2 s"), (signal.SIGKILL, "ended the process")]
-)
-def test_a_process_that_does_not_answer_is_replaced(
-    blow: signal.Signals, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sandbox, "GRACE", 0.3)
-
+def test_a_process_that_does_not_answer_is_replaced() -> None:
     async def scene() -> None:
         box = Sandbox()
         assert (await box(CALL)).diff == ""
         first = pid_of(box)
-        os.kill(first, blow)
-        # A process that is dead before the call is noticed and replaced without a word.
-        replies = [await box(CALL), await box(CALL)]
-        said = [line.message for reply in replies for line in reply.findings]
-        assert all(words in message for message in said)
-        assert bool(said) or blow == signal.SIGKILL
-        assert replies[-1].diff == ""
-        assert pid_of(box) != first
+        os.kill(first, signal.SIGSTOP)
+        (line,) = (await box(CALL)).findings
+        assert "longer than 0.2 s" in line.message
         with pytest.raises(ProcessLookupError):
             os.kill(first, 0)
+        assert (await box(CALL)).diff == ""
+        await box.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("blow", "words"), [(signal.SIGXCPU, "longer than 60 s"), (signal.SIGKILL, "ended the process")]
+)
+def test_a_process_that_ends_at_its_work_is_replaced(blow: signal.Signals, words: str) -> None:
+    source = (shipped_folder() / "rank" / "listwise.prompt").read_text("utf-8") + "{{ (10 ** 9) ** (10 ** 8) }}"
+    work = Call(kind="lint", template="rank/listwise", source=source, seconds=60)
+
+    async def scene() -> None:
+        box = Sandbox()
+        await box(CALL)
+        asking = asyncio.create_task(box(work))
+        await asyncio.sleep(0.2)
+        os.kill(pid_of(box), blow)
+        (line,) = (await asking).findings
+        assert words in line.message
+        assert (await box(CALL)).diff == ""
         await box.close()
 
     asyncio.run(scene())

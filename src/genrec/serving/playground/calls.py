@@ -44,7 +44,7 @@ class Call(_Part):
     orders: int = Field(default=1, ge=1)
     """Renderings of a slate with labels, each under its own order."""
     seconds: float = 5.0
-    """After so long the work ends with an error that names the line, a little later with the process."""
+    """After so much processor time the work ends with an error that names the line, a little later with the process."""
 
 
 class Line(_Part):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 
 from genrec.serving.errors import BadRequestError
 from genrec.serving.playground.calls import Call, Line, Reply
 
-GRACE = 2.0
-"""Seconds after the time limit of a call before its process is ended from outside."""
-START = 30.0
+BUSY = 10
+"""So many times the processor time of a call may pass before its process is ended from outside."""
+START = 60.0
 """Seconds that a process may take to start and to read a tokenizer."""
 MAX_REPLY = 1 << 24
 MAX_WAITING = 8
@@ -53,7 +54,7 @@ class Sandbox:
         process = await self._running()
         assert process.stdin is not None  # noqa: S101  (both are pipes)
         assert process.stdout is not None  # noqa: S101
-        limit = call.seconds + GRACE + (0.0 if self._answered else START)
+        limit = BUSY * call.seconds + (0.0 if self._answered else START)
         try:
             process.stdin.write(call.model_dump_json().encode() + b"\n")
             async with asyncio.timeout(limit):
@@ -61,15 +62,18 @@ class Sandbox:
                 line = await process.stdout.readline()
         except TimeoutError:
             await self.close()
-            return _lost(call, f"takes longer than {call.seconds:g} s", "make its loops and numbers smaller")
+            return _lost(call, f"takes longer than {call.seconds:g} s")
         except (ConnectionError, ValueError):  # ValueError: a line longer than MAX_REPLY
             line = b""
         except BaseException:  # the caller went away; a late reply must not meet the next call
             await self.close()
             raise
         if not line.endswith(b"\n"):
+            with suppress(TimeoutError):  # how it ended says why
+                await asyncio.wait_for(process.wait(), 1.0)
             await self.close()
-            return _lost(call, "ended the process that renders it", "make its loops and numbers smaller")
+            slow = process.returncode == -signal.SIGXCPU
+            return _lost(call, f"takes longer than {call.seconds:g} s" if slow else "ended the process that renders it")
         self._answered = True
         return Reply.model_validate_json(line)
 
@@ -92,8 +96,7 @@ def _is_secret(name: str) -> bool:
     return any(word in name.upper() for word in _SECRET)
 
 
-def _lost(call: Call, what: str, hint: str) -> Reply:
-    line = Line(
-        path=f"{call.template}.prompt", line=1, own=True, code="limit", message=f"the template {what}", hint=hint
-    )
+def _lost(call: Call, what: str) -> Reply:
+    path, hint = f"{call.template}.prompt", "make its loops and numbers smaller"
+    line = Line(path=path, line=1, own=True, code="limit", message=f"the template {what}", hint=hint)
     return Reply(findings=(line,))

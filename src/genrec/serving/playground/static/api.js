@@ -32,14 +32,14 @@ export function post(path, body, signal) {
 async function ask(url, options) {
   const headers = { ...options.headers };
   if (key) headers.Authorization = `Bearer ${key}`;
-  let response;
+  let response, data;
   try {
     response = await fetch(url, { ...options, headers, cache: "no-store", credentials: "omit" });
+    data = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "the server does not answer");
+    throw new ApiError(response?.status ?? 0, "the server does not answer");
   }
-  const data = await response.json().catch(() => ({}));
   if (!response.ok) throw new ApiError(response.status, data.error?.message ?? `error ${response.status}`);
   return data;
 }

@@ -32,6 +32,8 @@ export function rankingView(name, answer, other) {
   notes.push(make("p", {}, answer.agreement === null ? "No agreement: it needs a ranking of the model and P(click)." : `Agreement of the model with P(click), Kendall's τ: ${number(answer.agreement, 2)}`));
   if (made.fallback) notes.push(make("p", { class: "failed" }, `The model did not rank: ${made.fallback}.`));
   if (made.prompt_dropped.length) notes.push(make("p", { class: "note" }, `The prompt lost: ${made.prompt_dropped.join("; ")}`));
+  const refused = Object.entries(made.explanation?.refused ?? {}).map(([why, count]) => `${why} (${plural(count, "title")})`);
+  if (refused.length) notes.push(make("p", { class: "note" }, `Reasons of the model that are not shown: ${refused.join(", ")}`));
   return make(
     "div",
     { class: "result" },
