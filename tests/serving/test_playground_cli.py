@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from playground_world import make_store
+
 from genrec.workspace import Workspace
 from support import genrec
 
@@ -21,7 +23,7 @@ def test_without_an_engine_nothing_heavy_is_loaded() -> None:
 
 
 def test_templates_are_never_taken_from_other_machines(tmp_path: Path) -> None:
-    Workspace.create(tmp_path / "w")
+    make_store(Workspace.create(tmp_path / "w").root)
     flags = ["--workspace", str(tmp_path / "w"), "--host", "0.0.0.0", "--allow-template-preview"]
     done = genrec(["serve", *flags], check=False)
     assert done.returncode == 2
