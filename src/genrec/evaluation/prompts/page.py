@@ -26,6 +26,7 @@ def page(record: Mapping[str, Any]) -> str:
     return _template().render(
         record={**_OPTIONAL, **record},
         rows=rows,
+        several=len({row["system"] for row in rows}) > 1,
         plots=_plots(record),
         tables=grouped(record["systems"], best_marked=False),
         origin=json.dumps({key: record[key] for key in _ORIGIN if key in record}, indent=2, ensure_ascii=False),
