@@ -167,8 +167,8 @@ def test_validation_slates_are_as_served_and_hold_the_target(world: LearningWorl
 
 
 def test_the_curriculum_is_a_ramp() -> None:
-    assert [linear(step, 100, 0.5) for step in (0, 25, 50, 99)] == [0.0, 0.5, 1.0, 1.0]
-    assert linear(0, 100, 0.0) == 1.0
+    assert [linear(step, 50) for step in (0, 25, 50, 99)] == [0.0, 0.5, 1.0, 1.0]
+    assert linear(0, 0) == 1.0
 
 
 def test_hardest_negatives_are_the_best_of_the_second_stage() -> None:
