@@ -13,7 +13,7 @@ export function rankingView(name, answer, other) {
       [item.rank, "number"],
       ...(others ? [[changeView(item.rank, others.get(item.item_id)), "change"]] : []),
       [titleView(item), ""],
-      [readText(item.read), "number"],
+      [readView(item.read), "number"],
       [item.p_click === null ? "–" : `${(100 * item.p_click).toFixed(1)} %`, "number"],
       [number(item.score), "number"],
       [number(item.retriever_score), "number"],
@@ -29,7 +29,7 @@ export function rankingView(name, answer, other) {
     `${Math.round(Object.values(made.stage_ms).reduce((sum, value) => sum + value, 0))} ms`,
   ];
   const notes = [make("p", { class: "note" }, facts.filter(Boolean).join(" · "))];
-  notes.push(make("p", {}, answer.agreement === null ? "No agreement: it needs a ranking of the model and P(click)." : `Agreement of the model with P(click), Kendall's τ: ${number(answer.agreement, 2)}`));
+  notes.push(make("p", {}, answer.agreement === null ? "No agreement: the ranking of the model or P(click) is missing, or says the same of all titles." : `Agreement of the model with P(click), Kendall's τ: ${number(answer.agreement, 2)}`));
   if (made.fallback) notes.push(make("p", { class: "failed" }, `The model did not rank: ${made.fallback}.`));
   if (made.prompt_dropped.length) notes.push(make("p", { class: "note" }, `The prompt lost: ${made.prompt_dropped.join("; ")}`));
   const refused = Object.entries(made.explanation?.refused ?? {}).map(([why, count]) => `${why} (${plural(count, "title")})`);
@@ -47,10 +47,11 @@ function titleView(item) {
   return make("span", {}, item.title, ...reasons.map((reason) => make("span", { class: "reasons" }, reason)));
 }
 
-function readText(read = []) {
+function readView(read = []) {
   if (!read.length) return "–";
   const where = (one) => (one.step ? ` (step ${one.step})` : read.length > 1 && one.order ? ` (order ${one.order})` : "");
-  return read.map((one) => `${one.label} ${number(one.logprob, 2)}${where(one)}`).join(", ");
+  const lines = read.map((one) => make("span", { class: "line" }, `${one.label} ${number(one.logprob, 2)}${where(one)}`));
+  return make("span", {}, ...lines);
 }
 
 function changeView(rank, before) {
