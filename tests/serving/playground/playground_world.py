@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -31,6 +32,10 @@ from genrec.settings import Settings
 
 N_ITEMS, N_USERS = 40, 30
 KEY = "a-key"
+LISTWISE, POINTWISE = ({"id": f"rank/{name}"} for name in ("listwise", "pointwise"))
+USER = {"user_id": "u3"}
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+OWN = ("Title 3", "Title 4", "Title 5", "Title 6", "Title 7", "Title 8", "Title 9", "Title 10", "Title 11", "Title 12")
 
 
 def make_store(folder: Path) -> SqliteStore:
@@ -106,3 +111,17 @@ def running(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def client(base: str) -> httpx.Client:
+    return httpx.Client(base_url=f"{base}/playground", timeout=120)
+
+
+def source_of(http: httpx.Client, template: dict[str, str]) -> str:
+    return str(http.get(f"/api/templates/{template['id']}").json()["source"])
+
+
+def post(http: httpx.Client, kind: str, template: dict[str, str], **body: Any) -> dict[str, Any]:
+    response = http.post(f"/api/{kind}", json={"template": template, **body})
+    assert response.status_code == 200, response.text
+    return dict(response.json())
