@@ -132,6 +132,7 @@ def test_leaving_the_stream_of_an_arm_stops_the_model(recommender: Recommender, 
         await started.wait()
         task.cancel()
         await stopped.wait()
+        assert task.cancelling()
 
     asyncio.run(leave())
 

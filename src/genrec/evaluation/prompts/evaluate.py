@@ -16,8 +16,9 @@ from genrec.evaluation.metrics import Values
 from genrec.evaluation.prompts.changes import RankChanges, rank_changes
 from genrec.evaluation.prompts.sides import Side
 from genrec.evaluation.prompts.verdicts import direction, verdicts
-from genrec.evaluation.prompts.walking import Read, bench_of, read_by
+from genrec.evaluation.prompts.walking import Read, read_by
 from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.runner import bench_of
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.served import Load, Walked, ranked_of
 from genrec.evaluation.values import UserValues
@@ -69,7 +70,7 @@ def evaluate_prompts(
     Raises what `bench_of` and `read_by` raise.
     """
     chosen = tuple(seeds) or suite.seeds[:1]
-    bench, warnings = bench_of(suite, workspace, store, settings, limit, encoder, progress)
+    bench, warnings = bench_of(suite, workspace, store, settings, None, limit, encoder, progress)
     reads, said = read_by(pair, suite, bench, chosen, load, fused=fused)
     every = not suite.is_decisive
     values = {read.side.name: _values(read, bench, fused) for read in reads}
@@ -121,7 +122,7 @@ def compare_ranks(
 
     It shares all caches with `evaluate_prompts`.
     """
-    bench, warnings = bench_of(suite, workspace, store, settings, limit, encoder, progress)
+    bench, warnings = bench_of(suite, workspace, store, settings, None, limit, encoder, progress)
     reads, said = read_by(pair, suite, bench, suite.seeds[:1], load)
     return changes_json(changes_of(reads, k), {item.id: item.title for item in bench.items}), [*warnings, *said]
 

@@ -8,18 +8,13 @@ from functools import partial
 from typing import Any
 
 from genrec.data.interactions import IntArray
-from genrec.data.store import Store
-from genrec.encoder import Encoder, Progress
+from genrec.encoder import Progress
 from genrec.errors import DataError, ModelError
 from genrec.evaluation.prompts.sides import Side
-from genrec.evaluation.protocol import prepare, read_users, sampled
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.requests import simulated_requests
-from genrec.evaluation.suite.runner import SHORTEST
 from genrec.evaluation.suite.schema import Served, Suite, System
 from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
-from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 OWN_LOG = Suite(
     name="own-log",
@@ -40,39 +35,6 @@ class Read:
     def lists(self, order: str, bench: Bench) -> IntArray:
         """Item positions [m, K] of the first seed in one order, padded with -1."""
         return ranked_of(self.walks[0], order, bench)
-
-
-def bench_of(
-    suite: Suite,
-    workspace: Workspace,
-    store: Store,
-    settings: Settings,
-    limit: int | None = None,
-    encoder: Encoder | None = None,
-    progress: Progress | None = None,
-) -> tuple[Bench, list[str]]:
-    """The log, split and test users of a suite, `limit` of them at most, and what a reader must know of them.
-
-    `settings` are those of the workspace with the suite's on top. DataError without test users.
-    """
-    interactions, spec = store.interactions(), suite.split
-    named = None if suite.users.file is None else read_users(suite.folder / suite.users.file)
-    protocol = prepare(interactions, spec.name, named, of=spec.of, at_most=spec.at_most)
-    split, drawn = sampled(protocol.split, limit or suite.users.limit, suite.users.seed)
-    bench = Bench(
-        workspace.root,
-        store,
-        store.fingerprint(),
-        interactions,
-        list(store.all_items()),
-        protocol.held,
-        split,
-        settings,
-        max(SHORTEST, settings.retrieval.candidates),
-        encoder,
-        progress,
-    )
-    return bench, [*protocol.warnings, *drawn]
 
 
 def read_by(

@@ -90,7 +90,7 @@ def run_suite(
     language model of some settings. Raises DataError without test users, SettingsError for settings that do not
     validate and for adapters that may have seen what is to be found, ModelError if a language model answers nothing.
     """
-    bench, warnings = _bench(suite, workspace, store, settings, users, limit, encoder, progress)
+    bench, warnings = bench_of(suite, workspace, store, settings, users, limit, encoder, progress)
     requests: Sequence[str | None] = [None] * len(bench.split.users)
     if suite.requests == "simulated":
         requests, said = simulated_requests(bench)
@@ -105,16 +105,17 @@ def run_suite(
     return Outcome(_result(suite, bench, ranked, judge, values), values)
 
 
-def _bench(
+def bench_of(
     suite: Suite,
     workspace: Workspace,
     store: Store,
     settings: Settings,
-    users: Sequence[str] | None,
-    limit: int | None,
-    encoder: Encoder | None,
-    progress: Progress | None,
+    users: Sequence[str] | None = None,
+    limit: int | None = None,
+    encoder: Encoder | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Bench, list[str]]:
+    """The log, split and test users of a suite, and what a reader must know of them. DataError without test users."""
     interactions, chosen = store.interactions(), suite.settings_for(settings)
     if users is None and suite.users.file is not None:
         users = read_users(suite.folder / suite.users.file)
