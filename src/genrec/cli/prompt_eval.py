@@ -139,11 +139,12 @@ def report(
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation.prompts.experiment import experiment_report
     from genrec.evaluation.prompts.page import page as rendered
+    from genrec.settings import Settings
     from genrec.workspace import Workspace
 
     place = Workspace.open(workspace or Path("workspace"))
     with SqliteStore(place.database) as store:
-        found = experiment_report(store, name, seed)
+        found = experiment_report(store, name, seed, Settings.load(place.settings_file).clicks.liked)
     if page is not None:
         _write(page, rendered(found))
     if json is None:

@@ -21,6 +21,7 @@ from genrec.evaluation import significance
 from genrec.evaluation.metrics import Values, ndcg
 from genrec.evaluation.prompts.verdicts import verdicts
 from genrec.evaluation.tables import Table, as_json
+from genrec.settings import ClickSettings
 
 MISMATCH = 0.001
 """A split is called wrong where chance alone would make one as far off more seldom than this."""
@@ -57,13 +58,16 @@ class Arm:
     templates: Counter[TemplateRef | None]
 
 
-def experiment_report(store: Store, name: str | None = None, seed: int = 0) -> dict[str, Any]:
+def experiment_report(
+    store: Store, name: str | None = None, seed: int = 0, liked: float = ClickSettings().liked
+) -> dict[str, Any]:
     """Compares the arms of an experiment (the only one of the log if none is named) with the first one; JSON-ready.
 
     Lists count that were shown under the weights under which most were: a change of weights moves users. Each arm is
-    resampled by its users. NotFoundError without such an experiment, DataError if only one arm was to be shown.
+    resampled by its users. A rating is a click from `liked` on. NotFoundError without such an experiment, DataError if
+    only one arm was to be shown.
     """
-    chosen, lists = _of_experiment(store, name)
+    chosen, lists = _of_experiment(store, name, liked)
     lists, shares, warnings = _of_one_split(chosen, lists)
     arms, said = _arms(lists, shares)
     users = {arm.name: len(arm.values) for arm in arms}
@@ -103,9 +107,9 @@ def split_test(users: Mapping[str, int], shares: Mapping[str, float]) -> dict[st
     return found
 
 
-def _of_experiment(store: Store, name: str | None) -> tuple[str, list[Shown]]:
+def _of_experiment(store: Store, name: str | None, liked: float) -> tuple[str, list[Shown]]:
     by_name: dict[str, list[Shown]] = defaultdict(list)
-    clicked = store.clicked()
+    clicked = store.clicked(liked)
     for exposure in store.exposures():
         if exposure.assignment is not None and exposure.user_id is not None:
             items = clicked.get(exposure.request_id, frozenset())
