@@ -130,7 +130,7 @@ def test_users_without_a_value_are_left_out():
 
 def test_columns_are_named_as_in_suites():
     assert columns_of(["ndcg@10", "coverage@5"]) == [("ndcg", 10), ("coverage", 5)]
-    for wrong in ("log_loss", "agreement@5"):
+    for wrong in ("log_loss", "label_position@5"):
         with pytest.raises(SettingsError, match="does not judge ranked lists"):
             columns_of(["ndcg@10", wrong])
     with pytest.raises(NotFoundError):
