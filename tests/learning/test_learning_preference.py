@@ -171,7 +171,7 @@ def test_the_recipe_learns_from_clicks_and_publishes(workspace: Workspace, folde
     assert card.data["pairs"] == card.data["lists"]
     assert card.metrics["validation_slates"] == card.data["validation_lists"] == 4
     # As shown, the click is third or first: the mean of 1/2 and 1.
-    assert 0.5 <= card.metrics["ndcg@10_retriever"]["value"] < 0.8
+    assert 0.5 <= card.metrics["ndcg@10_as_shown"]["value"] < 0.8
     line = next(line for line in logs.read(given.folder) if line["step"] == 3)
     assert {"reward_margins", "reward_accuracies", "slates_per_second"} <= set(line)
     assert not [path for path in workspace.root.rglob("*") if path.suffix in {".bin", ".pt", ".pth", ".pkl"}]
