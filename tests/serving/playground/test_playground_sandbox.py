@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from genrec.prompting.library import shipped_folder
 from genrec.serving.errors import BadRequestError
+from genrec.serving.playground import sandbox
 from genrec.serving.playground.calls import Call
 from genrec.serving.playground.sandbox import Sandbox
 
@@ -35,6 +38,28 @@ def test_a_process_that_does_not_answer_is_replaced() -> None:
         await box.close()
 
     asyncio.run(scene())
+
+
+def test_a_process_that_is_worn_out_ends_behind_its_reply_and_nobody_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    worn = "from genrec.serving.playground import worker; worker.WORN = 0; worker.main()"
+    monkeypatch.setattr(sandbox, "COMMAND", (sys.executable, "-c", worn))
+
+    async def scene() -> None:
+        box, seen = Sandbox(), set()
+        for _ in range(3):  # at once: the process may still be ending
+            assert (await box(CALL)).diff == ""
+            seen.add(pid_of(box))
+        assert len(seen) == 3
+        await box.close()
+
+    asyncio.run(scene())
+
+
+def test_the_memory_of_a_process_is_its_own_not_that_of_the_server_that_started_it() -> None:
+    child = "from genrec.serving.playground.worker import _peak; print(_peak())"
+    parent = f"import subprocess, sys; big = b'x' * (1 << 29); subprocess.run([sys.executable, '-c', {child!r}])"
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 1 << 29
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from genrec.serving.errors import BadRequestError
 from genrec.serving.playground.calls import Call, Line, Reply
 
+COMMAND = (sys.executable, "-m", "genrec.serving.playground.worker")
 BUSY = 10
 """So many times the processor time of a call may pass before its process is ended from outside."""
 START = 60.0
@@ -71,7 +72,10 @@ class Sandbox:
         if not line.endswith(b"\n"):
             with suppress(TimeoutError):  # how it ended says why
                 await asyncio.wait_for(process.wait(), 1.0)
+            worn = self._answered and process.returncode == 0
             await self.close()
+            if worn:  # it ended by itself behind its last reply, and the next one takes this call
+                return await self._ask(call)
             slow = process.returncode == -signal.SIGXCPU
             return _lost(call, f"takes longer than {call.seconds:g} s" if slow else "ended the process that renders it")
         self._answered = True
@@ -81,7 +85,7 @@ class Sandbox:
         if self._process is None or self._process.returncode is not None:
             self._answered = False
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "genrec.serving.playground.worker"),
+                *COMMAND,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
