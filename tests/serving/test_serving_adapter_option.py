@@ -14,6 +14,7 @@ from genrec.cli.main import main
 from genrec.data.sqlite import SqliteStore
 from genrec.errors import NotFoundError
 from genrec.prompting.library import TemplateLibrary
+from genrec.settings import Settings
 
 
 @pytest.fixture
@@ -25,7 +26,12 @@ def root(tmp_path: Path) -> Path:
         for file in adapters.WEIGHTS:
             (staging / file).write_text("{}")
         Card(
-            base_model="small", recipe="r", ranker="listwise", template=TunedTemplate.of(ref), data={}, held_out="none"
+            base_model=Settings().model.name,
+            recipe="r",
+            ranker="listwise",
+            template=TunedTemplate.of(ref),
+            data={},
+            held_out="none",
         ).save(staging)
     return tmp_path
 
