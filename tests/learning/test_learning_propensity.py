@@ -12,7 +12,7 @@ from genrec.data.interactions import Interactions
 from genrec.data.splits import validation_mask
 from genrec.data.store import Exposure
 from genrec.domain import Item
-from genrec.learning.exposures import ExposureSource, pairs_of, preference_pairs
+from genrec.learning.exposures import ExposureSource, pairs_of
 from genrec.learning.propensity import popularity_weights, position_weights
 
 ITEMS = [Item(name, f"title {name}") for name in "abcdef"]
@@ -93,7 +93,7 @@ def test_lists_that_teach_nothing_or_must_not_are_left_out() -> None:
 
 def test_a_click_is_preferred_to_what_was_skipped_above() -> None:
     source = ExposureSource(log(), ITEMS, [(shown(items="dfbcae"), {"c", "e"})])
-    pairs = preference_pairs(source, most=2)
+    pairs = [pair for index in range(len(source)) for pair in pairs_of(source.example(0, index, 1.0), 2)]
     assert [(pair.chosen, pair.rejected) for pair in pairs] == [(3, 2), (3, 1), (5, 4), (5, 2)]
     assert [pair.weight for pair in pairs] == [0.5] * 4
     assert len(pairs_of(pairs[0].example, most=10)) == 3 + 4

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from prompting_samples import make_tokenizer
+from prompting_samples import CHATML, make_tokenizer
 
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import ChatTokenizer
@@ -10,6 +12,17 @@ from genrec.prompting.tokenizer import ChatTokenizer
 @pytest.fixture(scope="session")
 def tokenizer() -> ChatTokenizer:
     return make_tokenizer()
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the tokenizer of these tests, and a cache of its own."""
+    monkeypatch.setenv("GENREC_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    make_tokenizer()._tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(CHATML)
+    return folder
 
 
 @pytest.fixture(scope="session")

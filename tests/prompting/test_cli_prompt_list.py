@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prompting_samples import CHATML, make_tokenizer
 from test_prompting_lint import BODY, FRONT, folder_with
 
 from genrec.cli.main import main
@@ -13,16 +12,6 @@ from genrec.data.sqlite import SqliteStore
 from genrec.domain import Event, Item
 from genrec.settings import ExperimentSettings, Settings
 from genrec.workspace import Workspace
-
-
-@pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENREC_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "model"
-    folder.mkdir()
-    make_tokenizer()._tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHATML)
-    return folder
 
 
 @pytest.fixture

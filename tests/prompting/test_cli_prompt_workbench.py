@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from prompting_samples import CHATML, make_tokenizer
 from test_prompting_lint import BODY, FRONT, LIST_BODY, LIST_FRONT, folder_with
 
 from genrec.cli.main import main
@@ -16,16 +15,6 @@ from genrec.prompting.lint import CODES, Finding, formats, lint
 from genrec.prompting.tokenizer import ChatTokenizer
 
 HEAVY = {"torch", "vllm", "transformers", "pandas", "scipy", "datasets", "matplotlib", "pyarrow", "peft", "fastapi"}
-
-
-@pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENREC_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "model"
-    folder.mkdir()
-    make_tokenizer()._tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHATML)
-    return folder
 
 
 @pytest.fixture

@@ -112,8 +112,3 @@ def pairs_of(example: Example, most: int = 4) -> list[PreferencePair]:
         weight = example.weight * float(example.target[chosen])
         pairs += [PreferencePair(example, chosen, rejected, weight) for rejected in skipped.tolist()]
     return pairs
-
-
-def preference_pairs(source: ExposureSource, most: int = 4) -> list[PreferencePair]:
-    """The pairs of all lists of a source, weighted against position by its propensities."""
-    return [pair for index in range(len(source)) for pair in pairs_of(source.example(0, index, 1.0), most)]

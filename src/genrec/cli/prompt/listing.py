@@ -72,14 +72,10 @@ def labels(template: Template, library: TemplateLibrary) -> list[str]:
 
 def live_templates(workspace: Workspace, settings: Settings) -> dict[str, list[str]]:
     """What is served: the template of the settings (or the ranker's own), and the arms of running experiments."""
-    import importlib
-
     from genrec import experiments
+    from genrec.ranking.loading import template_id
 
-    ranker = settings.ranking.ranker
-    name = settings.ranking.template
-    if name is None:
-        name = importlib.import_module(ranker if "." in ranker else f"genrec.ranking.{ranker}").Ranker.default_template
+    name = template_id(settings.ranking)
     found = {name: ["live"]}
     for experiment in experiments.known(workspace.root, settings).values():
         for arm, share in experiments.shares(experiment).items() if experiment.enabled else ():
