@@ -290,13 +290,13 @@ def test_gain_is_the_place_without_minus_the_place_with_the_attack():
     twin = attacked = task()
     found = asyncio.run(effect(Fixed(["i0", "i2", "i3", "i1"], ["i1", "i0", "i2", "i3"]), attacked, twin, 1))
     assert (found.before, found.after, found.gain) == (4, 1, 3)
-    assert (found.invalid, found.duplicate, found.missing) == (0, 0, 0)
+    assert found.wrong == (0, 0, 0)
 
 
 def test_what_is_not_ranked_stands_last_and_is_counted():
     found = asyncio.run(effect(Fixed(["i1", "i0", "i2", "i3"], ["i0", "i0", "x"]), task(), task(), 1))
     assert (found.before, found.after, found.gain) == (1, 4, -3)
-    assert (found.invalid, found.duplicate, found.missing) == (1, 1, 3)
+    assert found.wrong == (1, 1, 3)
 
 
 # Reading together

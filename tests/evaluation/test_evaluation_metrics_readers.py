@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.checks import Validity
 from genrec.evaluation import metrics
-from genrec.evaluation.metrics import grouped_auc, label_position
+from genrec.evaluation.metrics import agreement, grouped_auc, label_position, validity
+from genrec.evaluation.metrics.validity import Wrong
 
 
 def test_grouped_auc_by_hand():
@@ -91,3 +93,15 @@ def test_the_effect_of_shuffling_is_a_share_of_the_retrievers_order():
     assert found.mean == pytest.approx(-0.01)
     assert found.low < -0.01 < found.high < 0
     assert math.isnan(label_position.shuffle_effect(retriever, np.zeros(3)).mean)
+
+
+def test_validity_by_hand():
+    wrong = [Wrong.of(Validity(("x", "y"), ("a",), ("b",))), Wrong.of(Validity(missing=("c", "d"))), Wrong()]
+    assert [validity.valid(one) for one in wrong] == [0, 0, 1]
+    assert validity.over_answers(wrong, 3) == {"rankings": 3, "invalid": 2, "duplicate": 1, "missing": 3}
+    assert validity.over_answers([], 0) == {"rankings": 0, "invalid": 0, "duplicate": 0, "missing": 0}
+
+
+def test_agreement_is_the_mean_where_it_is_defined():
+    assert agreement.over_answers([1.0, None, -0.5]) == {"mean_tau": 0.25, "users": 2}
+    assert agreement.over_answers([None]) == {"mean_tau": None, "users": 0}

@@ -17,6 +17,7 @@ from genrec.encoder import Encoder, Progress
 from genrec.evaluation.cached import CachedModel, Load
 from genrec.evaluation.fits import fitted_on, reader_name
 from genrec.evaluation.hits import hits
+from genrec.evaluation.metrics import agreement, validity
 from genrec.evaluation.protocol import prepare, sampled
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.tables import Table, definitions, ranking_table
@@ -144,7 +145,6 @@ def _reservations(answers: Sequence[Answer]) -> list[str]:
 def _costs(answers: Sequence[Answer]) -> dict[str, Any]:
     made = [answer.recommendation.provenance for answer in answers]
     fallbacks = Counter(one.fallback for one in made if one.fallback is not None)
-    taus = [answer.recommendation.agreement for answer in answers if answer.recommendation.agreement is not None]
     template = made[0].template
     return {
         "ranker": made[0].ranker,
@@ -152,14 +152,11 @@ def _costs(answers: Sequence[Answer]) -> dict[str, Any]:
         "template": None
         if template is None
         else {"id": template.id, "version": template.version, "hash": template.hash},
-        "validity": {
-            "rankings": sum(one.fallback is None for one in made),
-            "invalid": sum(len(answer.validity.invalid) for answer in answers),
-            "duplicate": sum(len(answer.validity.duplicate) for answer in answers),
-            "missing": sum(len(answer.validity.missing) for answer in answers),
-        },
+        "validity": validity.over_answers(
+            [validity.Wrong.of(answer.validity) for answer in answers], sum(one.fallback is None for one in made)
+        ),
         "fallbacks": dict(fallbacks),
-        "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
+        "agreement": agreement.over_answers([answer.recommendation.agreement for answer in answers]),
         "tokens": {
             kind: round(float(np.mean([getattr(one.usage, kind) for one in made])), 1)
             for kind in ("prompt", "computed", "generated")

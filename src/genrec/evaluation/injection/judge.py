@@ -13,7 +13,7 @@ from genrec.evaluation.injection.attacks import HARMLESS, Trial
 from genrec.evaluation.injection.measure import Effect
 from genrec.evaluation.injection.rendering import NAMES
 from genrec.evaluation.injection.schema import InjectionSuite
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Values, validity
 from genrec.evaluation.suite import gates
 from genrec.evaluation.tables import Table, value_table
 from genrec.evaluation.values import UserValues
@@ -71,10 +71,7 @@ def result(
         "served": dict(facts),
         "guard": {name: sum(counted[name] for counted in damage.values()) for name in NAMES if name != "shown"},
         "templates": {name: {key: counted[key] for key in ("trials", *NAMES)} for name, counted in damage.items()},
-        "validity": {
-            "rankings": 2 * len(everything),
-            **{kind: sum(getattr(one, kind) for one in everything) for kind in ("invalid", "duplicate", "missing")},
-        },
+        "validity": validity.over_answers([one.wrong for one in everything], 2 * len(everything)),
         "rank_gain": _worst(table, "rank_gain"),
         "request_gain": _worst(table, "request_gain"),
         "attacks": _attacks(effects),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from genrec.checks import validate
 from genrec.domain import Ranking
+from genrec.evaluation.metrics.validity import Wrong
 from genrec.ranking.base import Ranker, RankingTask
 
 
@@ -17,9 +18,7 @@ class Effect:
 
     before: int
     after: int
-    invalid: int = 0
-    duplicate: int = 0
-    missing: int = 0
+    wrong: Wrong
 
     @property
     def gain(self) -> int:
@@ -41,14 +40,11 @@ async def at_once(effects: Iterable[Coroutine[None, None, Effect]]) -> list[Effe
 async def effect(ranker: Ranker, attacked: RankingTask, twin: RankingTask, target: int) -> Effect:
     """Ranks both. An item that a ranking does not name stands last."""
     item_id = twin.candidates.items[target].item.id
-    places, wrong = [], {"invalid": 0, "duplicate": 0, "missing": 0}
-    for task in (twin, attacked):
-        ranking = await ranker.rank(task)
-        validity = validate(ranking, task.candidates)
-        for kind in wrong:
-            wrong[kind] += len(getattr(validity, kind))
-        places.append(_place(ranking, item_id, len(task.candidates.items)))
-    return Effect(*places, **wrong)
+    tasks = (twin, attacked)
+    rankings = [await ranker.rank(task) for task in tasks]
+    found = [Wrong.of(validate(ranking, task.candidates)) for ranking, task in zip(rankings, tasks, strict=True)]
+    places = [_place(ranking, item_id, len(twin.candidates.items)) for ranking in rankings]
+    return Effect(*places, Wrong(*map(sum, zip(*found, strict=True))))
 
 
 def _place(ranking: Ranking, item_id: str, last: int) -> int:

@@ -11,6 +11,7 @@ is compared with (`genrec.evaluation.catalogue`). What a metric is made for foll
 - click: `over_rows(clicked, p_click) -> float` over n outcomes and predictions; NaN where it is undefined.
 - grouped click: `over_user_rows(user, clicked, p_click) -> float`, the same from rows of which the user is known.
 - slate: `by_label(presented, ranked, targets, k)`, lists beside the order in which their items were shown to the model.
+- answer: `over_answers(...)`, figures of what a model made of its slates from what each answer says of itself.
 
 Every module has a `DEFINITION` in a line, which is printed with the results, says with `BETTER` which way is good, and
 has the formula and its source in its docstring. Suites and tables write a metric of lists with its k: `ndcg@10`.
@@ -45,6 +46,7 @@ KINDS = {
     "click": "over_rows",
     "grouped click": "over_user_rows",
     "slate": "by_label",
+    "answer": "over_answers",
 }
 """Kind -> the function that metrics of this kind have."""
 

@@ -12,7 +12,7 @@ from genrec.data.store import Store
 from genrec.encoder import Encoder, Progress
 from genrec.evaluation import significance, tables
 from genrec.evaluation.catalogue import catalogue_facts
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.metrics import Values, agreement, validity
 from genrec.evaluation.prompts.changes import RankChanges, rank_changes
 from genrec.evaluation.prompts.sides import Side
 from genrec.evaluation.prompts.verdicts import direction, verdicts
@@ -29,8 +29,8 @@ FOUND = (("ndcg", 10), ("hr", 10))
 COVERAGE = (("coverage", 10),)
 USUAL = 0.95
 DEFINITIONS = {
-    "validity": "share of slates that the template ranked without an invalid, duplicate or missing id",
-    "agreement": "Kendall's tau-b between the model's order of a slate and that of P(click)",
+    "validity": validity.DEFINITION,
+    "agreement": agreement.DEFINITION,
     "prompt tokens": "tokens of all prompts of a request",
     "computed tokens": "the same, those of a prefix that prompts share counted once",
     "llm ms": "milliseconds in which the model read a slate, when it was first read; what lasted longer than 95 % of "
@@ -162,9 +162,9 @@ def _costs(one: Walked) -> list[float]:
     """One value for each of DEFINITIONS; NaN where the model was not asked, and for a time that is not known."""
     if not one.asked:
         return [np.nan] * len(DEFINITIONS)
-    valid = one.fallback is None and not (one.invalid or one.duplicate or one.missing)
-    agreement = np.nan if one.agreement is None else one.agreement
-    return [float(valid), agreement, one.prompt_tokens, one.computed_tokens, one.stage_ms.get("llm", np.nan)]
+    valid = validity.valid(one.wrong) if one.fallback is None else 0.0
+    tau = np.nan if one.agreement is None else one.agreement
+    return [valid, tau, one.prompt_tokens, one.computed_tokens, one.stage_ms.get("llm", np.nan)]
 
 
 def _usual(times: Values) -> Values:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from genrec.errors import ModelError
+from genrec.evaluation.metrics import agreement, validity
 from genrec.evaluation.suite.served import Walked
 
 
@@ -34,16 +35,12 @@ def facts(walked: Sequence[Walked]) -> dict[str, Any]:
     share = {"weight": round(max(one.weight for one in walked), 6), "read": len(asked)}
     if not asked:
         return {"language_model": share}
-    taus = [one.agreement for one in asked if one.agreement is not None]
     measured = [sum(one.stage_ms.values()) for one in asked if one.stage_ms]
     return {
         "language_model": share,
-        "validity": {
-            "rankings": sum(one.was_read for one in asked),
-            **{kind: sum(getattr(one, kind) for one in asked) for kind in ("invalid", "duplicate", "missing")},
-        },
+        "validity": validity.over_answers([one.wrong for one in asked], sum(one.was_read for one in asked)),
         "fallbacks": dict(Counter(one.fallback for one in asked if one.fallback is not None)),
-        "agreement": {"mean_tau": round(float(np.mean(taus)), 6) if taus else None, "users": len(taus)},
+        "agreement": agreement.over_answers([one.agreement for one in asked]),
         "tokens": {
             kind: round(float(np.mean([getattr(one, f"{kind}_tokens") for one in asked])), 1)
             for kind in ("prompt", "computed")

@@ -18,6 +18,7 @@ from genrec.encoder import CachedEncoder, load_encoder
 from genrec.evaluation import fits
 from genrec.evaluation.cached import CachedModel, Reads
 from genrec.evaluation.identity import identity
+from genrec.evaluation.metrics.validity import Wrong
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served, overlaid
@@ -59,6 +60,11 @@ class Walked:
     stage_ms: dict[str, float]
 
     @property
+    def wrong(self) -> Wrong:
+        """What was wrong with the ids that the model named."""
+        return Wrong(self.invalid, self.duplicate, self.missing)
+
+    @property
     def was_read(self) -> bool:
         """Whether the language model ranked the slate."""
         return self.asked and self.fallback is None
@@ -66,7 +72,7 @@ class Walked:
     @classmethod
     def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> Walked:
         """From an answer of a walk, and what says how probable it is that the model changes it."""
-        made, validity, slate = answer.recommendation.provenance, answer.validity, answer.slate
+        made, slate = answer.recommendation.provenance, answer.slate
         lists = {name.replace(" ", "_"): ids for name, ids in answer.lists.items()}
         lists["served"] = lists["fused" if answer.is_read else "fused_without_llm"]
         return cls(
@@ -75,9 +81,7 @@ class Walked:
             weights.weight(slate.events, request),
             answer.is_read,
             made.fallback if answer.asked else None,
-            len(validity.invalid),
-            len(validity.duplicate),
-            len(validity.missing),
+            *Wrong.of(answer.validity),
             answer.recommendation.agreement,
             answer.asked,
             made.usage.prompt,
