@@ -1,4 +1,4 @@
-"""Where a training stands, on disk: safetensors and JSON, whole or not at all, never pickled."""
+"""Where a training stands, on disk: safetensors and JSON only, whole or not at all."""
 
 from __future__ import annotations
 
