@@ -17,10 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
 from genrec.errors import GenrecError
 
 MARKER = ".genrec.json"
@@ -55,6 +51,9 @@ def pip_command() -> list[str]:
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Holds a lock of the cache against other processes; the system lets go of it when a process dies."""
+    from filelock import FileLock, Timeout
+    from rich.console import Console
+
     folder = root() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,6 +173,9 @@ def extract(archive: Path, prefix: str, target: Path) -> list[Path]:
 
 
 def _download(package: Package, folder: Path, progress: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     # pip writes to the temporary folder first: with it on the same disk the bytes that arrive can be watched.
     temporary = folder / "temporary"
     temporary.mkdir(parents=True)

@@ -17,7 +17,6 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import ValidationError
 
 from genrec.domain import Assignment
@@ -175,6 +174,8 @@ Change = Callable[[dict[str, ExperimentSettings]], dict[str, ExperimentSettings]
 
 def _change(root: Path, settings: Settings, change: Change) -> None:
     """Writes what `change` makes of the known experiments beside the others of the file: at once, or not at all."""
+    from filelock import FileLock
+
     file = root / FILE
     try:
         with FileLock(root / f".{FILE}.lock"):

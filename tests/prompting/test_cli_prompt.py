@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +7,6 @@ from prompting_samples import CHATML, FRONT, make_tokenizer
 from test_prompting_lint import BODY, folder_with
 
 from genrec.cli.main import main
-
-HEAVY = ("torch", "vllm", "transformers", "scipy", "pyarrow", "matplotlib")
 
 
 @pytest.fixture
@@ -63,20 +58,3 @@ def test_errors_are_messages(capsys: pytest.CaptureFixture[str]) -> None:
         main(["prompt", "render", "rank/pointwize"])
     assert caught.value.code == 2
     assert "did you mean" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["lint", "rank/pointwise"], ["render", "rank/pointwise", "--model", "MODEL"]]
-)
-def test_nothing_heavy_is_loaded(arguments: list[str], model: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom genrec.cli.main import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit: pass\n"
-        f"sys.stderr.write('LOADED ' + ' '.join(name for name in {HEAVY!r} if name in sys.modules))"
-    )
-    filled = [str(model) if argument == "MODEL" else argument for argument in arguments]
-    environment = {**os.environ, "GENREC_CACHE": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "prompt", *filled], capture_output=True, text=True, env=environment, check=True
-    )
-    assert done.stderr.endswith("LOADED ")
-    assert "error:" not in done.stderr

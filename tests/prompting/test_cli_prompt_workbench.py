@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,6 @@ from genrec.cli.main import main
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.lint import CODES, Finding, formats, lint
 from genrec.prompting.tokenizer import ChatTokenizer
-
-HEAVY = {"torch", "vllm", "transformers", "pandas", "scipy", "datasets", "matplotlib", "pyarrow", "peft", "fastapi"}
 
 
 @pytest.fixture
@@ -232,31 +228,3 @@ def test_codes_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
         assert entry.mend in printed
     assert run("lint", "--explain", "nothing") == 2
     assert "unfenced-value" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["list"],
-        ["lint", "--help"],
-        ["lint", "rank/pointwise"],
-        ["diff", "rank/pointwise", "rank/listwise", "--case", "typical"],
-        ["new", "rank/other", "--from", "rank/mine", "--folder", "MINE"],
-        ["render", "rank/listwise", "--tokens"],
-        ["lock", "--help"],
-    ],
-)
-def test_commands_load_nothing_heavy(arguments: list[str], model: Path, mine: Path) -> None:
-    filled = [str(mine) if argument == "MINE" else argument for argument in arguments]
-    if "--help" not in arguments:
-        filled += ["--model", str(model)]
-    code = (
-        "import sys\nfrom genrec.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert end.code in (0, 1, None), end.code\n"
-        "sys.stderr.write('LOADED ' + ' '.join(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, "prompt", *filled], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    loaded = set(done.stderr.rpartition("LOADED ")[2].split())
-    assert "genrec.cli.prompt" in loaded
-    assert loaded & HEAVY == set()

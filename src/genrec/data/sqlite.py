@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -14,19 +13,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from genrec.data import schema
 from genrec.data.feedback import is_click
-from genrec.data.interactions import Interactions
 from genrec.data.store import Exposure
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
 from genrec.settings import ClickSettings
 
-_EVENT_ROW = np.dtype([("user", "i4"), ("item", "i4"), ("timestamp", "f8"), ("value", "f8"), ("type", "i4")])
+if TYPE_CHECKING:
+    from genrec.data.interactions import Interactions
+
 _COUNTED = ("users", "items", "events", "exposures")
 
 
@@ -141,32 +139,10 @@ class SqliteStore:
 
     def interactions(self) -> Interactions:
         """See `Store.interactions`. Time and memory are linear: about 1 s and 100 MB for a million events."""
+        from genrec.data import log_arrays
+
         with self._snapshot() as connection:
-            users = connection.execute("SELECT id, external FROM users ORDER BY id").fetchall()
-            items = connection.execute("SELECT id, external FROM items ORDER BY id").fetchall()
-            types = connection.execute("SELECT id, name FROM event_types ORDER BY id").fetchall()
-            # numpy cannot read NULL as a number; no stored value is infinite.
-            events = np.fromiter(
-                connection.execute(
-                    "SELECT user, item, timestamp, coalesce(value, 9e999), type FROM events ORDER BY id"
-                ),
-                dtype=_EVENT_ROW,
-            )
-        user_keys, user_ids = _columns(users)
-        item_keys, item_ids = _columns(items)
-        type_keys, type_names = _columns(types)
-        value = events["value"].copy()
-        value[np.isinf(value)] = np.nan
-        return Interactions.from_columns(
-            user_ids,
-            item_ids,
-            np.searchsorted(user_keys, events["user"]).astype(np.int32),
-            np.searchsorted(item_keys, events["item"]).astype(np.int32),
-            events["timestamp"],
-            value,
-            np.searchsorted(type_keys, events["type"]).astype(np.int32),
-            tuple(type_names.tolist()),
-        )
+            return log_arrays.read(connection)
 
     # Exposures
 
@@ -240,18 +216,9 @@ class SqliteStore:
 
     def fingerprint(self) -> str:
         """See `Store.fingerprint`. Made from the contents: equal data in two workspaces has equal fingerprints."""
-        digest = hashlib.sha256()
-        for item in self.all_items():
-            digest.update(json.dumps(item_row(item)).encode())
-        events = self.interactions()
-        digest.update(json.dumps(events.user_ids.tolist()).encode())
-        # By name: the numbers of the types differ with the order in which they were first seen.
-        names = sorted({events.event_types[kind] for kind in np.unique(events.event_type)})
-        place = np.array([names.index(name) if name in names else -1 for name in events.event_types], dtype=np.int32)
-        digest.update(json.dumps(names).encode())
-        for column in (events.user, events.item, events.timestamp, events.value, place[events.event_type]):
-            digest.update(np.ascontiguousarray(column).data)
-        return digest.hexdigest()
+        from genrec.data import log_arrays
+
+        return log_arrays.fingerprint(map(item_row, self.all_items()), self.interactions())
 
     def close(self) -> None:
         """See `Store.close`. The store opens again by itself when it is used again."""
@@ -381,10 +348,3 @@ def _text(value: str, name: str) -> str:
 
 def _unknown_item(item_id: str) -> NotFoundError:
     return NotFoundError(f"the catalogue has no item {item_id!r}", "add it first, or check the id")
-
-
-def _columns(rows: list[tuple[int, str]]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[Any]]]:
-    keys = np.fromiter((key for key, _ in rows), dtype=np.int64, count=len(rows))
-    ids = np.empty(len(rows), dtype=object)
-    ids[:] = [external for _, external in rows]
-    return keys, ids

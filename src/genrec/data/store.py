@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from genrec.data.interactions import Interactions
 from genrec.domain import Assignment, Event, History, Item
 from genrec.settings import ClickSettings
+
+if TYPE_CHECKING:
+    from genrec.data.interactions import Interactions
 
 
 @dataclass(frozen=True, slots=True)

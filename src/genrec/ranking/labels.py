@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from genrec.domain import RankedItem, Ranking, TokenUsage
 from genrec.errors import TemplateError
-from genrec.llm.base import LanguageModel
 from genrec.prompting.render import render
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template
 from genrec.ranking.base import RankingTask
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from genrec.llm.base import LanguageModel
 
 
 def label_orders(n: int, count: int, seed: int) -> list[npt.NDArray[np.intp]]:
@@ -22,6 +24,8 @@ def label_orders(n: int, count: int, seed: int) -> list[npt.NDArray[np.intp]]:
 
     Without shuffling, a model that prefers early lines would just repeat the retriever.
     """
+    import numpy as np  # takes long to load, and naming a ranker needs none
+
     generator = np.random.default_rng(seed)
     return [generator.permutation(n) for _ in range(count)]
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from genrec.errors import NotFoundError
-from genrec.llm.base import LanguageModel
 from genrec.models import resolve
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template
 from genrec.prompting.tokenizer import load_tokenizer
-from genrec.ranking.base import Ranker
 from genrec.settings import RankingSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genrec.llm.base import LanguageModel
+    from genrec.ranking.base import Ranker
+
+    RankerFactory = Callable[[LanguageModel, Template, Tokenizer, RankingSettings], Ranker]
 
 READS = {"yes_no": ("pointwise",), "ranking": ("listwise", "single_pass")}
 """Rankers that read each kind of output, the one to prefer first."""
-
-RankerFactory = Callable[[LanguageModel, Template, Tokenizer, RankingSettings], Ranker]
 
 
 def ranker_class(name: str) -> Any:
@@ -52,7 +55,7 @@ def load_ranker(
     settings: RankingSettings, model: LanguageModel, tokenizer: Tokenizer, library: TemplateLibrary
 ) -> Ranker:
     """The ranker named in the settings, with its template. NotFoundError if either does not exist."""
-    factory = cast(RankerFactory, ranker_class(settings.ranker))
+    factory = cast("RankerFactory", ranker_class(settings.ranker))
     return factory(model, library.get(template_id(settings)), tokenizer, settings)
 
 

@@ -7,15 +7,17 @@ does not depend on the others nor on their order, there is no label to bind, and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from genrec.domain import RankedItem, Ranking
-from genrec.llm.base import LanguageModel
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template
 from genrec.ranking.base import RankingTask
 from genrec.ranking.labels import by_score, render_task, require_output
 from genrec.settings import RankingSettings
+
+if TYPE_CHECKING:
+    from genrec.llm.base import LanguageModel
 
 
 class Ranker:
