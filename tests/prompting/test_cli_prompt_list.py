@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,33 @@ def test_labels_say_where_a_template_comes_from(
     assert found["rank/listwise"]["labels"] == []
     assert found["rank/mine"]["hash"] == found["rank/pointwise"]["hash"]
     assert (found["rank/mine"]["version"], found["rank/mine"]["language"]) == (1, "en")
+
+
+def test_a_broken_template_is_named_and_hides_no_other(
+    tmp_path: Path, workspace: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    folder_with(folder, FRONT + BODY)
+    (folder / "rank/[red]wrong.prompt").write_text(FRONT.replace("version: 1", "version: one") + BODY)
+    (folder / "rank/pointwise.prompt").write_text(FRONT + "{% if %}")
+    arguments = ["--folder", str(folder), "--model", str(model), "-w", str(workspace)]
+    capsys.readouterr()
+    assert run("list", *arguments) == 1
+    printed = capsys.readouterr()
+    lines = {line.split()[0]: line for line in printed.out.splitlines()}
+    assert re.search(r" - +broken +- +- +- +rank/\[red\]wrong.prompt:2: version: .*integer", lines["rank/[red]wrong"])
+    assert " broken live " in lines["rank/pointwise"]
+    assert "rank/pointwise.prompt:" in lines["rank/pointwise"]
+    assert "broken" not in lines["rank/mine"] + lines["rank/listwise"]
+    assert "2 of " in printed.err
+    assert f"genrec prompt lint 'rank/[red]wrong' rank/pointwise --folder {folder}" in printed.err
+    assert run("list", "--json", "-", *arguments) == 1
+    found = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["rank/mine"]["problem"] is None
+    assert found["rank/mine"]["tokens"]["prefix"] > 0
+    assert (found["rank/pointwise"]["version"], found["rank/pointwise"]["labels"]) == (None, ["broken", "live"])
+    assert found["rank/mine"].keys() == found["rank/pointwise"].keys()
 
 
 def test_tokens_are_those_of_the_first_case_and_are_kept(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,8 @@ def list_templates(
 ) -> None:
     """Show every template: what it is, what it costs for a median user, and what its last evaluation found.
 
-    Without a workspace, tokens are those of the first case and nothing is known of evaluations.
+    Without a workspace, tokens are those of the first case and nothing is known of evaluations. A template that cannot
+    be read is named with its mistake; exit code 1 if there is one.
     """
     place, settings = None, None
     if workspace is not None or (common.DEFAULT_WORKSPACE / "genrec.db").is_file():
@@ -38,28 +40,49 @@ def list_templates(
     costs, of_whom = _costs(library, common.fetched_folder(model), place, settings)
     live = {} if place is None or settings is None else live_templates(place, settings)
     found = {} if place is None else last_evaluations(place)
-    rows = [
-        {
-            "id": template.id,
-            "version": template.version,
-            "hash": template.hash,
-            "labels": [*labels(template, library), *live.get(template.id, [])],
-            "task": template.task,
-            "output": template.output.kind,
-            "language": template.language,
-            "summary": template.summary,
-            "tokens": None if costs is None else costs.of(template),
-            "evaluation": found.get(template.id),
-        }
-        for template in library.list()
-    ]
+    rows = []
+    for template_id in library.ids():
+        facts = _facts(template_id, library, costs)
+        facts["labels"] += live.get(template_id, [])
+        rows.append({**facts, "evaluation": found.get(template_id)})
     if costs is not None:
         costs.keep()
-    if json is not None:
+    if json is None:
+        _print(rows, of_whom)
+    else:
         text = jsonlib.dumps(rows, indent=2, ensure_ascii=False)
         typer.echo(text) if json == "-" else Path(json).write_text(text + "\n", "utf-8")
-        return
-    _print(rows, of_whom)
+    broken = [row["id"] for row in rows if row["problem"]]
+    if broken:
+        command = ["genrec", "prompt", "lint", *broken, *(["--folder", str(folder)] if folder else [])]
+        common.note(f"{len(broken)} of {len(rows)} cannot be read; this says more: {shlex.join(command)}")
+        raise typer.Exit(1)
+
+
+def _facts(template_id: str, library: TemplateLibrary, costs: Costs | None) -> dict[str, Any]:
+    """What a template says of itself; of one that cannot be read, only what is wrong with it."""
+    from genrec.errors import GenrecError
+
+    facts = dict.fromkeys(("id", "version", "hash", "task", "output", "language", "summary", "tokens", "problem"))
+    try:
+        template = library.get(template_id)
+    except GenrecError as error:
+        problem = error.message.splitlines()[0]
+        for folder in library.folders:
+            problem = problem.replace(f"{folder}/", "")
+        return {**facts, "id": template_id, "labels": ["broken"], "problem": problem}
+    return {
+        **facts,
+        "id": template.id,
+        "version": template.version,
+        "hash": template.hash,
+        "labels": labels(template, library),
+        "task": template.task,
+        "output": template.output.kind,
+        "language": template.language,
+        "summary": template.summary,
+        "tokens": None if costs is None else costs.of(template),
+    }
 
 
 def labels(template: Template, library: TemplateLibrary) -> list[str]:
@@ -127,11 +150,13 @@ def _print(rows: list[dict[str, Any]], of_whom: str) -> None:
         table.add_column(name, no_wrap=True)
     table.add_column("evaluation", overflow="fold", min_width=10)
     for row in rows:
-        label = " ".join([row["hash"][:8], *row["labels"]])
-        cost, evaluation = _tokens(row["tokens"]), _evaluation(row["evaluation"], row["hash"])
-        table.add_row(row["id"], str(row["version"]), label, row["task"], row["language"], cost, evaluation)
+        label = " ".join(filter(None, [(row["hash"] or "")[:8], *row["labels"]]))
+        version, task, language = (str(row[name] or "-") for name in ("version", "task", "language"))
+        said = row["problem"] or _evaluation(row["evaluation"], row["hash"])
+        table.add_row(row["id"], version, label, task, language, _tokens(row["tokens"]), said)
     # A pipe has no width; its reader wants whole lines.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
+    width = None if sys.stdout.isatty() else 240
+    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
     common.note(f"tokens: of {of_whom}; a + b: read once, and again for each candidate")
 
 
