@@ -249,16 +249,36 @@ def test_the_command_leaves_a_run_and_a_page(capsys, workspace, scripted, suite_
     assert "Kendall" in out
 
 
-def test_ranks_shows_what_moves(capsys, workspace, scripted, suite_file):
-    common = ("--suite", suite_file, "--workspace", workspace.root, "--users", 5)
-    code, out, _ = run(capsys, "ranks", OLD, NEW, *common)
+def test_diff_shows_what_moves_for_users(capsys, workspace, scripted, tmp_path):
+    common = ("--case", "typical", "--workspace", workspace.root)
+    code, out, err = run(capsys, "diff", OLD, NEW, *common, "--users", 5)
     assert code == 0
-    assert f"{OLD} -> {NEW}" in out
-    assert "Title" in out
-    _, out, _ = run(capsys, "ranks", NEW, OLD, *common, "--json", "-")
+    text, _, ranks = out.partition("order of slates, 5 users: Kendall's tau ")
+    assert text.startswith(f"{OLD}@")
+    assert "tokens" in text
+    assert re.search(r"^ +[+-]\d\.\d  Title \d+  \(\d slates\)$", ranks, re.MULTILINE)
+    assert "only 5 test users" in err
+    _, out, _ = run(capsys, "diff", NEW, OLD, *common, "--users", 5, "--json", "-")
     back = json.loads(out)
-    assert back["users"] == 5
-    assert -1 <= back["tau"] <= 1
+    assert [case["name"] for case in back["cases"]] == ["typical"]
+    assert back["ranks"]["users"] == 5
+    assert -1 <= back["ranks"]["tau"] <= 1
+    up = {mover["item_id"]: mover["places"] for mover in back["ranks"]["movers"]}
+    for places, title in re.findall(r"([+-]\d\.\d)  Title (\d+)", ranks):
+        assert up[f"i{title}"] == pytest.approx(-float(places), abs=0.06)
+    # A local template and the shipped one that it hides.
+    folder = edited(tmp_path / "edited", old="You", new="You, friend,")
+    shutil.copy(shipped_folder() / f"{OLD}.cases.yaml", folder / "rank")
+    code, out, _ = run(capsys, "diff", OLD, *common, "--folder", folder, "--users", 2)
+    assert code == 0
+    assert "order of slates, 2 users" in out
+
+
+def test_diff_asks_no_model_without_users(capsys, workspace, monkeypatch):
+    monkeypatch.setattr(loading, "load", None)
+    code, out, _ = run(capsys, "diff", OLD, NEW, "--case", "typical", "--workspace", workspace.root, "--json", "-")
+    assert code == 0
+    assert json.loads(out)["ranks"] is None
 
 
 @pytest.mark.parametrize(
@@ -269,7 +289,8 @@ def test_ranks_shows_what_moves(capsys, workspace, scripted, suite_file):
         (("eval", NEW, "--suite", "gone"), "no suite 'gone'"),
         (("eval", NEW, "--seeds", "a"), "not whole numbers"),
         (("eval", NEW, "--folder", "gone"), "no template folder gone"),
-        (("ranks", OLD, "rank/gone"), "no template 'rank/gone'"),
+        (("diff", OLD, "rank/gone", "--users", "2"), "no template 'rank/gone'"),
+        (("diff", OLD, "--against-locked", "--users", "2"), "ranks for nobody"),
     ],
 )
 def test_wrong_calls_end_with_2_and_a_message(capsys, workspace, scripted, arguments, said):

@@ -1,4 +1,4 @@
-"""`genrec prompt eval`, `ranks` and `report`: is a template better, what does it reorder, what did users click."""
+"""`genrec prompt eval` and `report`: is a template better, and what did users click."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ def register(app: typer.Typer) -> None:
     from genrec.cli.prompt_experiment import app as experiment
 
     app.command("eval")(evaluate)
-    app.command()(ranks)
     app.command()(report)
     app.add_typer(experiment, name="experiment")
 
@@ -77,7 +76,7 @@ def evaluate(
     from genrec.llm.loading import load
 
     flags = {"name": model, "engine": engine, "adapter": adapter}
-    with _opened(suite, workspace, flags) as run:
+    with opened(suite, workspace, flags) as run:
         pair = run.sides(template, against, folder)
         found = evaluate_prompts(
             pair, run.suite, run.place, run.store, run.settings,
@@ -92,39 +91,8 @@ def evaluate(
         _show(recorded)
     else:
         write_json(recorded, json)
-    _warn(recorded["warnings"])
+    warn(recorded["warnings"])
     _note(f"report: {place / 'report.html'}")
-
-
-def ranks(
-    before: Annotated[str, typer.Argument(metavar="A", help="The template before: ID or ID@FOLDER.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The one after.")],
-    suite: SuiteOption = None,
-    workspace: WorkspaceOption = None,
-    users: UsersOption = 50,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many places are the top.")] = 10,
-    folder: FolderOption = None,
-    model: ModelOption = None,
-    engine: EngineOption = None,
-    adapter: AdapterOption = None,
-    json: JsonOption = None,
-) -> None:
-    """Show what changes in the order of the same slates from template A to B, over a sample of users."""
-    from genrec.cli.console import write_json
-    from genrec.evaluation.prompts.evaluate import compare_ranks
-    from genrec.llm.loading import load
-
-    with _opened(suite, workspace, {"name": model, "engine": engine, "adapter": adapter}) as run:
-        pair = run.sides(after, before, folder)
-        found, warnings = compare_ranks(
-            pair, run.suite, run.place, run.store, run.settings, load=load, limit=users, k=k, progress=run.told
-        )
-    if json is None:
-        typer.secho(f"{pair[1].name} -> {pair[0].name}", bold=True)
-        show_ranks(found)
-    else:
-        write_json(found, json)
-    _warn(warnings)
 
 
 def report(
@@ -151,13 +119,13 @@ def report(
         _show(found)
     else:
         write_json(found, json)
-    _warn(found["warnings"])
+    warn(found["warnings"])
     if found["split"]["ok"] is False:
         raise typer.Exit(1)
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class Run:
     """What a comparison needs; `settings` have those of the suite on top."""
 
     suite: Suite
@@ -174,7 +142,8 @@ class _Run:
 
 
 @contextmanager
-def _opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | None]) -> Iterator[_Run]:
+def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | None]) -> Iterator[Run]:
+    """A suite, or the own log of a workspace, with the settings of `model` on top, and bars for what is done."""
     from genrec.cli.console import progress, reporter
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation.prompts.walking import OWN_LOG
@@ -190,7 +159,7 @@ def _opened(suite: str | None, workspace: Path | None, model: Mapping[str, str |
         settings = chosen.settings_for(Settings.load(place.settings_file, {"model": dict(model)}))
         with SqliteStore(place.database) as store:
             try:
-                yield _Run(chosen, place, store, settings, told)
+                yield Run(chosen, place, store, settings, told)
             except KeyboardInterrupt:
                 _note("what was read is kept: the same command goes on where it stopped")
                 raise
@@ -253,7 +222,8 @@ def show_ranks(found: Mapping[str, Any]) -> None:
         typer.echo(f"{mover['places']:>+8.1f}  {mover['title'] or mover['item_id']}  ({mover['slates']} slates)")
 
 
-def _warn(warnings: list[str]) -> None:
+def warn(warnings: list[str]) -> None:
+    """Warnings on stderr."""
     for text in warnings:
         typer.secho(f"warning: {text}", err=True, fg=typer.colors.YELLOW, bold=text.startswith("sample ratio"))
 

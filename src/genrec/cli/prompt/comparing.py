@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genrec.cli import prompt_eval
 from genrec.cli.prompt import common
 
 if TYPE_CHECKING:
-    from genrec.prompting.comparing import Difference
+    from genrec.prompting.comparing import Difference, Side
 
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="The template before: ID or ID@FOLDER.")],
     second: Annotated[
         str | None,
-        typer.Argument(metavar="[B]", help="The one after: ID, ID@FOLDER, or a folder with the same ID in it."),
+        typer.Argument(metavar="B", help="The one after: ID, ID@FOLDER, or a folder with the same ID in it."),
     ] = None,
     against_locked: Annotated[
         bool, typer.Option("--against-locked", help="Compare A with the text of its cases that was accepted last.")
     ] = False,
     case: Annotated[str | None, typer.Option("--case", help="Only this case.")] = None,
+    users: Annotated[
+        int | None,
+        typer.Option("--users", min=1, help="Also let the model rank for so many users of the workspace with both."),
+    ] = None,
+    workspace: common.WorkspaceOption = None,
     json: common.JsonOption = None,
     model: common.ModelOption = None,
     folder: common.FolderOption = None,
 ) -> None:
-    """Show what differs between two templates: source, text of every case, and tokens.
+    """Show what differs between two templates: source, text of every case, tokens, and with --users the order.
 
     Without B, a local template is compared with the shipped one of the same id.
     """
@@ -36,21 +43,48 @@ def diff(
 
     if against_locked and second is not None:
         raise DataError("--against-locked compares one template", "leave out the second one")
-    library = common.library_of(folder)
-    side = comparing.parse_side(first, library)
+    if against_locked and users is not None:
+        raise DataError("what was accepted is a text, and ranks for nobody", "leave out --users, or name two templates")
+    if users is not None or workspace is not None:
+        workspace = workspace or common.DEFAULT_WORKSPACE
+        _, settings = common.opened(workspace, folder)
+        folder, model = settings.prompts.folder, model or settings.model.name
+    library, tokenizer = common.library_of(folder), common.tokenizer_of(model)
+    before = after = comparing.parse_side(first, library)
     if against_locked:
-        found = comparing.compare_with_reviewed(side, common.tokenizer_of(model), case)
-    elif second is None:
-        found = comparing.compare(comparing.shadowed_side(*side), side, common.tokenizer_of(model), case)
+        found = comparing.compare_with_reviewed(after, tokenizer, case)
     else:
-        other = comparing.parse_side(second, library, side[1])
-        found = comparing.compare(side, other, common.tokenizer_of(model), case)
+        if second is None:
+            before = comparing.shadowed_side(*after)
+        else:
+            after = comparing.parse_side(second, library, before[1])
+        found = comparing.compare(before, after, tokenizer, case)
+    if json is None:
+        _print(found)
+    ranks, warnings = (None, []) if users is None else _ranks(before, after, users, workspace, model)
     if json is not None:
         from genrec.cli.console import write_json
 
-        write_json(found.as_json(), json)
-        return
-    _print(found)
+        write_json({**found.as_json(), "ranks": ranks}, json)
+    elif ranks is not None:
+        typer.echo()
+        prompt_eval.show_ranks(ranks)
+    prompt_eval.warn(warnings)
+
+
+def _ranks(
+    before: Side, after: Side, users: int, workspace: Path | None, model: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    """What changes in the order of the same slates of some users, and warnings."""
+    from genrec.evaluation.prompts.evaluate import compare_ranks
+    from genrec.llm.loading import load
+
+    new, old = (f"{template_id}@{library.folders[0]}" for library, template_id in (after, before))
+    with prompt_eval.opened(None, workspace, {"name": model}) as run:
+        pair = run.sides(new, old, None)
+        return compare_ranks(
+            pair, run.suite, run.place, run.store, run.settings, load=load, limit=users, progress=run.told
+        )
 
 
 def _print(found: Difference) -> None:

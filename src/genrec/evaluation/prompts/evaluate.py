@@ -114,7 +114,6 @@ def compare_ranks(
     *,
     load: Load,
     limit: int | None = None,
-    k: int = 10,
     encoder: Encoder | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -124,13 +123,13 @@ def compare_ranks(
     """
     bench, warnings = bench_of(suite, workspace, store, settings, None, limit, encoder, progress)
     reads, said = read_by(pair, suite, bench, suite.seeds[:1], load)
-    return changes_json(changes_of(reads, k), {item.id: item.title for item in bench.items}), [*warnings, *said]
+    return changes_json(changes_of(reads), {item.id: item.title for item in bench.items}), [*warnings, *said]
 
 
-def changes_of(reads: Sequence[Read], k: int = 10) -> RankChanges:
+def changes_of(reads: Sequence[Read]) -> RankChanges:
     """How the first (new) of two templates orders the slates that both have read, beside the second."""
     new, old = ([one.lists["llm"] if one.asked else [] for one in read.walks[0]] for read in reads)
-    return rank_changes(old, new, k)
+    return rank_changes(old, new)
 
 
 def changes_json(changes: RankChanges, titles: dict[str, str]) -> dict[str, Any]:
