@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 import genrec.cli
 from genrec.errors import GenrecError
 
-HELPERS = {"main", "console", "options", "policy", "prompt_eval", "prompt_experiment", "prompt_playground", "tables"}
-"""Modules of `genrec.cli` that are no commands of their own: `policy` is one of `eval`, `prompt_...` of `prompt`."""
+HELPERS = {"main", "console", "options", "policy", "tables"}
+"""Modules of `genrec.cli` that are no commands of their own: `policy` is one of `eval`."""
 
 
 class CommandFolder(TyperGroup):

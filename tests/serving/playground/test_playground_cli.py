@@ -14,7 +14,7 @@ from support import genrec
 
 def test_without_an_engine_nothing_heavy_is_loaded() -> None:
     code = (
-        "import sys, genrec.cli.prompt_playground, genrec.serving.playground.preview, genrec.data.sqlite\n"
+        "import sys, genrec.cli.prompt.playground, genrec.serving.playground.preview, genrec.data.sqlite\n"
         "heavy = {'torch', 'vllm', 'transformers', 'datasets', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -1,13 +1,16 @@
-"""`genrec prompt`: list, check, preview, compare and start templates. All but `eval` load no torch and no engine."""
+"""`genrec prompt`: all about templates. Only `eval` and `diff --users` load an engine, and with it torch."""
 
 from __future__ import annotations
 
 import typer
 
-from genrec.cli import prompt_eval, prompt_playground
-from genrec.cli.prompt import checking, comparing, creating, listing, previewing
+from genrec.cli.prompt import checking, comparing, creating, evaluating, experiment, listing, playground, previewing
 
-app = typer.Typer(help="List, preview, compare and check prompt templates.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="See, write, check, compare and try out the templates of what the model reads.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 app.command("list")(listing.list_templates)
 app.command()(previewing.render)
@@ -15,5 +18,7 @@ app.command()(comparing.diff)
 app.command()(checking.lint)
 app.command()(checking.lock)
 app.command()(creating.new)
-prompt_eval.register(app)
-prompt_playground.register(app)
+app.command("eval")(evaluating.evaluate)
+app.command()(evaluating.report)
+app.add_typer(experiment.app, name="experiment")
+app.command()(playground.playground)

@@ -11,26 +11,31 @@ from genrec.cli.prompt import common
 if TYPE_CHECKING:
     from genrec.prompting.lint import Snapshots
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Template ids; all if none is given.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Templates, such as rank/pointwise; all if none is given.")
+]
 Form = Annotated[
     Literal["text", "json", "github", "sarif"],
-    typer.Option("--format", help="github: commands that code hosts show beside the line; sarif: for their uploads."),
+    typer.Option("--format", help="text to read; github and sarif: for code hosts, which show it beside the line."),
 ]
 
 
 def lint(
     ids: Ids = None,
-    update: Annotated[bool, typer.Option("--update", help="Accept the rendered text of all cases.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Accept the rendered texts: write them as snapshots.")
+    ] = False,
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="CODE", help="Say what a code means and how to mend it.")
+        str | None, typer.Option("--explain", metavar="CODE", help="Only say what a code means and how to mend it.")
     ] = None,
     form: Form = "text",
     model: common.ModelOption = None,
     folder: common.FolderOption = None,
 ) -> None:
-    """Check templates: one line `file:line code message (hint)` for each finding; exit code 1 if there is one.
+    """Find mistakes in templates: a line `file:line code message (hint)` for each; exit code 1 if there is one.
 
-    Cases and snapshots are rendered with the tokenizer of the model: of smollm2-135m, if it was fetched.
+    Cases are example inputs in ID.cases.yaml; snapshots are their texts as accepted last, with --update.
+    Both are checked if the tokenizer is here: genrec data fetch smollm2-135m, or --model FOLDER.
     """
     from genrec.prompting.lint import formats
     from genrec.prompting.lint import lint as find
@@ -65,7 +70,7 @@ def _explain(code: str) -> None:
 
 
 def lock(folder: common.FolderOption = None) -> None:
-    """Record the behaviour of every template version in prompts.lock; refuses what changed without a new version."""
+    """Record every template with its version in prompts.lock; refuses one that changed while its version did not."""
     from genrec.prompting.library import LOCK
     from genrec.prompting.lock import write_lock
 

@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_WORKSPACE = Path("workspace")
+FOLDER_VARIABLE = "GENREC_PROMPTS__FOLDER"
 FolderOption = Annotated[
     Path | None,
-    typer.Option("--folder", envvar="GENREC_PROMPTS__FOLDER", help="Local templates; they go before the shipped ones."),
+    typer.Option("--folder", envvar=FOLDER_VARIABLE, help="Your own templates; they go before the shipped ones."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Whose tokenizer and chat template: a known name or a folder.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="Whose tokenizer and chat format: a known name or a folder; the workspace's, or smollm2-135m, if none.",
+    ),
 ]
-JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; '-' is stdout.")]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write JSON to this file instead; '-' prints it.")
+]
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Folder of the catalogue; 'workspace' if there is one.")
 ]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genrec.cli import prompt_eval
-from genrec.cli.prompt import common
+from genrec.cli.prompt import common, evaluating
 
 if TYPE_CHECKING:
     from genrec.prompting.comparing import Difference, Side
@@ -22,19 +21,19 @@ def diff(
         typer.Argument(metavar="B", help="The one after: ID, ID@FOLDER, or a folder with the same ID in it."),
     ] = None,
     against_locked: Annotated[
-        bool, typer.Option("--against-locked", help="Compare A with the text of its cases that was accepted last.")
+        bool, typer.Option("--against-locked", help="Compare A with its texts that lint --update accepted last.")
     ] = False,
-    case: Annotated[str | None, typer.Option("--case", help="Only this case.")] = None,
+    case: Annotated[str | None, typer.Option("--case", help="Name of a case; all if not given.")] = None,
     users: Annotated[
         int | None,
-        typer.Option("--users", min=1, help="Also let the model rank for so many users of the workspace with both."),
+        typer.Option("--users", min=1, help="Also let the model rank for so many users of the workspace, with both."),
     ] = None,
     workspace: common.WorkspaceOption = None,
     json: common.JsonOption = None,
     model: common.ModelOption = None,
     folder: common.FolderOption = None,
 ) -> None:
-    """Show what differs between two templates: source, text of every case, tokens, and with --users the order.
+    """Show how two templates differ: source, text of every case, tokens, and with --users the order of titles.
 
     Without B, a local template is compared with the shipped one of the same id.
     """
@@ -68,8 +67,8 @@ def diff(
         write_json({**found.as_json(), "ranks": ranks}, json)
     elif ranks is not None:
         typer.echo()
-        prompt_eval.show_ranks(ranks)
-    prompt_eval.warn(warnings)
+        evaluating.show_ranks(ranks)
+    evaluating.warn(warnings)
 
 
 def _ranks(
@@ -80,7 +79,7 @@ def _ranks(
     from genrec.llm.loading import load
 
     new, old = (f"{template_id}@{library.folders[0]}" for library, template_id in (after, before))
-    with prompt_eval.opened(None, workspace, {"name": model}) as run:
+    with evaluating.opened(None, workspace, {"name": model}) as run:
         pair = run.sides(new, old, None)
         return compare_ranks(
             pair, run.suite, run.place, run.store, run.settings, load=load, limit=users, progress=run.told

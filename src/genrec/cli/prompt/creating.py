@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from genrec.cli.prompt import common
 
+NewFolderOption = Annotated[
+    Path | None,
+    typer.Option("--folder", envvar=common.FOLDER_VARIABLE, help="Where it is written; made if it is missing."),
+]
+
 
 def new(
     template_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the new template, such as rank/mine.")],
-    source: Annotated[str | None, typer.Option("--from", metavar="ID", help="The template to begin with.")] = None,
-    task: Annotated[str | None, typer.Option(help="In place of --from: the plainest one of a task.")] = None,
-    language: Annotated[str, typer.Option(help="With --task: en, zh, ...")] = "en",
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="ID", help="The template to copy, such as rank/pointwise.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="In place of --from: the plainest template of a task, rank or explain.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="With --task: in which language, en or zh.")] = "en",
     model: common.ModelOption = None,
-    folder: common.FolderOption = None,
+    folder: NewFolderOption = None,
 ) -> None:
-    """Write a template that works: a copy with cases, snapshots and lock, which lints clean. Overwrites nothing."""
+    """Start a template of your own in --folder: a copy that works, with all that lint asks for. Overwrites nothing."""
     from genrec.errors import TemplateError
     from genrec.prompting import creating
 

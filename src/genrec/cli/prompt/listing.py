@@ -27,10 +27,10 @@ def list_templates(
     model: common.ModelOption = None,
     folder: common.FolderOption = None,
 ) -> None:
-    """Show every template: what it is, what it costs for a median user, and what its last evaluation found.
+    """Show every template: what it is, how many tokens it takes, and what its last evaluation found.
 
-    Without a workspace, tokens are those of the first case and nothing is known of evaluations. A template that cannot
-    be read is named with its mistake; exit code 1 if there is one.
+    Tokens are those of a median user; without a workspace, of the first case, and nothing is known of evaluations.
+    A template that cannot be read is named with its mistake; exit code 1 if there is one.
     """
     place, settings = None, None
     if workspace is not None or (common.DEFAULT_WORKSPACE / "genrec.db").is_file():

@@ -15,18 +15,25 @@ if TYPE_CHECKING:
 def render(
     template_id: common.TemplateId,
     case: Annotated[str | None, typer.Option("--case", help="Name of a case; the first one if not given.")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="A user of the workspace, in place of a case.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Id of a user of the workspace, in place of a case.")
+    ] = None,
     workspace: common.WorkspaceOption = None,
     request: Annotated[str | None, typer.Option(help="With --user: what the user asks for, in words.")] = None,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Also show who takes how many tokens, and where the cached prefix ends.")
+        bool,
+        typer.Option(
+            "--tokens", help="Also show what takes how many tokens, and where the part ends that the engine can keep."
+        ),
     ] = False,
-    block: Annotated[int, typer.Option("--block", min=1, help="Tokens in a block of the engine's cache.")] = 1,
+    block: Annotated[
+        int, typer.Option("--block", min=1, help="With --tokens: the engine keeps whole blocks of so many tokens.")
+    ] = 1,
     json: common.JsonOption = None,
     model: common.ModelOption = None,
     folder: common.FolderOption = None,
 ) -> None:
-    """Print what the model reads for a case or a real user, rendered by the function that serving calls."""
+    """Print what the model reads for a case (an example of ID.cases.yaml) or a real user, exactly as when serving."""
     from genrec.errors import DataError
     from genrec.prompting.cases import find_case, inputs_of
     from genrec.prompting.preview import preview

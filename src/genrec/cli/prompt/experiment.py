@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from genrec.workspace import Workspace
 
 app = typer.Typer(
-    help="Show users different templates or adapters: holds from the next request on, without a restart.",
+    help="Show users different templates or adapters. Holds from the next request on, without a restart.",
     no_args_is_help=True,
 )
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the catalogue.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the experiment.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")]
 Weights = Annotated[
     list[str],
-    typer.Argument(metavar="ARM=WEIGHT...", help="An arm is TEMPLATE, @ADAPTER or TEMPLATE@ADAPTER."),
+    typer.Argument(
+        metavar="ARM=WEIGHT...",
+        help="An arm is TEMPLATE, @ADAPTER or TEMPLATE@ADAPTER, as in: rank/pointwise=3 rank/mine=1.",
+    ),
 ]
 
 
@@ -28,11 +31,11 @@ Weights = Annotated[
 def start(
     name: Name,
     weights: Weights,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Share of users that take part.")] = 1.0,
-    salt: Annotated[str, typer.Option(help="Another salt splits users anew.")] = "",
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of all users that take part, from 0 to 1.")] = 1.0,
+    salt: Annotated[str, typer.Option(help="Any word; another one splits the users anew.")] = "",
     workspace: WorkspaceOption = Path("workspace"),
 ) -> None:
-    """Split users between arms by their weights; the first arm is the control."""
+    """Split users between arms (what they are shown) by weight; the first arm is the control."""
     from genrec import experiments
     from genrec.errors import SettingsError
     from genrec.settings import ExperimentSettings
@@ -50,7 +53,7 @@ def start(
 
 @app.command()
 def weights(name: Name, weights: Weights, workspace: WorkspaceOption = Path("workspace")) -> None:
-    """Change the weights of some arms; only users who must move to another arm do."""
+    """Change the weights of arms; the other arms keep theirs, and only users who must move do."""
     from genrec import experiments
 
     place, settings = _opened(workspace)
@@ -60,7 +63,7 @@ def weights(name: Name, weights: Weights, workspace: WorkspaceOption = Path("wor
 
 @app.command()
 def stop(name: Name, workspace: WorkspaceOption = Path("workspace")) -> None:
-    """End an experiment: everybody gets the template of the settings."""
+    """End an experiment: everybody gets what the settings name."""
     from genrec import experiments
 
     place, settings = _opened(workspace)
@@ -71,11 +74,11 @@ def stop(name: Name, workspace: WorkspaceOption = Path("workspace")) -> None:
 @app.command()
 def rollback(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Of the experiment; all that run if none.")
+        str | None, typer.Argument(metavar="NAME", help="Name of the experiment; all that run if not given.")
     ] = None,
     workspace: WorkspaceOption = Path("workspace"),
 ) -> None:
-    """Give everybody the control arm, from the next request on."""
+    """Give everybody the control arm (the first one), from the next request on."""
     from genrec import experiments
 
     place, settings = _opened(workspace)
@@ -85,7 +88,7 @@ def rollback(
 
 @app.command("list")
 def list_experiments(workspace: WorkspaceOption = Path("workspace")) -> None:
-    """Show the experiments of a workspace, those of its settings too."""
+    """Show the experiments of a workspace and the shares of their arms."""
     from genrec import experiments
 
     place, settings = _opened(workspace)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genrec.cli.prompt import common
+
 if TYPE_CHECKING:
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation.prompts.sides import Side
@@ -19,34 +21,29 @@ if TYPE_CHECKING:
 
 SuiteOption = Annotated[
     str | None,
-    typer.Option("--suite", help="Whose data, split and test users: a .yaml file, or one that ships; own log if none."),
+    typer.Option("--suite", help="Whose data and test users: a .yaml file, or one that ships; own log if none."),
 ]
 WorkspaceOption = Annotated[
-    Path | None, typer.Option("--workspace", "-w", help="Folder of the catalogue; some suites bring data.")
+    Path | None,
+    typer.Option("--workspace", "-w", help="Folder of the catalogue; 'workspace' if none, or what the suite brings."),
 ]
-UsersOption = Annotated[int | None, typer.Option("--users", min=1, help="Ask for this many test users only.")]
+UsersOption = Annotated[int | None, typer.Option("--users", min=1, help="Ask for so many test users only.")]
 FolderOption = Annotated[
-    Path | None, typer.Option("--folder", help="Edited templates; the other side stays as it is served.")
+    Path | None, typer.Option("--folder", help="Your own templates, for A; B stays as it is served.")
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Known name, folder or hub name of the model.")]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="vllm, transformers or openai.")]
-AdapterOption = Annotated[str | None, typer.Option("--adapter", help="Tuned adapter, as in genrec eval; 'base': none.")]
-JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; '-' is stdout.")]
-ReportOption = Annotated[Path | None, typer.Option("--report", help="Write the page to this file too (HTML).")]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands to `genrec prompt`."""
-    from genrec.cli.prompt_experiment import app as experiment
-
-    app.command("eval")(evaluate)
-    app.command()(report)
-    app.add_typer(experiment, name="experiment")
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model that ranks: known name, folder or hub name.")]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="What runs the model: vllm, transformers or openai.")
+]
+AdapterOption = Annotated[str | None, typer.Option("--adapter", help="Tuned adapter of the model; 'base': none.")]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the report to this file too (HTML).")
+]
 
 
 def evaluate(
     template: Annotated[
-        str | None, typer.Argument(metavar="[A]", help="The new template: ID or ID@FOLDER; the live one if not given.")
+        str | None, typer.Argument(metavar="A", help="The new template: ID or ID@FOLDER; the live one if not given.")
     ] = None,
     against: Annotated[
         str | None, typer.Option("--against", metavar="B", help="What it is compared with; the live one if not given.")
@@ -54,20 +51,22 @@ def evaluate(
     suite: SuiteOption = None,
     workspace: WorkspaceOption = None,
     users: UsersOption = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="0,1,2; the first one of the suite if none.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="To repeat it, such as 0,1,2; the first one of the suite if none.")
+    ] = None,
     fused: Annotated[
-        bool, typer.Option("--fused", help="Also judge the order as served; learns the model's weight for each.")
+        bool, typer.Option("--fused", help="Also judge the order as served, with all other scores; takes longer.")
     ] = False,
     folder: FolderOption = None,
     model: ModelOption = None,
     engine: EngineOption = None,
     adapter: AdapterOption = None,
-    json: JsonOption = None,
+    json: common.JsonOption = None,
     page: ReportOption = None,
 ) -> None:
-    """Compare two templates on the same slates of the same users, with intervals and verdicts.
+    """Is template A better than B? The model ranks the same candidates for the same users with both.
 
-    Interrupted runs resume.
+    Every difference comes with its 95 % interval and a verdict. Interrupted runs resume.
     """
     from genrec.cli.console import write_json
     from genrec.evaluation import runs
@@ -96,10 +95,12 @@ def evaluate(
 
 
 def report(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Experiment; the only one if not given.")] = None,
-    workspace: WorkspaceOption = None,
-    seed: Annotated[int, typer.Option(help="Seed of resampling.")] = 0,
-    json: JsonOption = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of the experiment; not needed if there is one only.")
+    ] = None,
+    workspace: common.WorkspaceOption = None,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals, which are resampled.")] = 0,
+    json: common.JsonOption = None,
     page: ReportOption = None,
 ) -> None:
     """Compare the arms of an experiment on logged clicks; exit code 1 if its users were not split as they should be."""

@@ -8,26 +8,25 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command to `genrec prompt`."""
-    app.command("playground")(playground)
-
-
 def playground(
     workspace: Annotated[
         Path | None,
-        typer.Option("--workspace", "-w", help="Catalogue with users; without one: cases and typed titles."),
+        typer.Option(
+            "--workspace", "-w", help="Folder of a catalogue with users; without one: cases and titles that you type."
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8010,
     model: Annotated[
-        str | None, typer.Option("--model", help="Whose tokenizer; default: the workspace's, or smollm2-135m.")
+        str | None, typer.Option("--model", help="Whose tokenizer; that of the workspace, or smollm2-135m, if none.")
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", envvar="GENREC_PROMPTS__FOLDER", help="Local templates, before the shipped ones."),
+        typer.Option(
+            "--folder", envvar="GENREC_PROMPTS__FOLDER", help="Your own templates; they go before the shipped ones."
+        ),
     ] = None,
 ) -> None:
-    """Edit templates in the browser and see what the model reads; runs nothing and writes nothing."""
+    """Edit templates in the browser and see what the model reads; runs no model and writes nothing."""
     from genrec.cli.console import console
     from genrec.data.sqlite import SqliteStore
     from genrec.errors import MissingExtraError
