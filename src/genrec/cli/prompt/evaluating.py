@@ -219,6 +219,8 @@ def show_ranks(found: Mapping[str, Any]) -> None:
         f"another item on top: {found['top_1']:.0%} of users; other items in the first {found['k']}: "
         f"{found['top_k']:.0%} of users, {found['replaced']:.0%} of places"
     )
+    if found["movers"]:
+        typer.echo("titles that move most, by so many places (+ is up):")
     for mover in found["movers"]:
         typer.echo(f"{mover['places']:>+8.1f}  {mover['title'] or mover['item_id']}  ({mover['slates']} slates)")
 
