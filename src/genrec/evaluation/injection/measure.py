@@ -43,8 +43,8 @@ async def effect(ranker: Ranker, attacked: RankingTask, twin: RankingTask, targe
     tasks = (twin, attacked)
     rankings = [await ranker.rank(task) for task in tasks]
     found = [Wrong.of(validate(ranking, task.candidates)) for ranking, task in zip(rankings, tasks, strict=True)]
-    places = [_place(ranking, item_id, len(twin.candidates.items)) for ranking in rankings]
-    return Effect(*places, Wrong(*map(sum, zip(*found, strict=True))))
+    before, after = (_place(ranking, item_id, len(twin.candidates.items)) for ranking in rankings)
+    return Effect(before, after, Wrong(*map(sum, zip(*found, strict=True))))
 
 
 def _place(ranking: Ranking, item_id: str, last: int) -> int:
