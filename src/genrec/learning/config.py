@@ -72,7 +72,7 @@ class LoopSettings(Section):
     evaluate_every: int = Field(default=50, ge=1)
     """Steps between two validations."""
     patience: int = Field(default=4, ge=1)
-    """Validations without a better NDCG@10 after which training stops."""
+    """Validations without a better NDCG@10 (of titles: a lower loss) after which training stops."""
     save_every: int = Field(default=25, ge=1)
     """Steps between two checkpoints."""
     validation_slates: int = Field(default=200, ge=1)

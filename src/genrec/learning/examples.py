@@ -65,7 +65,7 @@ class SlateSource:
         requests: Requests | None = None,
         seed: int = 0,
     ) -> None:
-        self._positions, self._items, self._pools, self._options = positions, items, pools, options
+        self.positions, self.items, self._pools, self._options = positions, items, pools, options
         self._requests, self._seed = requests, seed
         self._n = options.candidates or RetrievalSettings().candidates
         whole = positions.whole
@@ -84,20 +84,20 @@ class SlateSource:
         pools, options = self._pools, self._options
         row, place = int(pools.row[index]), int(pools.place[index])
         pool = pools.item[index]
-        later = self._positions.later(row)
+        later = self.positions.later(row)
         allowed = pool >= 0
         if options.targets != "graded":
             # What the user liked later is no negative, although he did not choose it next.
-            allowed &= ~np.isin(pool, self._positions.whole.item[later][self._liked[later]])
+            allowed &= ~np.isin(pool, self.positions.whole.item[later][self._liked[later]])
         columns = draw(pools.base[index], place, self._n, difficulty, allowed, generator)
-        history, _ = self._positions.request(row, self._items)
+        history, _ = self.positions.request(row, self.items)
         return Example(
             history,
-            slate(pools, index, columns, self._items),
+            slate(pools, index, columns, self.items),
             self._target(index, columns),
             float(self._weight[index]),
             pools.base[index, columns] if options.offset else None,
-            request_at(self._requests, self._positions, row, self._items),
+            request_at(self._requests, self.positions, row, self.items),
             evidence=self._evidence,
         )
 
@@ -108,8 +108,8 @@ class SlateSource:
             return distilled(pools.base[index, columns], click, options.temperature, options.click_share)
         if options.targets == "graded":
             row = int(pools.row[index])
-            events = slice(row, self._positions.later(row).stop)
-            return graded(pools.item[index, columns], self._positions.whole.item[events], self._grade[events])
+            events = slice(row, self.positions.later(row).stop)
+            return graded(pools.item[index, columns], self.positions.whole.item[events], self._grade[events])
         return click
 
 

@@ -98,7 +98,7 @@ def scores(model: Any, batch: SlateBatch) -> Tensor:
     `model` is a causal language model of transformers, bare or wrapped by peft. Where `batch.present` is False the
     entries mean nothing.
     """
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal = unwrapped(model)
     # Additive, as every attention implementation takes it, and made once for all layers.
     mask = torch.zeros(batch.attention_mask.shape, dtype=causal.dtype, device=batch.attention_mask.device)
     hidden = causal.base_model(
@@ -112,12 +112,26 @@ def scores(model: Any, batch: SlateBatch) -> Tensor:
     return logits[..., 0] - logits[..., 1] if batch.yes_no else logits[:, 0]
 
 
+def unwrapped(model: Any) -> Any:
+    """The causal language model of transformers, with its adapter, without the wrapper of peft."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def vocabulary_logits(causal: Any, hidden: Tensor) -> Tensor:
+    """Logits [N, vocabulary] in float32 at the hidden states [N, d]."""
+    return _capped(causal, causal.get_output_embeddings()(hidden).float())
+
+
 def _logits(causal: Any, hidden: Tensor, token_ids: Tensor) -> Tensor:
     """Logits [B, R, T] of the tokens [B, T] at the hidden states [B, R, d]."""
     head = causal.get_output_embeddings()
     logits = torch.einsum("brd,btd->brt", hidden, head.weight[token_ids]).float()
     if getattr(head, "bias", None) is not None:
         logits = logits + head.bias[token_ids][:, None]
+    return _capped(causal, logits)
+
+
+def _capped(causal: Any, logits: Tensor) -> Tensor:
     cap = getattr(causal.config, "final_logit_softcapping", None)
     return logits if cap is None else cap * torch.tanh(logits / cap)
 

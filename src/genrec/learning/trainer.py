@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,13 +143,18 @@ class Trainer:
         device = self._processes.device
         sums = torch.zeros(4, dtype=torch.float64, device=device)
         for rows in passes(slates, self._config.loop.tokens):
-            batch = forward.collate([slates[row] for row in rows]).to(device)
-            losses = self._loss(forward.scores(self._model, batch), batch.target, batch.present, batch.offset)
-            total = (losses * batch.weight).sum()
+            losses, weights = self._losses([slates[row] for row in rows])
+            total = (losses * weights).sum()
             total.backward()
             read = sum(slates[row].tokens for row in rows)
-            sums += torch.tensor([float(total.detach()), float(batch.weight.sum()), len(rows), read], device=device)
+            sums += torch.tensor([float(total.detach()), float(weights.sum()), len(rows), read], device=device)
         return sums
+
+    def _losses(self, slates: Sequence[TokenSlate]) -> tuple[Tensor, Tensor]:
+        """Loss and weight of each slate [B], by one forward pass."""
+        batch = forward.collate(slates).to(self._processes.device)
+        losses = self._loss(forward.scores(self._model, batch), batch.target, batch.present, batch.offset)
+        return losses, batch.weight
 
     def _average(self, sums: Tensor) -> tuple[float, float, float, float]:
         """Makes gradients those of the mean loss over all processes by weight (self-normalised propensities).
@@ -180,15 +185,23 @@ class Trainer:
             if self._progress:
                 self._progress("validation slates", row + 1, len(slates))
         values = self._processes.sum(found).tolist()
-        mean = float(np.mean(np.array(values)[self._chooses]))
+        measured = {"ndcg@10": float(np.mean(np.array(values)[self._chooses])), **self._measured()}
         if not state.validations:
             state.untuned_ndcg = values
-        if not state.validations or mean > state.validations[state.best]["ndcg@10"]:
+        if not state.validations or self._quality(measured) > self._quality(state.validations[state.best]):
             state.best, state.best_ndcg = len(state.validations), values
             self._best = {name: weight.detach().to("cpu", copy=True) for name, weight in self._weights.items()}
-        state.validations.append({"step": state.step, "ndcg@10": mean})
+        state.validations.append({"step": state.step, **measured})
         state.validation_seconds = self._processes.agreed(time.monotonic() - begun)
-        log.write(state.step, **{"validation_ndcg@10": mean})
+        log.write(state.step, **{f"validation_{name}": value for name, value in measured.items()})
+
+    def _measured(self) -> dict[str, float]:
+        """What else is measured at a validation, by name."""
+        return {}
+
+    def _quality(self, measured: Mapping[str, float]) -> float:
+        """Of the weights with these measures: the highest is the best."""
+        return measured["ndcg@10"]
 
     def _why_stop(self) -> str | None:
         loop, state = self._config.loop, self._state
