@@ -1,10 +1,12 @@
-"""What the server's processes get to know."""
+"""What is looked at before the engine starts, and what the server's processes get to know."""
 
 from pathlib import Path
 
 import pytest
 
-from genrec.serving.launch import _export
+from genrec.errors import WorkspaceError
+from genrec.pipeline import Recommender
+from genrec.serving.launch import _export, serve
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import served_adapters
 from genrec.settings import Settings
@@ -22,3 +24,15 @@ def test_a_flag_that_says_the_default_beats_the_file(tmp_path: Path, monkeypatch
     assert served_adapters() == ServedAdapters(("mine",), live=True)
     assert settings.checks.policy == "fuse"
     assert settings.serving.port == 1234
+
+
+def test_a_fit_that_does_not_load_is_said_before_the_engine_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(root: Path, settings: Settings, *, llm: bool) -> Recommender:
+        raise WorkspaceError(f"{root} has no readable fusion weights", "run genrec fit again")
+
+    monkeypatch.setattr(Recommender, "open", broken)
+    monkeypatch.setattr("genrec.llm.vllm.set_environment", lambda *_, **__: pytest.fail("the engine was started"))
+    with pytest.raises(WorkspaceError, match="no readable fusion weights"):
+        serve(Workspace(tmp_path), Settings())

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from genrec.adapters import BASE
 from genrec.errors import MissingExtraError
+from genrec.pipeline import Recommender
 from genrec.serving.hosts import check_host
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import ADAPTERS_VARIABLE, WORKSPACE_VARIABLE
 from genrec.settings import Settings
-from genrec.workspace import PARTS, Workspace
+from genrec.workspace import Workspace
 
 
 def serve(
@@ -24,8 +25,8 @@ def serve(
     Raises SettingsError, WorkspaceError, NotFoundError, ModelError, MissingExtraError before anything starts.
     """
     check_host(settings.serving)
-    for part in PARTS:
-        workspace.part(part)
+    # What is fitted is opened once before the engine, which takes a minute to say the same.
+    Recommender.open(workspace.root, settings, llm=False).close()
     try:
         import uvloop
 
