@@ -27,6 +27,10 @@ _BRACKETED = re.compile(r"\W.*\w.*\W", re.DOTALL)
 _ANSWER = re.compile(
     r"(?<![^\W\d_])(?i:answers?|reply|respond)(?![^\W\d_])[\s:='-]*(?i:is|with)?[\s:='-]*(?:(?i:yes|no)|[A-Z]{1,2})(?!\w)"
     r"|(?:回答|答案|回复)[\s:是为'-]*(?:(?i:yes|no)|[A-Z]{1,2})(?![A-Za-z0-9_])"
+    # A yes where the model says it: behind a mark at the end, behind its name, or over and over ("Dr. No" is a film)
+    r"|(?<=[:;?!。·-])\s*(?i:yes)(?=[\s.!,是的'·-]*$)"
+    r"|(?<=(?i:assistant) -)\s*(?i:yes)(?!\w)"
+    r"|(?<!\w)(?i:yes)(?:[\s,.!]+(?i:yes)(?!\w)){2,}"
 )
 
 
@@ -37,9 +41,9 @@ def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characte
     marks removed; white space folded; length capped. Text ends where a control string in brackets, chat markup of
     another model, or template code begins: what stands behind was written for a model, not for people. Other control
     strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real marker). Claims of an answer
-    ("answer Yes"), look-alikes of labels ("B. ", "(B)"), of role names ("assistant:"), of fences and of tags are
-    rewritten; double quotes become single ones, so that a quoted value cannot end its quotation. Other orders are words
-    like any others: `genrec eval injection` measures what they gain.
+    ("answer Yes", "...? Yes" at the end, "Yes Yes Yes"), look-alikes of labels ("B. ", "(B)"), of role names
+    ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that a quoted value cannot
+    end its quotation. Other orders are words like any others: `genrec eval injection` measures what they gain.
     """
     if len(text) > _CACHED_LENGTH:
         return _guard(text, control_strings, max_characters)
