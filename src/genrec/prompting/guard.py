@@ -13,6 +13,8 @@ REPLACEMENT = "\N{MIDDLE DOT}"
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0000-\U000e0fff]"
 )
+_HIDING = re.compile("(?:[A-Za-z][\u200b-\u200d\u2060\ufe00-\ufe0f]+){2}")
+"""Letters with something invisible behind each: no people's way to write."""
 _FLOOD = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4,}")
 """More combining marks on one letter than any language has."""
 _REMOVED = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
@@ -28,8 +30,8 @@ _ANSWER = re.compile(
     r"(?<![^\W\d_])(?i:answers?|reply|respond)(?![^\W\d_])[\s:='-]*(?i:is|with)?[\s:='-]*(?:(?i:yes|no)|[A-Z]{1,2})(?!\w)"
     r"|(?:回答|答案|回复)[\s:是为'-]*(?:(?i:yes|no)|[A-Z]{1,2})(?![A-Za-z0-9_])"
     # A yes where the model says it: behind a mark at the end, behind its name, or over and over ("Dr. No" is a film)
-    r"|(?<=[:;?!。·-])\s*(?i:yes)(?=[\s.!,是的'·-]*$)"
-    r"|(?<=(?i:assistant) -)\s*(?i:yes)(?!\w)"
+    r"|(?<=[:;?!。·-])[\s']*(?i:yes)(?=[\s.!,是的'}\]·-]*$)"
+    r"|(?:(?<=(?i:assistant) -)|(?<=\?))\s*(?i:yes)(?!\w)"
     r"|(?<!\w)(?i:yes)(?:[\s,.!]+(?i:yes)(?!\w)){2,}"
 )
 
@@ -39,11 +41,12 @@ def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characte
 
     Unicode NFKC; control, bidirectional, zero-width, private-use and unassigned characters and floods of combining
     marks removed; white space folded; length capped. Text ends where a control string in brackets, chat markup of
-    another model, or template code begins: what stands behind was written for a model, not for people. Other control
-    strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real marker). Claims of an answer
-    ("answer Yes", "...? Yes" at the end, "Yes Yes Yes"), look-alikes of labels ("B. ", "(B)"), of role names
-    ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that a quoted value cannot
-    end its quotation. Other orders are words like any others: `genrec eval injection` measures what they gain.
+    another model, template code, or writing that hides itself begins: what stands behind was written for a model, not
+    for people. Other control strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real
+    marker). Claims of an answer ("answer Yes", "...? Yes" at the end, "Yes Yes Yes"), look-alikes of labels ("B. ",
+    "(B)"), of role names ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so
+    that a quoted value cannot end its quotation. Other orders are words like any others: `genrec eval injection`
+    measures what they gain.
     """
     if len(text) > _CACHED_LENGTH:
         return _guard(text, control_strings, max_characters)
@@ -51,7 +54,7 @@ def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characte
 
 
 def _guard(text: str, control_strings: frozenset[str], max_characters: int) -> str:
-    text = text[: 4 * max_characters]
+    text = _HIDING.split(text[: 4 * max_characters], 1)[0]
     while True:
         once = _rewrite(_visible(text)[:max_characters].rstrip(), control_strings)
         if once == text:
