@@ -26,7 +26,7 @@ def serve(
     """
     check_host(settings.serving)
     # What is fitted is opened once before the engine, which takes a minute to say the same.
-    Recommender.open(workspace.root, settings, llm=False).close()
+    Recommender.open(workspace.root, _with_adapter(settings, None), llm=False).close()
     try:
         import uvloop
 
