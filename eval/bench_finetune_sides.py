@@ -95,7 +95,7 @@ def tune_trl(work: Path, options: argparse.Namespace, report: Report) -> dict[st
             max_length=None,
             max_grad_norm=optim.clip,
             gradient_checkpointing=False,
-            bf16=False,
+            bf16=config.loop.autocast,
             use_cpu=hardware.device() == "cpu",
             dataloader_pin_memory=hardware.device() != "cpu",
             seed=config.loop.seed,

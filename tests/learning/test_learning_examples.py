@@ -328,6 +328,10 @@ def test_prepare_fits_once_and_never_touches_test_events(
     assert len(logs) == 1
     assert logs[0].timestamp.max() < cut
 
+    pools = source.pools
+    assert all(pools.place[index] in pools.served(index, 8) for index in range(len(pools)))
+    assert len(pools) < pools.found
+
     cached, again, told = run()
     assert told == info
     assert cached.example(2, 1, 0.5).candidates == source.example(2, 1, 0.5).candidates

@@ -11,7 +11,7 @@ import torch
 from tiny_tuning import Numbers, slate_of, tiny_config, tiny_model, train
 
 from genrec.errors import ModelError, SettingsError
-from genrec.learning import logs
+from genrec.learning import checkpoints, logs
 from genrec.learning.batches import Batches, passes
 from genrec.learning.config import LoopSettings, OptimSettings, TrainConfig
 from genrec.learning.evaluation import interval, ndcg
@@ -70,6 +70,16 @@ def test_the_same_seed_gives_the_same_losses_and_another_one_others(tmp_path: Pa
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(tmp_path / name, tiny_config(steps=3, seed=seed))
     assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
+
+
+def test_in_bfloat16_the_weights_stay_float32_and_the_losses_near(tmp_path: Path) -> None:
+    for name, autocast in (("whole", False), ("a", True), ("b", True)):
+        train(tmp_path / name, tiny_config(steps=6, autocast=autocast))
+    assert losses(tmp_path / "whole") != losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert losses(tmp_path / "a") == pytest.approx(losses(tmp_path / "whole"), abs=0.05)
+    checkpoint = checkpoints.latest(tmp_path / "a")
+    assert checkpoint is not None
+    assert {weight.dtype for weight in checkpoint.weights.values()} == {torch.float32}
 
 
 def test_without_gain_patience_ends_a_training(tmp_path: Path) -> None:

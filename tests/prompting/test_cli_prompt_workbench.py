@@ -159,6 +159,13 @@ def test_new_needs_a_folder_and_a_known_skeleton(tmp_path: Path, model: Path) ->
     assert run("new", "rank/mine", "--task", "rank", "--from", "rank/pointwise", *options) == 2
 
 
+def test_a_broken_template_beside_it_does_not_stop_a_new_one(tmp_path: Path, mine: Path, model: Path) -> None:
+    (mine / "rank/a.prompt").write_text("no front matter")
+    options = ["--task", "explain", "--folder", str(mine), "--model", str(model)]
+    assert run("new", "explain/mine", *options) == 0
+    assert TemplateLibrary(mine).get("explain/mine").task == "explain"
+
+
 def test_what_was_written_goes_if_a_case_does_not_render(tmp_path: Path, mine: Path, model: Path) -> None:
     (mine / "rank/mine.prompt").write_text(FRONT.replace("context: 1000", "context: 80") + BODY)
     assert run("new", "rank/other", "--from", "rank/mine", "--folder", str(mine), "--model", str(model)) == 2

@@ -33,7 +33,7 @@ class ExampleSettings(Section):
     most: int = Field(default=10_000, ge=1)
     """Examples of one epoch at most."""
     missed: Literal["skip", "add"] = "skip"
-    """What becomes of targets that retrieval does not propose. Added ones teach that the odd one out is right."""
+    """What becomes of targets outside of the slate that is served. Added ones teach that the odd one out is right."""
     targets: Literal["next", "graded", "teacher"] = "next"
     """next: the item chosen. graded: also what was liked later, by value. teacher: the second stage, with clicks."""
     temperature: float = Field(default=1.0, gt=0)
@@ -65,7 +65,7 @@ class SlateSource:
         requests: Requests | None = None,
         seed: int = 0,
     ) -> None:
-        self.positions, self.items, self._pools, self._options = positions, items, pools, options
+        self.positions, self.items, self.pools, self._options = positions, items, pools, options
         self._requests, self._seed = requests, seed
         self._n = options.candidates or RetrievalSettings().candidates
         whole = positions.whole
@@ -76,12 +76,12 @@ class SlateSource:
         self._weight = popularity_weights(counts[whole.item[pools.row]], options.popularity_power)
 
     def __len__(self) -> int:
-        return len(self._pools)
+        return len(self.pools)
 
     def example(self, epoch: int, index: int, difficulty: float) -> Example:
         """See `ExampleSource`."""
         generator = np.random.default_rng([self._seed, epoch, index])
-        pools, options = self._pools, self._options
+        pools, options = self.pools, self._options
         row, place = int(pools.row[index]), int(pools.place[index])
         pool = pools.item[index]
         later = self.positions.later(row)
@@ -102,7 +102,7 @@ class SlateSource:
         )
 
     def _target(self, index: int, columns: Index) -> FloatArray:
-        pools, options = self._pools, self._options
+        pools, options = self.pools, self._options
         click = one_hot(len(columns), int(np.searchsorted(columns, pools.place[index])))
         if options.targets == "teacher":
             return distilled(pools.base[index, columns], click, options.temperature, options.click_share)

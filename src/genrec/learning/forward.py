@@ -123,9 +123,13 @@ def vocabulary_logits(causal: Any, hidden: Tensor) -> Tensor:
 
 
 def _logits(causal: Any, hidden: Tensor, token_ids: Tensor) -> Tensor:
-    """Logits [B, R, T] of the tokens [B, T] at the hidden states [B, R, d]."""
+    """Logits [B, R, T] in float32 of the tokens [B, T] at the hidden states [B, R, d].
+
+    Computed in float32 too: candidates are told apart by differences that bfloat16 rounds away.
+    """
     head = causal.get_output_embeddings()
-    logits = torch.einsum("brd,btd->brt", hidden, head.weight[token_ids]).float()
+    with torch.autocast(hidden.device.type, enabled=False):
+        logits = torch.einsum("brd,btd->brt", hidden.float(), head.weight[token_ids].float())
     if getattr(head, "bias", None) is not None:
         logits = logits + head.bias[token_ids][:, None]
     return _capped(causal, logits)

@@ -141,7 +141,7 @@ class TitleTrainer(Trainer):
     def _measured(self) -> dict[str, float]:
         mine = self._histories[self._processes.index :: self._processes.count]
         sums = torch.zeros(2, dtype=torch.float64, device=self._processes.device)
-        with torch.no_grad():
+        with torch.no_grad(), self._precision():
             for rows in passes(mine, self._config.loop.tokens):
                 losses, counts = self._losses([mine[row] for row in rows])
                 sums += torch.stack([(losses * counts).sum(), counts.sum()])

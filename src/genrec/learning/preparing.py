@@ -46,8 +46,8 @@ _CODE = (
 )
 _KEEP = 8
 """So many sets of pools stay in the cache of a workspace."""
-_SPARE = 4
-"""So many positions for each example that is wanted, as retrieval proposes only some of the targets."""
+_SPARE = 8
+"""So many positions for each example that is wanted, as only some of the targets are in the slate that is served."""
 
 
 def prepare(
@@ -164,8 +164,10 @@ def _collect(
             **how,
         )
 
+    # A target that the second stage would have cut off, beside those it likes best, teaches that its order is wrong.
+    add = options.missed == "add"
     return (
-        ask(positions.train, add_missed=options.missed == "add", most=options.most),
+        ask(positions.train, add_missed=add, slate=None if add else options.candidates, most=options.most),
         ask(positions.validation, slate=options.candidates, most=validation_slates),
     )
 

@@ -115,7 +115,7 @@ class Trainer:
 
     def scores(self, slate: TokenSlate) -> FloatArray:
         """What orders the candidates of a slate [n]: the model's score, and the offset where there is one."""
-        with torch.no_grad():
+        with torch.no_grad(), self._precision():
             batch = forward.collate([slate]).to(self._processes.device)
             combined = self._loss.combined(forward.scores(self._model, batch), batch.offset)
         return np.asarray(combined[0].double().cpu().numpy())
@@ -143,7 +143,8 @@ class Trainer:
         device = self._processes.device
         sums = torch.zeros(4, dtype=torch.float64, device=device)
         for rows in passes(slates, self._config.loop.tokens):
-            losses, weights = self._losses([slates[row] for row in rows])
+            with self._precision():
+                losses, weights = self._losses([slates[row] for row in rows])
             total = (losses * weights).sum()
             total.backward()
             read = sum(slates[row].tokens for row in rows)
@@ -155,6 +156,9 @@ class Trainer:
         batch = forward.collate(slates).to(self._processes.device)
         losses = self._loss(forward.scores(self._model, batch), batch.target, batch.present, batch.offset)
         return losses, batch.weight
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._processes.device.type, torch.bfloat16, enabled=self._config.loop.autocast)
 
     def _average(self, sums: Tensor) -> tuple[float, float, float, float]:
         """Makes gradients those of the mean loss over all processes by weight (self-normalised propensities).

@@ -20,7 +20,7 @@ _FIRST = ("rank/pointwise", "explain/reasons")
 
 def skeleton(library: TemplateLibrary, task: str, language: str) -> Template:
     """The plainest template of a task in a language: the one with the shortest id. NotFoundError if there is none."""
-    templates = library.list()
+    templates = library.readable()
     fitting = [template for template in templates if (template.task, template.language) == (task, language)]
     if not fitting:
         known = sorted({f"{template.task} in {template.language}" for template in templates})

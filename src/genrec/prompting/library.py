@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.resources
 from collections.abc import Iterator
@@ -40,9 +41,13 @@ class TemplateLibrary:
         """All ids, sorted."""
         return sorted({_id(path, folder) for folder in self.folders for path in _files(folder)})
 
-    def list(self) -> list[Template]:
-        """All templates by id; TemplateError at the first one that is wrong."""
-        return [self.get(template_id) for template_id in self.ids()]
+    def readable(self) -> list[Template]:
+        """All templates by id, without those that are wrong: one broken file hides no other."""
+        found = []
+        for template_id in self.ids():
+            with contextlib.suppress(TemplateError):
+                found.append(self.get(template_id))
+        return found
 
     def path(self, template_id: str) -> Path:
         """File of a template; NotFoundError with near matches."""

@@ -76,7 +76,7 @@ class Live:
     def template_ids(self) -> list[str]:
         """Templates that a caller may choose by the model name `genrec/<template>`."""
         library = TemplateLibrary(self._settings.prompts.folder)
-        return [template.id for template in library.list() if template.task == "rank"]
+        return [template.id for template in library.readable() if template.task == "rank"]
 
     async def _newest(self, model: LanguageModel) -> Recommender:
         """On the live versions, or on those in use where the live ones do not load: these are tried once."""

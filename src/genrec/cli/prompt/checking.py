@@ -76,6 +76,6 @@ def lock(folder: common.FolderOption = None) -> None:
 
     library = common.library_of(folder)
     root = library.folders[0]
-    templates = [template for template in library.list() if library.root(template) == root]
+    templates = [template for template in map(library.get, library.ids()) if library.root(template) == root]
     write_lock(root, templates)
     typer.echo(f"locked {len(templates)} in {root / LOCK}", err=True)
