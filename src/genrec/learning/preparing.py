@@ -209,6 +209,7 @@ def _info(
         "positions": len(positions.train),
         "examples": len(train),
         "targets_in_pool": round(train.found / max(1, train.asked), 4),
+        "targets_in_slate": round(len(train) / max(1, train.asked), 4),
         "validation_slates": len(validation),
         "validation_targets_in_slate": round(len(validation) / max(1, validation.asked), 4),
     }
