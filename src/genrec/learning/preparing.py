@@ -42,7 +42,7 @@ _CODE = (
         "encoder.py",
         "data/splits.py",
     ),
-    *("learning/positions.py", "learning/pools.py"),
+    *("learning/positions.py", "learning/pools.py", "learning/preparing.py"),
 )
 _KEEP = 8
 """So many sets of pools stay in the cache of a workspace."""
