@@ -95,7 +95,9 @@ def prepare(
 
     train, validation = _kept(cache / "learning" / key, collect)
     if not len(train):
-        raise DataError("retrieval proposes none of the items to be foreseen", "set missed to add, or import more data")
+        raise DataError(
+            "no served slate holds the item to be foreseen", "raise candidates, set missed to add, or import more data"
+        )
     source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, requests=requests, seed=seed)
     held = validation_examples(
         positions,
