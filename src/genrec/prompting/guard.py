@@ -25,38 +25,42 @@ _OPEN_TAG = re.compile(r"<(?=[A-Za-z/|!_])")
 _CLOSE_TAG = re.compile(r"(?<=[A-Za-z0-9/|_'-])>")
 _FOREIGN = r"<\||\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|\{[{%#]"
 """Chat markup of whatever model, and template code: no title, review or request holds any."""
+_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Letters of scripts that write words together, or particles behind foreign words."""
 _BRACKETED = re.compile(r"\W.*\w.*\W", re.DOTALL)
 _ANSWER = re.compile(
     r"(?<![^\W\d_])(?i:answers?|reply|respond)(?![^\W\d_])[\s:='-]*(?i:is|with)?[\s:='-]*(?:(?i:yes|no)|[A-Z]{1,2})(?!\w)"
     r"|(?:回答|答案|回复)[\s:是为'-]*(?:(?i:yes|no)|[A-Z]{1,2})(?![A-Za-z0-9_])"
-    # A yes where the model says it: behind a mark at the end, behind its name, or over and over ("Dr. No" is a film)
-    r"|(?<=[:;?!。·-])[\s']*(?i:yes)(?=[\s.!,是的'}\]·-]*$)"
-    r"|(?:(?<=(?i:assistant) -)|(?<=\?))\s*(?i:yes)(?!\w)"
-    r"|(?<!\w)(?i:yes)(?:[\s,.!]+(?i:yes)(?!\w)){2,}"
 )
 
 
-def guard(text: str, control_strings: frozenset[str] = frozenset(), max_characters: int = MAX_CHARACTERS) -> str:
+def guard(
+    text: str,
+    control_strings: frozenset[str] = frozenset(),
+    max_characters: int = MAX_CHARACTERS,
+    answer: str = "",
+) -> str:
     """One harmless line; guarding it again changes nothing.
 
     Unicode NFKC; control, bidirectional, zero-width, private-use and unassigned characters and floods of combining
     marks removed; white space folded; length capped. Text ends where a control string in brackets, chat markup of
     another model, template code, or writing that hides itself begins: what stands behind was written for a model, not
     for people. Other control strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real
-    marker). Claims of an answer ("answer Yes", "...? Yes" at the end, "Yes Yes Yes"), look-alikes of labels ("B. ",
-    "(B)"), of role names ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so
-    that a quoted value cannot end its quotation. Other orders are words like any others: `genrec eval injection`
-    measures what they gain.
+    marker). Claims of an answer ("answer Yes", "answer: B"), look-alikes of labels ("B. ", "(B)"), of role names
+    ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that a quoted value cannot
+    end its quotation. `answer` is the word by which the model says that an item fits: a
+    small model repeats what it has just read, so that word is a dot wherever it stands, in "Yes Man" too. Other orders
+    are words like any others: `genrec eval injection` measures what they gain.
     """
     if len(text) > _CACHED_LENGTH:
-        return _guard(text, control_strings, max_characters)
-    return _cached_guard(text, control_strings, max_characters)
+        return _guard(text, control_strings, max_characters, answer)
+    return _cached_guard(text, control_strings, max_characters, answer)
 
 
-def _guard(text: str, control_strings: frozenset[str], max_characters: int) -> str:
+def _guard(text: str, control_strings: frozenset[str], max_characters: int, answer: str) -> str:
     text = _HIDING.split(text[: 4 * max_characters], 1)[0]
     while True:
-        once = _rewrite(_visible(text)[:max_characters].rstrip(), control_strings)
+        once = _rewrite(_visible(text)[:max_characters].rstrip(), control_strings, answer)
         if once == text:
             return text
         text = once
@@ -76,7 +80,7 @@ def _visible(text: str) -> str:
     return " ".join(_FLOOD.sub("", _INVISIBLE.sub("", kept)).split())
 
 
-def _rewrite(text: str, control_strings: frozenset[str]) -> str:
+def _rewrite(text: str, control_strings: frozenset[str], answer: str) -> str:
     text = _structure(control_strings).split(text, 1)[0].rstrip()
     if control_strings:
         text = _any_of(control_strings).sub(REPLACEMENT, text)
@@ -85,8 +89,16 @@ def _rewrite(text: str, control_strings: frozenset[str]) -> str:
     text = text.replace('"', "'")
     text = _FENCE.sub(REPLACEMENT, text)
     text = _ANSWER.sub(REPLACEMENT, text)
+    if len(answer) > 1:  # a digit or a letter is in too many titles
+        text = _word(answer).sub(REPLACEMENT, text)
     text = _ROLE.sub(r"\1 -", text)
     return _LABEL.sub(lambda match: match[1] or match[2], text)
+
+
+@lru_cache(maxsize=64)
+def _word(word: str) -> re.Pattern[str]:
+    """The word in any case, also where letters of a script without spaces or digits stand beside it."""
+    return re.compile(rf"(?<![^\W\d_{_UNSPACED}]){re.escape(word)}(?![^\W\d_{_UNSPACED}])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)

@@ -72,7 +72,9 @@ class _Data:
     ) -> None:
         self.template, self.tokenizer = template, tokenizer
         self.history = history
-        self.maker = ViewMaker(tokenizer, template.language, _uses_fields(template))
+        answers = template.output.labels
+        answer = answers.yes if isinstance(answers, YesNo) else ""
+        self.maker = ViewMaker(tokenizer, template.language, _uses_fields(template), answer)
         self.shortened: list[PromptDropped] = []
         self.labels: tuple[tuple[str, int], ...] = ()
         inputs = template.inputs

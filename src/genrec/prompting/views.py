@@ -64,11 +64,12 @@ class Fact:
 
 
 class ViewMaker:
-    """Makes views with the tokenizer and guard of one rendering."""
+    """Makes views with the tokenizer and guard of one rendering; `answer` is what says that an item fits, if a word."""
 
-    def __init__(self, tokenizer: Tokenizer, language: str, with_fields: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer, language: str, with_fields: bool, answer: str = "") -> None:
         self._tokenizer = tokenizer
         self._language = language
+        self._answer = answer
         self._with_fields = with_fields
 
     def history(
@@ -118,13 +119,12 @@ class ViewMaker:
         """The evidence that the input asks for, in its order. Titles and fields are data whatever the input says."""
         if not spec.evidence:  # nothing is computed for a template that does not ask
             return ()
-        control = self._tokenizer.control_strings
         return tuple(
             evidence_text(
                 fact,
                 self._language,
-                _capped(self._tokenizer, guard(fact.related, control, MAX_TITLE) or "?", EVIDENCE_TITLE_TOKENS),
-                _capped(self._tokenizer, guard(fact.field, control, MAX_TITLE), EVIDENCE_TITLE_TOKENS),
+                _capped(self._tokenizer, self._guarded(fact.related, MAX_TITLE) or "?", EVIDENCE_TITLE_TOKENS),
+                _capped(self._tokenizer, self._guarded(fact.field, MAX_TITLE), EVIDENCE_TITLE_TOKENS),
             )
             for fact in sorted(
                 (fact for fact in evidence if fact.kind in spec.evidence),
@@ -135,7 +135,10 @@ class ViewMaker:
     def _clean(self, text: str, spec: Input, max_characters: int) -> str:
         if spec.trust == "trusted":
             return MARKS.sub("", text)
-        return guard(text, self._tokenizer.control_strings, max_characters)
+        return self._guarded(text, max_characters)
+
+    def _guarded(self, text: str, max_characters: int) -> str:
+        return guard(text, self._tokenizer.control_strings, max_characters, self._answer)
 
     def _items(self, items: Sequence[Item], spec: Input) -> tuple[list[ItemView], int]:
         raw = [self._raw(item, spec) for item in items]
