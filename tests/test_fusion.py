@@ -125,17 +125,19 @@ def test_features_by_hand():
 
 
 def asked(rng, n=30, clear=2.0):
-    """A pool of a request: who chose, chose by the second stage and by nearness, seldom what nothing else proposes."""
+    """A pool of a request: who chose, chose by second stage, nearness and words, seldom what nothing else proposes."""
     alone = np.arange(n) >= 20
-    pool = Pool(rng.normal(size=n), {}, 5, request=np.column_stack([rng.normal(size=n) + alone, alone]))
-    wish = Weights().scores(pool) + clear * pool.request[:, 0] - 3 * alone
+    words = rng.integers(0, 2, n)
+    pool = Pool(rng.normal(size=n), {}, 5, request=np.column_stack([rng.normal(size=n) + alone, words, alone]))
+    wish = Weights().scores(pool) + clear * pool.request[:, 0] + 1.5 * words - 3 * alone
     return pool, int(np.argmax(wish + rng.gumbel(size=n)))
 
 
 def test_the_request_by_hand():
-    pool = Pool(np.array([1.0, 3.0]), {}, 0, request=np.array([[0.5, 0], [2.0, 1]]))
-    np.testing.assert_allclose(RequestWeights(2.0, 3.0).bonus(pool), [1.0, 1.0])
-    np.testing.assert_allclose(Fusion(request=RequestWeights(2.0, 3.0)).base(pool), [-1 + 1, 1 + 1], atol=1e-9)
+    pool = Pool(np.array([1.0, 3.0]), {}, 0, request=np.array([[0.5, 0.8, 0], [2.0, 0, 1]]))
+    weights = RequestWeights(nearness=2.0, words=5.0, alone=3.0)
+    np.testing.assert_allclose(weights.bonus(pool), [5.0, 1.0])
+    np.testing.assert_allclose(Fusion(request=weights).base(pool), [-1 + 5, 1 + 1], atol=1e-9)
     assert RequestWeights().bonus(plain([1.0, 2.0])).tolist() == [0, 0]
 
 
@@ -144,19 +146,18 @@ def test_weights_of_requests_are_found_and_are_the_minimum_of_their_loss():
     made = [asked(rng) for _ in range(400)]
     weights = Fusion().with_requests(made).request
     assert weights.nearness == pytest.approx(2.0, rel=0.2)
+    assert weights.words == pytest.approx(1.5, rel=0.2)
     assert weights.alone == pytest.approx(3.0, rel=0.2)
     assert weights.pools == 400
 
-    def loss(nearness, alone):
-        scores = Fusion(request=RequestWeights(nearness, alone))
-        return np.mean([-log_softmax(scores.base(pool))[target] for pool, target in made]) + 0.001 * (
-            nearness**2 + alone**2
-        )
+    def loss(*found):
+        scores = Fusion(request=RequestWeights(*found))
+        size = 0.001 * np.square(found).sum()
+        return np.mean([-log_softmax(scores.base(pool))[target] for pool, target in made]) + size
 
-    best = loss(weights.nearness, weights.alone)
-    for change in (-0.05, 0.05):
-        assert loss(weights.nearness + change, weights.alone) > best
-        assert loss(weights.nearness, weights.alone + change) > best
+    found = np.array([weights.nearness, weights.words, weights.alone])
+    for change in 0.05 * np.vstack([np.eye(3), -np.eye(3)]):
+        assert loss(*(found + change)) > loss(*found)
 
 
 def test_requests_that_mislead_get_no_weight_and_few_teach_nothing():

@@ -21,7 +21,7 @@ from genrec.retrieval.fitting import fit_blend, fit_retriever
 from genrec.retrieval.scoring import score_batch
 from genrec.settings import Settings
 
-HELPERS = {"base", "blend", "factors", "files", "fitting", "matrices", "pools", "scoring", "texts"}
+HELPERS = {"base", "blend", "factors", "files", "fitting", "matrices", "pools", "scoring", "texts", "words"}
 RETRIEVERS = sorted({module.name for module in pkgutil.iter_modules(genrec.retrieval.__path__)} - HELPERS)
 N_ITEMS = 30
 

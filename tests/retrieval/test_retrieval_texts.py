@@ -16,6 +16,7 @@ from genrec.errors import ModelError
 from genrec.retrieval.blend import Blend
 from genrec.retrieval.fitting import fit_blend, refit_blend
 from genrec.retrieval.texts import TextIndex
+from genrec.retrieval.words import WordIndex
 from genrec.settings import EncoderSettings, Settings
 
 ITEMS = [
@@ -84,6 +85,7 @@ def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: Blend) -> 
     assert found.items[2].sources["request"] == found.items[2].parts["request"] > 1
     assert found.items[0].parts["request"] < found.items[1].parts["request"]
     assert found.items[2].score < found.items[1].score
+    assert [candidate.parts["request words"] > 0 for candidate in found.items] == [False, True, True]
 
 
 def test_half_as_many_items_come_by_the_request(blend: Blend) -> None:
@@ -108,13 +110,14 @@ def test_filters_hold_for_what_is_asked_for(blend: Blend) -> None:
 def test_the_callers_items_have_their_nearness(blend: Blend) -> None:
     near, far, unknown = blend.given(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, request="east")
     assert near.parts["request"] > 0 > far.parts["request"]
-    assert unknown.parts["request"] == 0
+    assert unknown.parts["request"] == unknown.parts["request words"] == 0
+    assert near.parts["request words"] == pytest.approx(1 - np.log(3) / np.log(7))
     assert near.sources.keys() == {"caller"}
     assert "request" not in blend.given(history(), [BY_ID["b"]], now=0.0)[0].parts
 
 
 def test_without_its_encoder_the_answer_is_that_without_words(blend: Blend, caplog: pytest.LogCaptureFixture) -> None:
-    blend.texts = TextIndex(np.eye(6, 2, dtype=np.float32), "compass", "compass", Broken())
+    blend.texts = TextIndex(np.eye(6, 2, dtype=np.float32), WordIndex.fit([""] * 6), "compass", "compass", Broken())
     with caplog.at_level(logging.WARNING):
         asked = [blend.candidates(history("a"), 2, now=0.0, items=lookup, request="south") for _ in range(2)]
     assert asked == [blend.candidates(history("a"), 2, now=0.0, items=lookup)] * 2

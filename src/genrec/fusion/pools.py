@@ -14,7 +14,7 @@ from genrec.clicks.features import FEATURES as PAIR_FEATURES
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History
-from genrec.retrieval.blend import REQUEST
+from genrec.retrieval.blend import REQUEST, REQUEST_WORDS
 
 Floats = npt.NDArray[np.float32]
 _NEWEST = 10
@@ -25,8 +25,8 @@ class Pool:
     """n candidates of one request: the blend's score [n], each retriever's raw score [n], and P(click) [n] with what
     it was made of: `pairs` [n, F] in the order of `clicks.features.FEATURES`, and `cosines` [n, 2] of the texts to the
     newest event and to the mean of the newest ten. The last three are None without a click scorer. `events` is the
-    length of the history. `request` [n, 2] is how near the text is to the request in words, and 1 where nothing but
-    the request proposes the item; None without a request.
+    length of the history. `request` [n, 3] is how near the text is to the request in words, what words they share, and
+    1 where nothing but the request proposes the item; None without a request.
     """
 
     retriever: FloatArray
@@ -49,10 +49,10 @@ def pool_of(candidates: Candidates, history: History, clicks: ClickScorer | None
         name: np.array([candidate.parts.get(name, 0.0) for candidate in candidates.items], dtype=np.float64)
         for name in names
     }
-    request = parts.pop(REQUEST, None)
-    if request is not None:
+    near, words, request = parts.pop(REQUEST, None), parts.pop(REQUEST_WORDS, None), None
+    if near is not None and words is not None:
         alone = [candidate.sources.keys() == {REQUEST} for candidate in candidates.items]
-        request = np.column_stack([request, alone])
+        request = np.column_stack([near, words, alone])
     if clicks is None or not candidates.items:
         return Pool(retriever, parts, len(history.entries), request=request)
     described = clicks.described(history, [candidate.item for candidate in candidates.items], now=now)

@@ -1,4 +1,4 @@
-"""What a request in words adds to the second stage: items whose text is near to it come forward."""
+"""What a request in words adds to the second stage: items whose text is near to it, or has its words, come forward."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class RequestWeights:
-    """bonus = nearness * z - alone * [only the request proposes the item].
+    """bonus = nearness * z + words * shared - alone * [only the request proposes the item].
 
-    z is the cosine of request and item text, standardised over the catalogue. `alone` makes up for what the second
+    z is the cosine of request and item text, standardised over the catalogue; `shared` is the summed idf of the words
+    that both have (see `genrec.retrieval.words`), about 1 for each that is rare. `alone` makes up for what the second
     stage never saw: it learned on items that some retriever proposes, and the others are likelier wrong than it says.
     The weights here, for where nothing was learned, are cautious beside those learned on MovieLens and on games.
     """
 
     nearness: float = 1.0
+    words: float = 1.0
     alone: float = 2.0
     pools: int = 0
     """So many pools were learned from."""
@@ -34,7 +36,7 @@ class RequestWeights:
         """What is added to the scores of the second stage [n]; 0 without a request."""
         if pool.request is None:
             return np.zeros(len(pool))
-        bonus: FloatArray = pool.request @ np.array([self.nearness, -self.alone])
+        bonus: FloatArray = pool.request @ np.array([self.nearness, self.words, -self.alone])
         return bonus
 
 
@@ -46,7 +48,7 @@ def fit_request_weights(
     The pools must be of requests, and of users on whom the second stage did not learn.
     """
     cases = [
-        (second_stage(pool), pool.request * [1, -1], target)
+        (second_stage(pool), pool.request * [1, 1, -1], target)
         for pool, target in lessons
         if pool.request is not None and len(pool) > 1
     ]
@@ -61,6 +63,6 @@ def fit_request_weights(
             slope += (np.exp(log_p) @ parts - parts[target]) / len(cases)
         return float(value), slope
 
-    found = minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * 2)
-    nearness, alone = (float(weight) for weight in found.x)
-    return RequestWeights(nearness, alone, len(cases))
+    found = minimize(loss, np.ones(3), jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * 3)
+    nearness, words, alone = (float(weight) for weight in found.x)
+    return RequestWeights(nearness, words, alone, len(cases))

@@ -46,11 +46,11 @@ def guard(
     marks removed; white space folded; length capped. Text ends where a control string in brackets, chat markup of
     another model, template code, or writing that hides itself begins: what stands behind was written for a model, not
     for people. Other control strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real
-    marker). Claims of an answer ("answer Yes", "answer: B"), look-alikes of labels ("B. ", "(B)"), of role names
-    ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that a quoted value cannot
-    end its quotation. `answer` is the word by which the model says that an item fits: a
-    small model repeats what it has just read, so that word is a dot wherever it stands, in "Yes Man" too. Other orders
-    are words like any others: `genrec eval injection` measures what they gain.
+    marker). Claims of an answer ("answer Yes", "answer: B") are left out; look-alikes of labels ("B. ", "(B)"), of role
+    names ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that a quoted value
+    cannot end its quotation. `answer` is the word by which the model says that an item fits: a small model repeats what
+    it has just read, so that word is left out wherever it stands, of "Yes Man" too (a dot in its place would lift the
+    item as well). Other orders are words like any others: `genrec eval injection` measures what they gain.
     """
     if len(text) > _CACHED_LENGTH:
         return _guard(text, control_strings, max_characters, answer)
@@ -88,17 +88,17 @@ def _rewrite(text: str, control_strings: frozenset[str], answer: str) -> str:
     text = _CLOSE_TAG.sub("\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}", text)
     text = text.replace('"', "'")
     text = _FENCE.sub(REPLACEMENT, text)
-    text = _ANSWER.sub(REPLACEMENT, text)
+    text = _ANSWER.sub("", text)
     if len(answer) > 1:  # a digit or a letter is in too many titles
-        text = _word(answer).sub(REPLACEMENT, text)
+        text = _word(answer).sub("", text)
     text = _ROLE.sub(r"\1 -", text)
     return _LABEL.sub(lambda match: match[1] or match[2], text)
 
 
 @lru_cache(maxsize=64)
 def _word(word: str) -> re.Pattern[str]:
-    """The word in any case, also where letters of a script without spaces or digits stand beside it."""
-    return re.compile(rf"(?<![^\W\d_{_UNSPACED}]){re.escape(word)}(?![^\W\d_{_UNSPACED}])", re.IGNORECASE)
+    """The word in any case, with the space before it; letters of a script without spaces may stand beside it."""
+    return re.compile(rf"\s*(?<![^\W\d_{_UNSPACED}]){re.escape(word)}(?![^\W\d_{_UNSPACED}])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)

@@ -21,6 +21,8 @@ from genrec.retrieval.texts import TextIndex
 
 REQUEST = "request"
 """Among the sources and parts of a candidate: how near its text is to the request in words."""
+REQUEST_WORDS = "request words"
+"""Among the parts of a candidate: how many words of the request its text has."""
 _TIE_BREAK = 1e-6
 _TEXTS = "request texts"
 Condition = Callable[[Item], bool]
@@ -74,8 +76,8 @@ class Blend:
         self, history: History, items: Sequence[Item], *, now: float, request: str | None = None
     ) -> list[Candidate]:
         """The caller's own items as candidates, in his order; scores are 0 where the index does not know an item."""
-        raw, mixed, near = self._scored(history, now, request)
-        known = raw if near is None else {**raw, REQUEST: near}
+        raw, mixed, asked = self._scored(history, now, request)
+        known = {**raw, **asked}
 
         def at(scores: Scores, item: Item) -> float:
             position = self.index.get(item.id)
@@ -109,7 +111,8 @@ class Blend:
 
         Behind them, where there is a `request` in words and `texts` to compare it with, stand the k / 2 others whose
         texts are nearest to it, with 'request' as their only source: what is asked for must not be missing because it
-        does not go with the history. All items then have their nearness as the part 'request'.
+        does not go with the history. All items then have their nearness as the part 'request', and what words they
+        share with it as the part 'request words'.
 
         `history` should be complete: what it has is not proposed again, unless `keep_seen`. `exclude` are items that
         the caller does not want this time, `blocked` those that the user never wants. `where` is any other condition
@@ -117,7 +120,7 @@ class Blend:
         reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
         that has the item among its own best k, `parts` that of all.
         """
-        raw, scores, near = self._scored(history, now, request)
+        raw, scores, said = self._scored(history, now, request)
         reasons = self._reasons(
             {"seen": () if keep_seen else history.item_ids(), "excluded": exclude, "blocked": blocked}
         )
@@ -129,15 +132,16 @@ class Blend:
         chosen = self._passing(scores, k, reasons, items, refuse, dropped)
         own = {name: set(_positive(part, k).tolist()) for name, part in raw.items()}
         asked: dict[int, Item] = {}
-        if near is not None:
-            raw, own = {**raw, REQUEST: near}, {**own, REQUEST: set(_positive(near, k // 2).tolist())}
-            others = near.copy()
+        if said:
+            raw = {**raw, **said}
+            own[REQUEST] = set(_positive(said[REQUEST], k // 2).tolist())
+            others = said[REQUEST].copy()
             others[list(chosen)] = -np.inf
             asked = self._passing(others, k // 2, reasons, items, refuse, dropped)
 
         def candidate(position: int, item: Item) -> Candidate:
             parts = {name: float(part[position]) for name, part in raw.items()}
-            sources = [REQUEST] if position in asked else [name for name in raw if position in own[name]]
+            sources = [REQUEST] if position in asked else [name for name in own if position in own[name]]
             return Candidate(item, float(scores[position]), {name: parts[name] for name in sources}, parts)
 
         return Candidates(
@@ -180,12 +184,15 @@ class Blend:
 
     def _scored(
         self, history: History, now: float, request: str | None
-    ) -> tuple[dict[str, Scores], Scores, Scores | None]:
-        """Scores of each part, of the blend, and of the request if it says anything, all [I]."""
+    ) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
+        """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
         query = query_of(history, self.index, now)
         raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
         near = self.texts.nearness(request) if request and self.texts is not None else None
-        return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], near
+        asked = {}
+        if request and self.texts is not None and near is not None:
+            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(request)}
+        return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], asked
 
     def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:
         mixed = np.repeat(self._tie_break[None, :], n_queries, axis=0)

@@ -11,10 +11,11 @@ import numpy as np
 
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress, Vectors, item_text, load_encoder
-from genrec.errors import GenrecError, ModelError
+from genrec.errors import GenrecError, ModelError, WorkspaceError
 from genrec.retrieval.base import Scores
 from genrec.retrieval.factors import product
 from genrec.retrieval.files import read_tensors, write_tensors
+from genrec.retrieval.words import WordIndex
 from genrec.settings import EncoderSettings
 
 _SAME = 1e-6
@@ -23,14 +24,17 @@ _SAME = 1e-6
 class TextIndex:
     """Vectors of the texts of all items, beside which a request is laid by the encoder that made them.
 
-    Whole vectors, neither centred nor reduced: the rare words that a request is about are what reduction loses.
+    Whole vectors, neither centred nor reduced: the rare words that a request is about are what reduction loses. Beside
+    them the words themselves, which an encoder blurs.
     """
 
-    def __init__(self, vectors: Vectors, encoder_name: str, setting: str, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, vectors: Vectors, words: WordIndex, encoder_name: str, setting: str, encoder: Encoder | None = None
+    ) -> None:
         """`vectors` [I, d] of unit length, by the encoder named so; without it, it is loaded by `encoder.name` of the
         settings, `setting`, when the first request comes.
         """
-        self._vectors, self._name, self._setting = vectors, encoder_name, setting
+        self._vectors, self._words, self._name, self._setting = vectors, words, encoder_name, setting
         self._encoder = encoder
         self._is_usable = True
         self._lock = threading.Lock()
@@ -46,9 +50,11 @@ class TextIndex:
         progress: Progress | None = None,
     ) -> TextIndex:
         """Encodes the catalogue. `for_requests`: the same encoder for requests, where `encoder` keeps what it saw."""
-        vectors = encoder.encode([item_text(item) for item in items], progress)
-        halves = vectors.astype(np.float16)  # as they are kept on disk: a loaded index says what the fitted one said
-        return cls(halves.astype(np.float32), encoder.name, setting, for_requests or encoder)
+        texts = [item_text(item) for item in items]
+        halves = encoder.encode(texts, progress).astype(
+            np.float16
+        )  # as on disk: a loaded index says what this one says
+        return cls(halves.astype(np.float32), WordIndex.fit(texts), encoder.name, setting, for_requests or encoder)
 
     def nearness(self, request: str) -> Scores | None:
         """Cosines [I] of the request and each text, standardised over the catalogue.
@@ -74,16 +80,28 @@ class TextIndex:
         standardised: Scores = (cosines - cosines.mean()) / np.float32(spread)
         return standardised
 
+    def shared(self, request: str) -> Scores:
+        """How many words of the request each text has [I], the rare ones counting most; see `WordIndex`."""
+        return self._words.scores(request)
+
     def save(self, folder: Path) -> None:
-        """Writes the vectors in half precision."""
-        settings = {"encoder": self._name, "setting": self._setting}
-        write_tensors(folder, {"vectors": self._vectors.astype(np.float16)}, settings)
+        """Writes the vectors in half precision, and the words."""
+        arrays, words = self._words.arrays()
+        settings = {"encoder": self._name, "setting": self._setting, "words": words}
+        write_tensors(folder, {"vectors": self._vectors.astype(np.float16), **arrays}, settings)
 
     @classmethod
     def load(cls, folder: Path) -> TextIndex:
-        """Reads what `save` wrote; the encoder is not loaded yet."""
+        """Reads what `save` wrote; the encoder is not loaded yet. WorkspaceError where an older version wrote it."""
         arrays, settings = read_tensors(folder)
-        return cls(arrays["vectors"].astype(np.float32), settings["encoder"], settings["setting"])
+        try:
+            vectors = arrays["vectors"].astype(np.float32)
+            words = WordIndex(settings["words"], arrays["word_starts"], arrays["word_places"], len(vectors))
+            return cls(vectors, words, settings["encoder"], settings["setting"])
+        except KeyError as error:
+            raise WorkspaceError(
+                f"the index in {folder} is of an older version", "build it again: genrec fit"
+            ) from error
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
