@@ -188,9 +188,8 @@ class Blend:
         """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
         query = query_of(history, self.index, now)
         raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
-        near = self.texts.nearness(request) if request and self.texts is not None else None
         asked = {}
-        if request and self.texts is not None and near is not None:
+        if request and self.texts is not None and (near := self.texts.nearness(request)) is not None:
             asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(request)}
         return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], asked
 

@@ -51,9 +51,8 @@ class TextIndex:
     ) -> TextIndex:
         """Encodes the catalogue. `for_requests`: the same encoder for requests, where `encoder` keeps what it saw."""
         texts = [item_text(item) for item in items]
-        halves = encoder.encode(texts, progress).astype(
-            np.float16
-        )  # as on disk: a loaded index says what this one says
+        vectors = encoder.encode(texts, progress)
+        halves = vectors.astype(np.float16)  # as they are kept on disk: a loaded index says what the fitted one said
         return cls(halves.astype(np.float32), WordIndex.fit(texts), encoder.name, setting, for_requests or encoder)
 
     def nearness(self, request: str) -> Scores | None:
