@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from genrec import cache, doctor
 from genrec.cli.main import main
 from genrec.doctor import Finding
+from genrec.retrieval.files import read_tensors, write_tensors
 from genrec.settings import Settings
 from genrec.workspace import PARTS, Workspace
 
@@ -131,9 +133,21 @@ def test_a_workspace_is_examined_part_by_part(machine: Machine, tmp_path: Path) 
     findings = examined(folder)
     assert set(PARTS) <= broken(findings)
     assert {findings[part].fix for part in PARTS} == {f"genrec fit --workspace {folder}"}
-    with workspace.publish(*PARTS):
-        pass
+
+
+def test_parts_are_loaded_so_that_one_of_an_older_version_is_found(
+    machine: Machine, movielens: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(movielens, folder)
     assert broken(examined(folder)) == set()
+    texts = Workspace(folder).part("retrieval") / "request texts"
+    arrays, settings = read_tensors(texts)
+    write_tensors(texts, {"vectors": arrays["vectors"]}, settings)  # as it was before words were counted
+    findings = examined(folder)
+    assert broken(findings) == {"retrieval"}
+    assert "older version" in findings["retrieval"].detail
+    assert findings["retrieval"].fix == f"genrec fit --workspace {folder}"
 
 
 def test_low_memory_and_disk_are_noted_with_a_cure(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -236,9 +236,26 @@ def _workspace(folder: Path) -> Iterator[Finding]:
     yield Finding("workspace", "data", "ok", f"{workspace.database.stat().st_size / 2**20:.1f} MiB")
     for name in PARTS:
         try:
-            yield Finding("workspace", name, "ok", workspace.part(name).name)
+            part = workspace.part(name)
+            _load(name, part)
+            yield Finding("workspace", name, "ok", part.name)
         except GenrecError as error:
             yield Finding("workspace", name, "broken", error.message, f"genrec fit --workspace {folder}")
+        except ImportError as error:
+            yield Finding("workspace", name, "note", f"not tried: {error.name} does not import", INSTALL)
+
+
+def _load(name: str, folder: Path) -> None:
+    from genrec.clicks.scorer import ClickScorer
+    from genrec.fusion.model import Fusion
+    from genrec.retrieval.blend import Blend
+
+    loaders: Mapping[str, Callable[[Path], object]] = {
+        "retrieval": Blend.load,
+        "clicks": ClickScorer.load,
+        "fusion": Fusion.load,
+    }
+    loaders[name](folder)
 
 
 def cores() -> int:
