@@ -54,7 +54,7 @@ def test_metrics_are_means_with_intervals_and_sums_over_stages() -> None:
     assert metrics["ndcg@10_gain_over_untuned"]["value"] == pytest.approx(0.3)
     assert metrics["ndcg@10_gain_over_untuned"]["interval"] == pytest.approx([-0.15, 0.75])
     assert metrics["ndcg@10_retriever"]["value"] == pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-5)
-    assert (metrics["slates"], metrics["minutes"], metrics["steps"], metrics["best_step"]) == (144, 3.0, 8, 7)
+    assert (metrics["examples"], metrics["minutes"], metrics["steps"], metrics["best_step"]) == (144, 3.0, 8, 7)
 
 
 def test_the_readme_names_everything_that_a_reader_must_know() -> None:

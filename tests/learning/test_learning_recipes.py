@@ -87,7 +87,7 @@ def test_rank_lora_learns_from_clicks(workspace: Path, model: Path) -> None:
     assert card.data["fingerprint"]
     low, high = card.metrics["ndcg@10"]["interval"]
     assert low <= card.metrics["ndcg@10"]["value"] <= high
-    assert (card.metrics["steps"], card.metrics["slates"]) == (4, 16)
+    assert (card.metrics["steps"], card.metrics["examples"]) == (4, 16)
     assert resolve(workspace, "clicks") == made
     assert not list((workspace / "training").rglob("step-*"))
 
@@ -111,7 +111,7 @@ def test_rank_distill_learns_from_the_second_stage_first(workspace: Path, distil
     assert first_losses(folder / "next") == pytest.approx(NEXT, abs=0.002)
     card = Card.load(distilled)
     assert card is not None
-    assert card.metrics["slates"] == 16
+    assert card.metrics["examples"] == 16
     assert not list(folder.rglob("step-*"))
     assert list(folder.glob("genrec-teacher/events.out.tfevents.*"))
     assert list(folder.glob("genrec-next/events.out.tfevents.*"))

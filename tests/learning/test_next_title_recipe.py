@@ -67,7 +67,7 @@ def test_the_card_tells_of_both_stages_and_compares_with_the_base(workspace: Pat
     card = Card.load(made)
     assert card is not None
     assert (card.recipe, card.ranker, card.settings["stage"]) == ("next_title", "pointwise", {"share": 0.5})
-    assert card.metrics["slates"] == 12 * 4
+    assert card.metrics["examples"] == 12 * 4
     low, high = card.metrics["ndcg@10_untuned"]["interval"]
     assert low <= card.metrics["ndcg@10_untuned"]["value"] <= high
     assert not list((workspace / "training" / "straight").rglob("step-*"))

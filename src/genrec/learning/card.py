@@ -98,7 +98,8 @@ def limits_of(held_out: HeldOut, *, as_shown: bool = False, offset: bool = False
 def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome], given: str = "retriever") -> dict[str, Any]:
     """NDCG@10 with intervals: tuned, before the first stage, and of the order in which slates are `given`.
 
-    Over the validation slates that did not choose (see `choosing`), if there are any.
+    Over the validation slates that did not choose (see `choosing`), if there are any. `examples` are what the stages
+    learned from: slates, pairs, or histories.
     """
     chose = choosing(held)
     judged = ~chose if not chose.all() else chose
@@ -122,7 +123,7 @@ def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome], given: str 
         "ndcg@10_gain_over_untuned": measured(tuned - untuned),
         "best_step": progressed.validations[progressed.best]["step"],
         "steps": progressed.step,
-        "slates": sum(outcome.progressed.slates for outcome in outcomes),
+        "examples": sum(outcome.progressed.slates for outcome in outcomes),
         "minutes": round(sum(outcome.progressed.seconds for outcome in outcomes) / 60, 1),
         "stopped": outcomes[-1].stopped,
     }
@@ -159,7 +160,7 @@ def readme(name: str, card: Card) -> str:
         "|---|---|---|",
         *rows,
         "",
-        f"Best at step {card.metrics['best_step']} of {card.metrics['steps']}, {card.metrics['slates']} slates,"
+        f"Best at step {card.metrics['best_step']} of {card.metrics['steps']}, {card.metrics['examples']} examples,"
         f" {card.metrics['minutes']} minutes.",
         "",
         "## Limits",
