@@ -188,6 +188,19 @@ def test_runs_of_splits_that_share_a_name_only_are_of_different_splits(run, caps
     assert "different split" in err
 
 
+def test_runs_with_other_words_in_the_same_file_are_of_different_requests(run, capsys, workspace, tmp_path):
+    found = []
+    for word in ("loud", "quiet", "quiet"):
+        (tmp_path / "said.tsv").write_text(f"user\trequest\nu0\t{word}\n")
+        found.append(run(requests="said.tsv")[1])
+    assert "said.tsv: 59 of 60 test users have no request there and say nothing" in found[0]["warnings"]
+    loud, *quiet = (record["id"] for record in found)
+    code, _, err = call(capsys, "compare", loud, quiet[0], "--workspace", workspace.root)
+    assert code == 2
+    assert "different requests" in err
+    assert call(capsys, "compare", *quiet, "--workspace", workspace.root)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,20 +2,15 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from genrec.adapters import Card, publish
-from genrec.data.interactions import Interactions
-from genrec.data.splits import leave_one_out
 from genrec.data.sqlite import SqliteStore
-from genrec.domain import Item
 from genrec.errors import ModelError, SettingsError
 from genrec.evaluation import fits, protocol
 from genrec.evaluation.suite import runner, served
-from genrec.evaluation.suite.requests import simulated_requests
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
 from genrec.fusion.language_model import LanguageModelWeights
@@ -188,6 +183,7 @@ def test_requests_in_words_reach_the_prompt_and_are_said_to_be_simulated(evaluat
     assert any("simulated" in warning for warning in result["warnings"])
     assert len(evaluate.models) == 2
     assert plain["warnings"] != result["warnings"]
+    assert (plain["requests"], result["requests"]) == ("none", "simulated")
 
 
 def test_failures_are_counted_not_kept_and_total_failure_is_an_error(evaluate):
@@ -353,19 +349,3 @@ def test_cold_users_are_answered_with_the_history_that_they_bring(evaluate):
     assert 0 < result["users"] < 60
     assert result["systems"]["retriever"]["hr@10"] > 0.5
     assert np.isfinite(result["systems"]["without"]["ndcg@10"])
-
-
-def test_a_simulated_request_is_about_the_target_and_the_same_whoever_is_asked_beside():
-    genres = ("comedy", "drama", "horror", "western", "musical")
-    items = [Item(f"i{n}", f"No {n}", {"genres": (genres[n % 5],)}) for n in range(30)]
-    users = np.array([f"u{n}" for n in range(30)], dtype=object)
-    ids = np.array([item.id for item in items], dtype=object)
-    everyone, late = np.repeat(np.arange(30), 2), np.tile([0.0, 1.0], 30)
-    picked = (everyone * 7 + late.astype(int)) % 30
-    split = leave_one_out(Interactions.from_columns(users, ids, everyone, picked, late))
-    said, warnings = simulated_requests(SimpleNamespace(items=items, split=split, settings=Settings()))
-    assert "simulated" in warnings[0]
-    for text, target in zip(said, split.targets, strict=True):
-        assert genres[int(target[0]) % 5] in text
-    few = simulated_requests(SimpleNamespace(items=items, split=split.restrict(["u3", "u9"]), settings=Settings()))[0]
-    assert few == [said[3], said[9]]

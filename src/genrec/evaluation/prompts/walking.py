@@ -12,7 +12,7 @@ from genrec.encoder import Progress
 from genrec.errors import DataError, ModelError
 from genrec.evaluation.prompts.sides import Side
 from genrec.evaluation.suite.bench import Bench
-from genrec.evaluation.suite.requests import simulated_requests
+from genrec.evaluation.suite.requests import requests_of
 from genrec.evaluation.suite.schema import Served, Suite, System
 from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
 
@@ -46,13 +46,10 @@ def read_by(
     the model beside the other scores is learned for each template, which takes further reads. DataError if the slates
     differ, SettingsError for an adapter that may have seen what is to be found, ModelError if a template ranked none.
     """
-    requests: Sequence[str | None] = [None] * len(bench.split.users)
-    warnings: list[str] = []
-    if suite.requests == "simulated":
-        requests, warnings = simulated_requests(bench)
-    reads = []
+    requests = requests_of(suite, bench)
+    warnings, reads = list(requests.warnings), list[Read]()
     for side in pair:
-        found, said = _read(side, suite, bench, requests, seeds, load, fused)
+        found, said = _read(side, suite, bench, requests.texts, seeds, load, fused)
         reads.append(found)
         warnings += [text for text in said if text not in warnings]
     slates = [[[one.lists["slate"] for one in walk] for walk in read.walks] for read in reads]

@@ -66,7 +66,7 @@ def _fact(run: Run, key: str) -> Any:
     suite = run.record.get("suite", {})
     if key == "split":  # what its name stands for depends on the rest of it
         return suite.get(key) or {"name": run.record.get(key), "of": "temporal", "at_most": None}
-    return suite.get(key) if key == "requests" else run.record.get(key)
+    return run.record.get(key, suite.get(key))
 
 
 def _known(before: UserValues, after: UserValues, pairs: Sequence[tuple[str, str]] | None) -> Sequence[tuple[str, str]]:

@@ -13,6 +13,7 @@ from genrec.data.interactions import IntArray
 from genrec.data.sources.base import BadRows
 from genrec.data.splits import Split
 from genrec.errors import DataError
+from genrec.evaluation.suite.tsv import read_lines
 
 _HINT = "write tab-separated UTF-8 text whose first line is: user<TAB>item<TAB>rank (or score)"
 _USER, _ITEM = ("user", "user_id"), ("item", "item_id")
@@ -31,14 +32,7 @@ def read_lists(file: Path) -> Lists:
 
     Equal scores keep the order of the file. DataError with file and line for what cannot be read as declared.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            # Not splitlines: ids may hold what Unicode counts as the end of a line.
-            lines = [line.rstrip("\r") for line in stream.read().split("\n")]
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}", _HINT) from None
-    except UnicodeDecodeError:
-        raise DataError(f"{file} is not UTF-8 text", _HINT) from None
+    lines = read_lines(file, _HINT)
     bad = BadRows()
     keys: dict[str, dict[str, float]] = {}
     for user, item, key in _rows(file, lines, bad):

@@ -1,12 +1,18 @@
-"""Requests in words for test users, made from what they are about to do: kinder than any real request would be."""
+"""Requests in words for test users: those of a file, or simulated ones, made from what the users are about to do."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from genrec.data.sources.base import BadRows
+from genrec.errors import DataError
 from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.schema import Suite
+from genrec.evaluation.suite.tsv import read_lines
 from genrec.learning.requests import RequestSimulator
 from genrec.ranking.loading import template_of
 
@@ -14,22 +20,83 @@ WARNING = (
     "requests are simulated: each holds words of the very item that is to be found, so figures say whether a system "
     "reads requests, not how well it serves real ones"
 )
+_HINT = (
+    "write tab-separated UTF-8 text whose first line is: user<TAB>request; requests: none and simulated need no file"
+)
 
 
-def simulated_requests(bench: Bench) -> tuple[list[str | None], list[str]]:
-    """A request for each test user about one of his targets (None where it has no telling word), and warnings.
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """What each test user says (None: nothing), a name for all of it, and what a reader must know about it."""
+
+    texts: list[str | None]
+    name: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def requests_of(suite: Suite, bench: Bench) -> Requests:
+    """Those that the suite asks for. DataError with file and line for a file that cannot be read as declared."""
+    if suite.requests == "none":
+        return Requests([None] * len(bench.split.users), "none")
+    if suite.requests == "simulated":
+        return simulated_requests(bench)
+    return given_requests(suite.folder / suite.requests, bench)
+
+
+def given_requests(file: Path, bench: Bench) -> Requests:
+    """Those of a TSV with the columns user and request, one line a user. Its name is a hash of what it says."""
+    said = _read(file)
+    train = bench.split.train
+    test_users = [str(train.user_ids[user]) for user in bench.split.users]
+    texts = [said.get(user) for user in test_users]
+    silent, strangers = sum(text is None for text in texts), len(set(said) - set(test_users))
+    counted = (
+        (silent, f"of {len(texts):,} test users have no request there and say nothing"),
+        (strangers, "users with a request are no test users here; ignored"),
+    )
+    if silent == len(texts):
+        raise DataError(f"{file} has no request of any test user", _HINT)
+    name = hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()
+    return Requests(texts, name, [f"{file.name}: {count:,} {what}" for count, what in counted if count])
+
+
+def _read(file: Path) -> dict[str, str]:
+    lines = read_lines(file, _HINT)
+    if lines[0].split("\t") not in (["user", "request"], ["user_id", "request"]):
+        raise DataError(f"{file}, line 1: the header must name user and request", _HINT)
+    bad, said = BadRows(), dict[str, str]()
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        user, *rest = line.split("\t")
+        problem = None
+        if len(rest) != 1:
+            problem = f"2 columns expected, {len(rest) + 1} found"
+        elif not user or not rest[0].strip():
+            problem = "user and request must not be empty"
+        elif user in said:
+            problem = "this user has a request already"
+        if problem is not None:
+            bad.add(f"{file.name}, line {number}", problem)
+            continue
+        said[user] = rest[0].strip()
+    if bad.count:
+        raise DataError(f"{file} has {bad.describe()}", _HINT)
+    return said
+
+
+def simulated_requests(bench: Bench) -> Requests:
+    """A request for each test user about one of his targets; None where it has no telling word.
 
     The same for a user whatever others are asked for.
     """
     simulator = RequestSimulator(bench.items, template_of(bench.settings).language)
-    requests = []
+    texts = []
     for user, target in zip(bench.split.users, bench.split.targets, strict=True):
         digest = hashlib.sha256(f"request {bench.split.train.user_ids[user]}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         item = bench.items[int(target[generator.integers(len(target))])]
-        requests.append(simulator.request(item, generator, "test"))
-    silent = sum(request is None for request in requests)
-    said = (
-        [f"{silent} of {len(requests)} test users say nothing: no word of their item is rare enough"] if silent else []
-    )
-    return requests, [WARNING, *said]
+        texts.append(simulator.request(item, generator, "test"))
+    silent = sum(text is None for text in texts)
+    said = [f"{silent} of {len(texts)} test users say nothing: no word of their item is rare enough"] if silent else []
+    return Requests(texts, "simulated", [WARNING, *said])

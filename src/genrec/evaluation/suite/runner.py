@@ -21,7 +21,7 @@ from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.cost import cost_curve
 from genrec.evaluation.suite.external import ranked_by, read_lists
 from genrec.evaluation.suite.judge import Judge, dimensions, flat, subset_masks
-from genrec.evaluation.suite.requests import simulated_requests
+from genrec.evaluation.suite.requests import requests_of
 from genrec.evaluation.suite.retrievers import Retrieval
 from genrec.evaluation.suite.schema import Served, Suite
 from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
@@ -91,18 +91,15 @@ def run_suite(
     validate and for adapters that may have seen what is to be found, ModelError if a language model answers nothing.
     """
     bench, warnings = bench_of(suite, workspace, store, settings, users, limit, encoder, progress)
-    requests: Sequence[str | None] = [None] * len(bench.split.users)
-    if suite.requests == "simulated":
-        requests, said = simulated_requests(bench)
-        warnings += said
-    ranked = _Ranked(warnings=warnings)
+    requests = requests_of(suite, bench)
+    ranked = _Ranked(warnings=[*warnings, *requests.warnings])
     _rank_plain(suite, bench, ranked)
-    _rank_served(suite, bench, ranked, load, requests)
+    _rank_served(suite, bench, ranked, load, requests.texts)
     # In the order of the suite, whatever was ranked first.
     ranked.lists = {name: ranked.lists[name] for name in suite.systems}
     judge = Judge(bench, suite.columns, suite.pairs)
     values = judge.user_values(ranked.lists)
-    return Outcome(_result(suite, bench, ranked, judge, values), values)
+    return Outcome({**_result(suite, bench, ranked, judge, values), "requests": requests.name}, values)
 
 
 def bench_of(

@@ -179,8 +179,9 @@ class Suite(_Strict):
     changes no metric of what was found; others (coverage, novelty, ...) are refused then. useful: it reads only slates
     that it reads in serving, so that the order `served` is exact, and `llm` and `fused` cannot be judged; where all
     metrics are of what was found, only the decisive ones of them."""
-    requests: Literal["none", "simulated"] = "none"
-    """simulated: each request says in words what the user would look for; see `genrec.learning.requests`."""
+    requests: Literal["none", "simulated"] | Path = "none"
+    """simulated: each request says in words what the user would look for; see `genrec.learning.requests`. A file: what
+    users said, TSV with a header `user request`."""
     gates: tuple[str, ...] = ()
     allow_leak: bool = False
     """Adapters may have been trained on what is to be found; the report then says so."""
