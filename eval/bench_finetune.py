@@ -166,7 +166,8 @@ def record(prepared: dict[str, Any], done: dict[str, dict[str, Any]], about: dic
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    from genrec.cli.console import progress, write_json
+    from genrec.cli.console import progress
+    from genrec.cli.files import write_json
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace/demo"))

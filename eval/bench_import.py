@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from genrec.cli.console import console, out, write_json
+from genrec.cli.console import console, out
+from genrec.cli.files import write_json
 from genrec.data.importer import import_source
 from genrec.data.sources.tables import Tables
 from genrec.workspace import Workspace

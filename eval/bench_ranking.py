@@ -273,7 +273,8 @@ def summary(rows: list[dict[str, float]], matmul: float, parameters: int) -> dic
 def main() -> None:
     from rich.table import Table
 
-    from genrec.cli.console import console, out, progress, write_json
+    from genrec.cli.console import console, out, progress
+    from genrec.cli.files import write_json
     from genrec.workspace import Workspace
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

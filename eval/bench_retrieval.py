@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from genrec.cli.console import console, out, write_json
+from genrec.cli.console import console, out
+from genrec.cli.files import write_json
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import History, HistoryEntry, Item

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -45,13 +42,3 @@ def reporter(bars: Progress) -> Callable[[str, int, int], None]:
         bars.update(tasks[what], completed=done, total=total)
 
     return report
-
-
-def write_json(data: Any, target: str) -> None:
-    """Writes JSON to a file, or to stdout for '-'."""
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-    if target == "-":
-        sys.stdout.write(text + "\n")
-    else:
-        with open(target, "w", encoding="utf-8") as file:
-            file.write(text + "\n")

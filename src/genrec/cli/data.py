@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genrec.cli.files import writable, write_json, write_text
+from genrec.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from genrec.data.importer import ImportReport, Progress
     from genrec.data.sources.base import BadRows, Source
@@ -139,13 +142,13 @@ def validate_hub(
 @app.command()
 def describe(
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")],
-    json: Annotated[str | None, typer.Option(help="Write the figures as JSON to this file, or - for stdout.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
+    json: JsonOption = None,
+    html: Annotated[Path | None, typer.Option(callback=writable, help="Write a page with plots to this file.")] = None,
 ) -> None:
     """Show what people look at first: activity, popularity, time span, cold items, values."""
     from rich.table import Table
 
-    from genrec.cli.console import console, out, write_json
+    from genrec.cli.console import console, out
     from genrec.data.describe import describe as describe_store
     from genrec.data.describe import describe_html, describe_text
     from genrec.data.sqlite import SqliteStore
@@ -154,7 +157,7 @@ def describe(
     with SqliteStore(Workspace.open(workspace).database) as store:
         description = describe_store(store)
     if html is not None:
-        html.write_text(describe_html(description), encoding="utf-8")
+        write_text(describe_html(description), html)
         console.print(f"wrote {html}", markup=False, soft_wrap=True)
     if json is not None:
         write_json(description, json)

@@ -26,7 +26,8 @@ def doctor(
 
     from rich.markup import escape
 
-    from genrec.cli.console import console, out, write_json
+    from genrec.cli.console import console, out
+    from genrec.cli.files import write_json
     from genrec.doctor import Finding, examine
     from genrec.errors import SettingsError
     from genrec.settings import Settings

@@ -91,7 +91,8 @@ def suite(
 @app.command("runs")
 def list_runs(workspace: options.WorkspaceOption = Path("workspace"), json: options.JsonOption = None) -> None:
     """List the runs of a workspace, oldest first."""
-    from genrec.cli.console import out, write_json
+    from genrec.cli.console import out
+    from genrec.cli.files import write_json
     from genrec.evaluation.runs import all_runs
     from genrec.workspace import Workspace
 
@@ -115,7 +116,8 @@ def compare(
     json: options.JsonOption = None,
 ) -> None:
     """Compare two runs of suites, paired by user: what the second changes."""
-    from genrec.cli.console import console, out, write_json
+    from genrec.cli.console import console, out
+    from genrec.cli.files import write_json
     from genrec.evaluation.runs import find_run
     from genrec.evaluation.suite.compare import compare_runs, parse_pairs
     from genrec.workspace import Workspace
@@ -232,7 +234,7 @@ def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags:
 
 def _finish(recorded: dict[str, Any], place: Path, json: str | None) -> None:
     """Shows what was found, and where it lies."""
-    from genrec.cli.console import write_json
+    from genrec.cli.files import write_json
 
     if json is None:
         _show(recorded)

@@ -69,7 +69,8 @@ def finetune(
 
 def _show(made: Path, json: str | None) -> None:
     from genrec.adapters import Card
-    from genrec.cli.console import console, write_json
+    from genrec.cli.console import console
+    from genrec.cli.files import write_json
 
     card = Card.load(made)
     if json is not None:

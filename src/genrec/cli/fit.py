@@ -27,7 +27,8 @@ def fit(
     json: options.JsonOption = None,
 ) -> None:
     """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
-    from genrec.cli.console import console, progress, reporter, write_json
+    from genrec.cli.console import console, progress, reporter
+    from genrec.cli.files import write_json
     from genrec.fit import fit_workspace
     from genrec.reading import slate_reader
 

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from genrec import adapters
+from genrec.cli.files import writable
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the catalogue.")]
-JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; '-' is stdout.")]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", callback=writable, help="Write JSON to this file; '-' is stdout.")
+]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Known name, folder or hub name of the model.")]
 EngineOption = Annotated[str | None, typer.Option("--engine", help="vllm, transformers or openai.")]
 RankerOption = Annotated[str | None, typer.Option("--ranker", help="pointwise, single_pass or listwise.")]

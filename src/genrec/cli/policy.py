@@ -45,7 +45,7 @@ def policy(
     json: options.JsonOption = None,
 ) -> None:
     """Judge policies on what was shown under another one (off-policy), from exposures with propensities."""
-    from genrec.cli.console import write_json
+    from genrec.cli.files import write_json
     from genrec.evaluation import runs
 
     if data is None:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from genrec.cli import options
-from genrec.cli.console import console, out, write_json
+from genrec.cli.console import console, out
+from genrec.cli.files import write_json
 from genrec.errors import DataError
 
 app = typer.Typer()

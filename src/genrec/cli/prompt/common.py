@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genrec.cli.files import writable
+
 if TYPE_CHECKING:
     from genrec.prompting.library import TemplateLibrary
     from genrec.prompting.tokenizer import ChatTokenizer
@@ -28,7 +30,8 @@ ModelOption = Annotated[
     ),
 ]
 JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write JSON to this file instead; '-' prints it.")
+    str | None,
+    typer.Option("--json", metavar="FILE", callback=writable, help="Write JSON to this file instead; '-' prints it."),
 ]
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Folder of the catalogue; 'workspace' if there is one.")

@@ -62,7 +62,7 @@ def diff(
         _print(found)
     ranks, warnings = (None, []) if users is None else _ranks(before, after, users, workspace, model)
     if json is not None:
-        from genrec.cli.console import write_json
+        from genrec.cli.files import write_json
 
         write_json({**found.as_json(), "ranks": ranks}, json)
     elif ranks is not None:

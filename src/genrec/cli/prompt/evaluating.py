@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genrec.cli.files import writable, write_json, write_text
 from genrec.cli.prompt import common
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ EngineOption = Annotated[
 ]
 AdapterOption = Annotated[str | None, typer.Option("--adapter", help="Tuned adapter of the model; 'base': none.")]
 ReportOption = Annotated[
-    Path | None, typer.Option("--report", metavar="FILE", help="Write the report to this file too (HTML).")
+    Path | None,
+    typer.Option("--report", metavar="FILE", callback=writable, help="Write the report to this file too (HTML)."),
 ]
 
 
@@ -68,7 +70,6 @@ def evaluate(
 
     Every difference comes with its 95 % interval and a verdict. Interrupted runs resume.
     """
-    from genrec.cli.console import write_json
     from genrec.evaluation import runs
     from genrec.evaluation.prompts.evaluate import evaluate_prompts
     from genrec.evaluation.prompts.page import page as rendered
@@ -85,7 +86,7 @@ def evaluate(
     place = runs.write(run.place, recorded, found.values)
     for file in (place / "report.html", page):
         if file is not None:
-            _write(file, rendered(recorded))
+            write_text(rendered(recorded), file)
     if json is None:
         _show(recorded)
     else:
@@ -104,7 +105,6 @@ def report(
     page: ReportOption = None,
 ) -> None:
     """Compare the arms of an experiment on logged clicks; exit code 1 if its users were not split as they should be."""
-    from genrec.cli.console import write_json
     from genrec.data.sqlite import SqliteStore
     from genrec.evaluation.prompts.experiment import experiment_report
     from genrec.evaluation.prompts.page import page as rendered
@@ -115,7 +115,7 @@ def report(
     with SqliteStore(place.database) as store:
         found = experiment_report(store, name, seed, Settings.load(place.settings_file).clicks.liked)
     if page is not None:
-        _write(page, rendered(found))
+        write_text(rendered(found), page)
     if json is None:
         _show(found)
     else:
@@ -173,15 +173,6 @@ def _numbers(text: str | None) -> list[int]:
         return [] if text is None else [int(part) for part in text.split(",")]
     except ValueError:
         raise SettingsError(f"--seeds {text!r} are not whole numbers", "write --seeds 0,1,2") from None
-
-
-def _write(file: Path, page: str) -> None:
-    from genrec.errors import WorkspaceError
-
-    try:
-        file.write_text(page, "utf-8")
-    except OSError as error:
-        raise WorkspaceError(f"{file} cannot be written: {error.strerror}", "name another --report") from error
 
 
 def _show(found: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from genrec.cli.files import write_json
 from genrec.cli.prompt import common
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def list_templates(
     if json is None:
         _print(rows, of_whom)
     else:
-        text = jsonlib.dumps(rows, indent=2, ensure_ascii=False)
-        typer.echo(text) if json == "-" else Path(json).write_text(text + "\n", "utf-8")
+        write_json(rows, json)
     broken = [row["id"] for row in rows if row["problem"]]
     if broken:
         command = ["genrec", "prompt", "lint", *broken, *(["--folder", str(folder)] if folder else [])]

@@ -54,7 +54,7 @@ def render(
         inputs, source = inputs_for(place, settings, user, request)
     shown = preview(template, inputs, common.tokenizer_of(model), block)
     if json is not None:
-        from genrec.cli.console import write_json
+        from genrec.cli.files import write_json
 
         write_json({"source": source, **shown.as_json()}, json)
         return
