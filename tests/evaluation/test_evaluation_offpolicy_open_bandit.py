@@ -117,3 +117,9 @@ def test_the_command_leaves_a_run_with_a_report(folder, tmp_path):
     assert "random, from bts" in page
     assert "doubly_robust" in page
     assert not (tmp_path / "here" / "genrec.db").exists()
+
+
+@pytest.mark.parametrize("option", [("--name", "retriever"), ("--lists", "x.tsv"), ("--users", "x.txt")])
+def test_options_of_the_workspaces_log_are_refused_not_ignored(option):
+    with pytest.raises(SettingsError, match="of the workspace's log"):
+        CliRunner().invoke(app, ["eval", "policy", "--data", "open-bandit", *option], catch_exceptions=False)

@@ -46,10 +46,15 @@ def policy(
 ) -> None:
     """Judge policies on what was shown under another one (off-policy), from exposures with propensities."""
     from genrec.cli.files import write_json
+    from genrec.errors import SettingsError
     from genrec.evaluation import runs
 
     if data is None:
         place, recorded = _workspace(workspace, name, lists or [], split, clip, users, seed)
+    elif name or lists or users:
+        raise SettingsError(
+            "--name, --lists and --users are of the workspace's log", f"leave them out, or --data {data.value}"
+        )
     else:
         place, recorded = _open_bandit(workspace, campaign, clip, seed)
     folder = runs.write(place, recorded)
