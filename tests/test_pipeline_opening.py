@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import genrec.llm.loading
 from genrec import pipeline
+from genrec.adapters import WEIGHTS, Card, TunedTemplate, publish, resolved
 from genrec.data.sqlite import SqliteStore
-from genrec.domain import Item
+from genrec.domain import Item, TemplateRef
 from genrec.errors import GenrecError, TemplateError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import Recommender
+from genrec.settings import Settings
 from genrec.workspace import PARTS, Workspace
 
 
@@ -125,3 +128,26 @@ def test_where_a_loop_runs_the_error_says_what_to_do(root: Path, engine: Engine)
     asyncio.run(inside())
     assert engine.freed is engine.loaded
     assert engine.loaded.is_closed()
+
+
+def test_an_adapter_that_was_tuned_on_another_template_is_named(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tuned = TemplateRef("rank/mine", 1, "aaaa")
+    card = Card(base_model="smollm2-135m", recipe="rank_lora", ranker="pointwise", template=TunedTemplate.of(tuned),
+                data={}, held_out="none")  # fmt: skip
+    with publish(root, "mine") as staging:
+        for file in WEIGHTS:
+            (staging / file).write_bytes(b"{}")
+        card.save(staging)
+    settings = Settings(model={"adapter": "mine"})
+    for used, said in ((TemplateRef("rank/other", 2, "bbbb"), True), (tuned, False)):
+        monkeypatch.setattr(pipeline, "ranker_for", lambda *_, used=used: SimpleNamespace(template=used))
+        caplog.clear()
+        Recommender.open(root, settings).close()
+        assert ("rank/mine version 1" in caplog.text and "rank/other version 2" in caplog.text) is said
+    # Whoever hands in the folder has looked at the card.
+    monkeypatch.setattr(pipeline, "ranker_for", lambda *_: SimpleNamespace(template=TemplateRef("rank/other", 2, "bb")))
+    caplog.clear()
+    Recommender.open(root, resolved(root, settings)).close()
+    assert not caplog.text

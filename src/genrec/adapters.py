@@ -192,6 +192,12 @@ def mismatch(card: Card | None, template: TemplateRef, base_model: str) -> str |
     return f"the adapter {card.name!r} was tuned {', and '.join(said)}" if said else None
 
 
+def mismatch_of(settings: Settings, template: TemplateRef) -> str | None:
+    """`mismatch` for the adapter folder of resolved settings; None without an adapter or a card."""
+    folder = settings.model.adapter
+    return None if folder is None else mismatch(Card.load(Path(folder)), template, settings.model.name)
+
+
 def check_name(name: str) -> None:
     """SettingsError for what cannot be the name of an adapter."""
     if not NAME.fullmatch(name) or name == BASE:

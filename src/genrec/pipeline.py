@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -11,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genrec.adapters import resolved
+from genrec.adapters import mismatch_of, resolved
 from genrec.arms import Arms, TemplateArms
 from genrec.checks import Outcome, apply_policy
 from genrec.clicks.scorer import ClickScorer
@@ -63,6 +64,11 @@ def _check_no_loop() -> None:
             "await arecommend(...), or iterate over stream(...); open and close in another thread "
             "(await asyncio.to_thread(Recommender.open, workspace))",
         )
+
+
+def _warn_of_mismatch(settings: Settings, ranker: Ranker) -> None:
+    if settings.model.adapter is not None and (said := mismatch_of(settings, ranker.template)):
+        logging.getLogger(__name__).warning(said)
 
 
 class Recommender:
@@ -128,6 +134,9 @@ class Recommender:
             used = opened.model if model is None else model
             if used is not None:
                 opened.ranker = ranker_for(used, chosen)
+                if settings is None or settings.model.adapter != chosen.model.adapter:
+                    # Else whoever resolved the name of the adapter has said so.
+                    _warn_of_mismatch(chosen, opened.ranker)
         except BaseException:
             if opened.model is None:  # one that was given is the caller's
                 opened.store.close()

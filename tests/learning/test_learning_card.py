@@ -11,7 +11,7 @@ import yaml
 from genrec.adapters import Card, TunedTemplate
 from genrec.domain import Candidate, Candidates, History, Item
 from genrec.learning.base import Example
-from genrec.learning.card import choosing, limits_of, metrics_of, readme
+from genrec.learning.card import UNMOVED, choosing, limits_of, metrics_of, readme
 from genrec.learning.checkpoints import Progressed
 from genrec.learning.trainer import Outcome
 
@@ -88,3 +88,5 @@ def test_limits_name_what_was_trained_on() -> None:
     assert any("click on what stands first" in limit for limit in limits_of("temporal", as_shown=True))
     assert any("second stage and model together" in limit for limit in limits_of("temporal", offset=True))
     assert not any("retrieval proposed" in limit for limit in limits_of("temporal", as_shown=True))
+    assert any("simulated" in limit for limit in limits_of("temporal", simulated=True))
+    assert limits_of("temporal", unmoved=True)[-1] == UNMOVED

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +26,7 @@ from genrec.learning.examples import ExampleSettings, SlateSource, validation_ex
 from genrec.learning.pools import Pools
 from genrec.learning.positions import hold_out
 from genrec.learning.preparing import prepare
-from genrec.learning.requests import Requests, RequestSimulator
+from genrec.learning.requests import Phase, Requests, RequestSimulator, wordings
 from genrec.learning.targets import distilled, graded, grades, soft_targets
 from genrec.retrieval.fitting import fit_blend
 from genrec.settings import Settings
@@ -135,8 +138,11 @@ def test_requests_reach_retrieval_and_come_with_the_example(world: LearningWorld
     options = ExampleSettings(candidates=8, requests=0.5)
     source = SlateSource(world.positions, world.items, pools, options, liked=4.0, requests=requests)
     assert [source.example(0, index, 0.5).request for index in range(len(source))] == said
-    held = validation_examples(world.positions, world.items, pools, candidates=45, requests=requests)
-    assert [example.request for example in held] == said
+    unseen = replace(requests, phase="test")
+    held = validation_examples(world.positions, world.items, pools, candidates=45, requests=unseen)
+    asked = [example.request for example in held]
+    assert [text is None for text in asked] == [text is None for text in said]
+    assert not {text for text in asked if text} & {text for text in said if text}
 
 
 def test_pools_survive_the_disk_and_a_broken_file_is_no_pool(world: LearningWorld, tmp_path: Path) -> None:
@@ -327,6 +333,13 @@ def test_prepare_fits_once_and_never_touches_test_events(
     assert info["held_out"] == "temporal"
     assert len(logs) == 1
     assert logs[0].timestamp.max() < cut
+    # What is fitted has seen nothing that is to be foreseen, nor what the user did after it.
+    fitted = {(str(logs[0].user_ids[user]), item) for user, item in zip(logs[0].user, logs[0].item, strict=True)}
+    positions = source.positions
+    for row in [*positions.train.tolist(), *positions.validation.tolist()]:
+        user = str(positions.whole.user_ids[positions.whole.user[row]])
+        to_come = positions.whole.item[row : positions.later(row).stop].tolist()
+        assert not fitted & {(user, item) for item in to_come}
 
     pools = source.pools
     assert all(pools.place[index] in pools.served(index, 8) for index in range(len(pools)))
@@ -339,3 +352,23 @@ def test_prepare_fits_once_and_never_touches_test_events(
     assert len(logs) == 1
     assert run("none")[2]["events"] == len(world.log)
     assert len(logs) == 2
+
+
+def test_validation_is_asked_in_sentences_that_training_did_not_see(
+    workspace: Workspace, world: LearningWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(log: Interactions, items: list[Item], settings: Settings, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(blend=fit_blend(log, items, settings=settings, tune=False), base_scores=world.teacher)
+
+    def pattern(phase: Phase) -> str:
+        return "|".join(re.escape(sentence).replace(r"\{w\}", ".+") for sentence in wordings("en", phase))
+
+    monkeypatch.setattr(preparing, "fit_log", fit)
+    monkeypatch.setattr(preparing, "RequestSimulator", partial(RequestSimulator, min_items=1, max_share=1.0))
+    options = ExampleSettings(candidates=8, per_user=3, requests=1.0)
+    source, validation, _ = prepare(workspace, SETTINGS, options, validation_slates=12)
+    learned = [source.example(0, index, 0.5).request or "" for index in range(len(source))]
+    asked = [example.request or "" for example in validation]
+    assert all(re.fullmatch(pattern("train"), text) for text in learned)
+    assert all(re.fullmatch(pattern("test"), text) for text in asked)
+    assert len(asked) > 0

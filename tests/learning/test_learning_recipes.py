@@ -17,6 +17,7 @@ from genrec.adapters import Card, resolve, versions
 from genrec.cli.main import main
 from genrec.errors import SettingsError
 from genrec.learning import logs
+from genrec.learning.card import UNMOVED
 from genrec.learning.config import load_config
 from genrec.learning.job import load_recipe, recipes, shipped_folder
 
@@ -26,9 +27,10 @@ SMALL = [
     *("loop.validation_slates=8", "loop.max_minutes=null", "examples.candidates=6", "optim.lr=5e-3", "loop.pool=2"),
 ]
 
-# First losses, in nats: log(6) = 1.79 for equal scores, and a twentieth of the binary cross-entropy, log(2), on top.
+# First losses, in nats: log(6) = 1.79 for equal scores, and for yes or no a twentieth of the binary cross-entropy,
+# log(2), on top.
 CLICKS = [1.825, 1.822, 1.818, 1.814]
-LABELS = [1.859, 2.130]
+LABELS = [1.824, 2.093]
 TEACHER = [1.828, 1.823]
 NEXT = [1.815, 1.815]
 
@@ -159,18 +161,50 @@ def test_merge_makes_a_model_of_its_own_that_says_the_same(
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_wrong_calls_are_errors_with_hints(workspace: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_calls_are_errors_with_hints(
+    workspace: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     common = ["-w", str(workspace), "--model", str(model)]
+    broken, lacking = tmp_path / "broken.py", tmp_path / "lacking.py"
+    broken.write_text("def main(job:\n", "utf-8")
+    lacking.write_text("import no_such_library\n", "utf-8")
     for arguments, said in (
         (["no_such_recipe", *common], "no recipe"),
         (["rank_lora", *common, "lora.rank=5"], "lora.rank"),
         (["rank_lora", *common, "--held-out", "some"], "held-out"),
         (["rank_lora", *common, "--name", "../x"], "name of an adapter"),
         (["merge", *common, "--name", "never-made"], "no adapter"),
+        (["rank_lora", *common, "loop.seed=-1"], "loop.seed"),
+        (["rank_lora", *common, "optim.betas=[2,3]"], "optim.betas"),
+        (["rank_lora", *common, "--minutes", "inf"], "loop.max_minutes"),
+        (["rank_lora", *common, "--config", "mistyped/rank_lora.yaml"], "no config"),
+        ([str(broken), *common, "--config", "rank_lora"], "broken.py, line 1"),
+        ([str(lacking), *common, "--config", "rank_lora"], "needs no_such_library"),
     ):
         with pytest.raises(SystemExit) as end:
             main(["finetune", *arguments])
         assert end.value.code == 2
-        shown = capsys.readouterr().err
+        shown = " ".join(capsys.readouterr().err.split())
         assert said in shown
         assert "hint:" in shown
+
+
+def test_the_adapter_to_be_made_may_stand_in_the_settings_already(
+    workspace: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GENREC_MODEL__ADAPTER", "first")
+    made = run("rank_lora", workspace, model, "first", *SMALL, "loop.steps=1")
+    assert resolve(workspace, "first") == made
+    run("rank_lora", workspace, model, "first", *SMALL, "loop.steps=1", "--template", "rank/pointwise.terse")
+    assert "was tuned on" not in capsys.readouterr().err
+
+
+def test_what_learns_nothing_says_so(workspace: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = run("rank_lora", workspace, model, "still", *SMALL, "loop.steps=1", "optim.lr=1e-30")
+    card = Card.load(made)
+    assert card is not None
+    assert UNMOVED in card.limits
+    with pytest.raises(SystemExit):
+        main(["finetune", "rank_lora", "-w", str(workspace), "--name", "still", "--model", str(model), "--engine",
+              "transformers", *SMALL, "loop.steps=1", "optim.lr=1e-30"])  # fmt: skip
+    assert "No step was better" in " ".join(capsys.readouterr().err.split())

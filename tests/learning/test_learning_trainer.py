@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_tuning import Numbers, slate_of, tiny_config, tiny_model, train
 
-from genrec.errors import ModelError, SettingsError
+from genrec.errors import BudgetError, ModelError, SettingsError
 from genrec.learning import checkpoints, logs
 from genrec.learning.batches import Batches, passes
 from genrec.learning.config import LoopSettings, OptimSettings, TrainConfig
@@ -197,3 +197,21 @@ def test_a_loop_is_shared_between_two_stages() -> None:
     assert (first.steps, second.steps) == (3, 7)
     assert (first.max_minutes, second.max_minutes) == pytest.approx((6, 14))
     assert TrainConfig().loop.shared(0.5)[0].max_minutes is None
+
+
+def test_an_example_that_cannot_be_rendered_gives_way_to_the_next() -> None:
+    broken = {3, 4}
+
+    def tokenise(example: tuple[int, int, float], number: int) -> object:
+        if example[1] in broken:
+            raise BudgetError("does not fit")
+        return slate_of(example)
+
+    def seen() -> list[int]:
+        batches = Batches(Numbers(24), tokenise, LoopSettings(batch=6, pool=2, curriculum=0))  # type: ignore[arg-type]
+        return [len(batches.batch(step)) for step in range(4)]
+
+    assert seen() == [6, 6, 6, 6]
+    broken.update(range(24))
+    with pytest.raises(BudgetError):
+        seen()

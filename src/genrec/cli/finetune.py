@@ -36,9 +36,9 @@ def finetune(
 ) -> None:
     """Tune an adapter on the log by a recipe. The same command goes on with an interrupted run.
 
-    For several processes or GPUs: accelerate launch -m genrec.cli.main finetune ...
+    For several processes or GPUs: torchrun --nproc-per-node N -m genrec.cli.main finetune ...
     """
-    from genrec.adapters import check_name
+    from genrec.adapters import BASE, check_name
     from genrec.cli.console import progress, reporter
     from genrec.errors import SettingsError
     from genrec.learning.config import HeldOut
@@ -48,7 +48,10 @@ def finetune(
     if held_out not in splits:
         raise SettingsError(f"--held-out cannot be {held_out!r}", f"choose one of: {', '.join(splits)}")
     check_name(name)
-    place, settings = options.open_workspace(workspace, model=model, engine=engine, ranker=ranker, template=template)
+    # Tuning starts from the model itself, whatever the settings serve: that may be the adapter that is to be made.
+    place, settings = options.open_workspace(
+        workspace, model=model, engine=engine, adapter=BASE, ranker=ranker, template=template
+    )
     main = load_recipe(recipe)
     with progress() as bars:
         job = Job(
@@ -71,6 +74,7 @@ def _show(made: Path, json: str | None) -> None:
     from genrec.adapters import Card
     from genrec.cli.console import console
     from genrec.cli.files import write_json
+    from genrec.learning.card import UNMOVED
 
     card = Card.load(made)
     if json is not None:
@@ -81,3 +85,5 @@ def _show(made: Path, json: str | None) -> None:
         if isinstance(value, dict):
             low, high = value["interval"]
             console.print(f"  {measure}: {value['value']:.4f} ({low:.4f} to {high:.4f})")
+    if card is not None and UNMOVED in card.limits:
+        console.print(f"[bold yellow]warning:[/] {UNMOVED}", soft_wrap=True)

@@ -37,7 +37,6 @@ class TokenSlate:
 
     Yes-no templates: `suffixes` has one tail for each candidate behind the shared `prefix`, `label_ids` are (yes, no).
     Label templates: `suffixes` is empty, `label_ids[i]` is the label token of candidate i. The rest is as in `Example`.
-    Language modelling: one suffix, the text to be foreseen behind the prefix, and no labels.
     """
 
     prefix: tuple[int, ...]

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from genrec.errors import BudgetError, GuardError
 from genrec.learning.base import Example, ExampleSource, TokenSlate
 from genrec.learning.config import LoopSettings
 from genrec.learning.curriculum import linear
 
+_TRIES = 8
+"""So many examples in a row that cannot be rendered are no accident: the error of the last is shown."""
 Tokenise = Callable[[Example, int], TokenSlate]
 """Renders an example; the number is the seed of its label order."""
 
@@ -52,10 +55,19 @@ class Batches:
         return [[slates[row] for row in batches[which]] for which in order]
 
     def _slate(self, position: int, difficulty: float) -> TokenSlate:
-        epoch, place = divmod(position, len(self._source))
-        order = np.random.default_rng([self._settings.seed, epoch]).permutation(len(self._source))
-        example = self._source.example(epoch, int(order[place]), difficulty)
-        return self._tokenise(example, position)
+        """The example of a position, or the next that can be rendered: serving has no prompt for the others either."""
+        n = len(self._source)
+        epoch, place = divmod(position, n)
+        order = np.random.default_rng([self._settings.seed, epoch]).permutation(n)
+        tries = min(_TRIES, n)
+        for step in range(tries):
+            example = self._source.example(epoch, int(order[(place + step) % n]), difficulty)
+            try:
+                return self._tokenise(example, position)
+            except (BudgetError, GuardError):
+                if step + 1 == tries:
+                    raise
+        raise AssertionError("there is at least one try")
 
 
 def passes(slates: Sequence[TokenSlate], tokens: int) -> list[list[int]]:

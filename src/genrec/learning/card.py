@@ -33,6 +33,10 @@ _RE_RANKED = (
 )
 _SHOWN = "Lists as they were shown are measured, and people click on what stands first: the shown order is favoured."
 _OFFSET = "The figures are of second stage and model together, as they were trained; the model alone is not measured."
+_SIMULATED = (
+    "Requests in words are simulated, of words of the very item that was chosen: real ones are harder, and untried."
+)
+UNMOVED = "No step was better than the model before tuning: the adapter is that model, and changes nothing."
 _SEEN = "It has seen every event of the log: no figure on that log is a test of it."
 
 
@@ -63,7 +67,13 @@ def publish_adapter(
         validation_users="a fifth of the users by a hash of their id (genrec.data.splits.validation_mask)",
         settings={"genrec": __version__, **config.model_dump(mode="json")},
         metrics=metrics_of(held, outcomes, "as_shown" if as_shown else "retriever"),
-        limits=limits_of(job.held_out, as_shown=as_shown, offset=any(example.offset is not None for example in held)),
+        limits=limits_of(
+            job.held_out,
+            as_shown=as_shown,
+            offset=any(example.offset is not None for example in held),
+            simulated=any(example.request is not None for example in held),
+            unmoved=all(outcome.progressed.best_step == 0 for outcome in outcomes),
+        ),
     )
     if processes.first:
         with publish(job.workspace.root, job.name) as staging:
@@ -84,9 +94,16 @@ def choosing(held: Sequence[Example]) -> BoolArray:
     return chosen if 0 < chosen.sum() < len(chosen) else np.ones(len(chosen), dtype=np.bool_)
 
 
-def limits_of(held_out: HeldOut, *, as_shown: bool = False, offset: bool = False) -> list[str]:
+def limits_of(
+    held_out: HeldOut,
+    *,
+    as_shown: bool = False,
+    offset: bool = False,
+    simulated: bool = False,
+    unmoved: bool = False,
+) -> list[str]:
     """What the figures do not say, in words."""
-    more = {_SEEN: held_out == "none", _OFFSET: offset}
+    more = {_SEEN: held_out == "none", _OFFSET: offset, _SIMULATED: simulated, UNMOVED: unmoved}
     return [
         LIMITS[0],
         _SHOWN if as_shown else _RE_RANKED,
@@ -121,7 +138,7 @@ def metrics_of(held: Sequence[Example], outcomes: Sequence[Outcome], given: str 
         "ndcg@10_untuned": measured(untuned),
         f"ndcg@10_{given}": measured(as_given),
         "ndcg@10_gain_over_untuned": measured(tuned - untuned),
-        "best_step": progressed.validations[progressed.best]["step"],
+        "best_step": progressed.best_step,
         "steps": progressed.step,
         "examples": sum(outcome.progressed.slates for outcome in outcomes),
         "minutes": round(sum(outcome.progressed.seconds for outcome in outcomes) / 60, 1),

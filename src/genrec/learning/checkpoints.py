@@ -40,6 +40,11 @@ class Progressed:
     """NDCG@10 of each validation slate at the best step and before the first."""
     validations: list[dict[str, float]] = field(default_factory=list)
 
+    @property
+    def best_step(self) -> int:
+        """The step of the best validation: 0 where none was better than before the first step."""
+        return int(self.validations[self.best]["step"])
+
 
 @dataclass
 class Checkpoint:

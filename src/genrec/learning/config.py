@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,9 @@ from genrec.documents import load_yaml
 from genrec.errors import SettingsError
 
 HeldOut = Literal["temporal", "leave-one-out", "none"]
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -42,7 +45,7 @@ class OptimSettings(Section):
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
     weight_decay: float = Field(default=0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
 
@@ -67,19 +70,19 @@ class LoopSettings(Section):
     """Linear maps in bfloat16. Faster on GPUs and on CPUs with AVX-512 BF16 or AMX, slower on other CPUs."""
     pool: int = Field(default=8, ge=1)
     """So many batches are drawn at once and sorted by length."""
-    max_minutes: float | None = Field(default=None, gt=0)
+    max_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Stops after this time, with the schedule bent to end there; the best adapter is kept."""
     curriculum: int = Field(default=100, ge=0)
     """Steps over which negatives grow from easy to as hard as those served."""
     evaluate_every: int = Field(default=50, ge=1)
     """Steps between two validations."""
     patience: int = Field(default=4, ge=1)
-    """Validations without a better NDCG@10 (of titles: a lower loss) after which training stops."""
+    """Validations without a better NDCG@10 after which training stops."""
     save_every: int = Field(default=25, ge=1)
     """Steps between two checkpoints."""
     validation_slates: int = Field(default=200, ge=1)
     """Slates of the validation users, fixed."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     trackers: tuple[str, ...] = ()
     """Trackers of accelerate beside TensorBoard, by name: wandb, mlflow, ..."""
 

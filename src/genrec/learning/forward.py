@@ -117,11 +117,6 @@ def unwrapped(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def vocabulary_logits(causal: Any, hidden: Tensor) -> Tensor:
-    """Logits [N, vocabulary] in float32 at the hidden states [N, d]."""
-    return _capped(causal, causal.get_output_embeddings()(hidden).float())
-
-
 def _logits(causal: Any, hidden: Tensor, token_ids: Tensor) -> Tensor:
     """Logits [B, R, T] in float32 of the tokens [B, T] at the hidden states [B, R, d].
 

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 from filelock import FileLock, Timeout
 
 from genrec.encoder import Progress
-from genrec.errors import NotFoundError, SettingsError, WorkspaceError
+from genrec.errors import MissingExtraError, NotFoundError, SettingsError, WorkspaceError
 from genrec.learning import checkpoints
 from genrec.learning.config import HeldOut, TrainConfig, load_config
 from genrec.learning.processes import Processes
@@ -113,7 +113,14 @@ def load_recipe(name: str) -> Recipe:
         raise NotFoundError(f"{found} cannot be loaded", "give a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # pydantic looks the annotations of a config up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the recipe {found.stem} needs {error.name}, which is not installed", 'pip install "genrec[train]"'
+        ) from error
+    except SyntaxError as error:
+        raise NotFoundError(f"{found}, line {error.lineno}: {error.msg}", "mend the recipe") from error
     if not callable(getattr(module, "main", None)):
         raise NotFoundError(f"{found} has no function main(job)", "look at the recipes in finetune/")
     return cast(Recipe, module.main)
@@ -126,7 +133,8 @@ def config_file(recipe: str, given: Path | None) -> Path:
     folder = shipped_folder() / "configs"
     name = Path(recipe).stem if given is None else given.name.removesuffix(".yaml")
     file = folder / f"{name}.yaml"
-    if not file.is_file():
+    is_path = given is not None and given != Path(given.name)  # a mistyped one must not become a config that ships
+    if is_path or not file.is_file():
         there = ", ".join(path.stem for path in sorted(folder.glob("*.yaml")))
         raise NotFoundError(f"there is no config {str(given or name)!r}", f"give a file, or one of: {there}")
     return file

@@ -35,10 +35,12 @@ class SlateLoss(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.calibration = calibration
 
-    def forward(self, scores: Tensor, target: Tensor, present: Tensor, offset: Tensor) -> Tensor:
-        """Losses [B]; `offset` [B, n] is zero where slates have none."""
+    def forward(self, scores: Tensor, target: Tensor, present: Tensor, offset: Tensor, *, yes_no: bool) -> Tensor:
+        """Losses [B]; `offset` [B, n] is zero where slates have none. Logits of labels, not `yes_no`, are no
+        probabilities: they are not calibrated.
+        """
         losses = listwise(self.combined(scores, offset), target, present)
-        if self.calibration:
+        if self.calibration and yes_no:
             losses = losses + self.calibration * calibration(scores, target, present)
         return losses
 

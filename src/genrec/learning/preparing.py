@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def prepare(
     positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
     requests = Requests(RequestSimulator(items, language), options.requests, seed) if options.requests else None
+    unseen = None if requests is None else replace(requests, phase="test")
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
     def collect() -> tuple[Pools, Pools]:
@@ -91,7 +93,7 @@ def prepare(
             language=language,
             progress=progress,
         )
-        return _collect(positions, items, fitted, settings, options, validation_slates, requests, progress)
+        return _collect(positions, items, fitted, settings, options, validation_slates, (requests, unseen), progress)
 
     train, validation = _kept(cache / "learning" / key, collect)
     if not len(train):
@@ -105,7 +107,7 @@ def prepare(
         validation,
         candidates=candidates,
         offset=options.offset,
-        requests=requests,
+        requests=unseen,
         liked=settings.clicks.liked,
     )
     return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
@@ -149,10 +151,12 @@ def _collect(
     settings: Settings,
     options: ExampleSettings,
     validation_slates: int,
-    requests: Requests | None,
+    requests: tuple[Requests | None, Requests | None],
     progress: Progress | None,
 ) -> tuple[Pools, Pools]:
-    def ask(rows: Any, **how: Any) -> Pools:
+    """Pools of training and of validation, with the requests of each."""
+
+    def ask(rows: Any, requests: Requests | None, **how: Any) -> Pools:
         size = settings.retrieval.pool
         return Pools.collect(
             positions,
@@ -169,8 +173,8 @@ def _collect(
     # A target that the second stage would have cut off, beside those it likes best, teaches that its order is wrong.
     add = options.missed == "add"
     return (
-        ask(positions.train, add_missed=add, slate=None if add else options.candidates, most=options.most),
-        ask(positions.validation, slate=options.candidates, most=validation_slates),
+        ask(positions.train, requests[0], add_missed=add, slate=None if add else options.candidates, most=options.most),
+        ask(positions.validation, requests[1], slate=options.candidates, most=validation_slates),
     )
 
 

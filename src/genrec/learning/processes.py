@@ -11,7 +11,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import ProjectConfiguration  # type: ignore[import-untyped]
 from torch import Tensor
 
-from genrec.errors import SettingsError
+from genrec.errors import MissingExtraError, SettingsError
 from genrec.llm import hardware
 
 
@@ -19,7 +19,7 @@ class Processes:
     """What a training asks of accelerate. Started with `accelerate launch` or `torchrun` there are several, else one.
 
     On CPUs they speak through gloo. `trackers` are names that accelerate knows; their files go below `folder`.
-    SettingsError for one that it does not know, or that is not installed.
+    SettingsError for one that it does not know or that is not installed, MissingExtraError for tensorboard.
     """
 
     def __init__(self, trackers: Sequence[str] = (), folder: Path | None = None) -> None:
@@ -31,8 +31,11 @@ class Processes:
         except ValueError as error:
             raise _bad_tracker("accelerate does not know a tracker of loop.trackers") from error
         # accelerate leaves out what is not installed without a word.
-        if len(self._accelerator.log_with) < len(set(trackers)):
-            raise _bad_tracker("a tracker of loop.trackers is not installed")
+        missing = set(trackers) - {str(tracker) for tracker in self._accelerator.log_with}
+        if missing == {"tensorboard"}:
+            raise MissingExtraError("tensorboard is not installed", 'pip install "genrec[train]"')
+        if missing:
+            raise _bad_tracker(f"not installed: {', '.join(sorted(missing))}")
         self.index: int = self._accelerator.process_index
         self.count: int = self._accelerator.num_processes
         self.device: torch.device = self._accelerator.device

@@ -112,16 +112,18 @@ class RequestSimulator:
 
 @dataclass(frozen=True, eq=False)
 class Requests:
-    """Simulated requests at positions of a log, at the given share of them: seed and row decide, and nothing else."""
+    """Simulated requests at positions of a log, at a given share of them: seed, row and phase decide, nothing else."""
 
     simulator: RequestSimulator
     share: float
     seed: int = 0
+    phase: Phase = "train"
+    """Whose wordings are used: validation is asked in sentences that training did not see."""
 
     def at(self, row: int, chosen: Item) -> str | None:
         """What is asked for at a row of the log, where the user chose the item; None where nothing is said."""
         generator = np.random.default_rng([self.seed, row])
-        return self.simulator.request(chosen, generator) if generator.random() < self.share else None
+        return self.simulator.request(chosen, generator, self.phase) if generator.random() < self.share else None
 
 
 def wordings(language: str, phase: Phase) -> Sequence[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Trainer:
         self._state = Progressed(_identity(config, identity, processes.count), planned=config.loop.steps)
         self._best: dict[str, Tensor] = {}
         self._resume()
+        processes.wait()  # the first to save removes the checkpoint that others may still read
 
     def run(self, batches: Batches, validation: Sequence[TokenSlate], chooses: BoolArray | None = None) -> Outcome:
         """Trains until steps, time or patience are at an end, then loads the best weights. DataError without slates.
@@ -154,7 +155,8 @@ class Trainer:
     def _losses(self, slates: Sequence[TokenSlate]) -> tuple[Tensor, Tensor]:
         """Loss and weight of each slate [B], by one forward pass."""
         batch = forward.collate(slates).to(self._processes.device)
-        losses = self._loss(forward.scores(self._model, batch), batch.target, batch.present, batch.offset)
+        scores = forward.scores(self._model, batch)
+        losses = self._loss(scores, batch.target, batch.present, batch.offset, yes_no=batch.yes_no)
         return losses, batch.weight
 
     def _precision(self) -> torch.autocast:
@@ -189,23 +191,15 @@ class Trainer:
             if self._progress:
                 self._progress("validation slates", row + 1, len(slates))
         values = self._processes.sum(found).tolist()
-        measured = {"ndcg@10": float(np.mean(np.array(values)[self._chooses])), **self._measured()}
+        measured = float(np.mean(np.array(values)[self._chooses]))
         if not state.validations:
             state.untuned_ndcg = values
-        if not state.validations or self._quality(measured) > self._quality(state.validations[state.best]):
+        if not state.validations or measured > state.validations[state.best]["ndcg@10"]:
             state.best, state.best_ndcg = len(state.validations), values
             self._best = {name: weight.detach().to("cpu", copy=True) for name, weight in self._weights.items()}
-        state.validations.append({"step": state.step, **measured})
+        state.validations.append({"step": state.step, "ndcg@10": measured})
         state.validation_seconds = self._processes.agreed(time.monotonic() - begun)
-        log.write(state.step, **{f"validation_{name}": value for name, value in measured.items()})
-
-    def _measured(self) -> dict[str, float]:
-        """What else is measured at a validation, by name."""
-        return {}
-
-    def _quality(self, measured: Mapping[str, float]) -> float:
-        """Of the weights with these measures: the highest is the best."""
-        return measured["ndcg@10"]
+        log.write(state.step, **{"validation_ndcg@10": measured})
 
     def _why_stop(self) -> str | None:
         loop, state = self._config.loop, self._state

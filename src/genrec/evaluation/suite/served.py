@@ -197,8 +197,8 @@ class ServedPath:
         self._ranker = ranker = ranker_for(self._model, settings)
         self._asked = f"{fingerprint} {ranker.name} {ranker.template}"
         self._reader = fits.reader_name(fingerprint, ranker, settings)
-        if settings.model.adapter is not None:
-            self.warnings += _mismatch(settings, ranker)
+        warning = adapters.mismatch_of(settings, ranker.template)
+        self.warnings += [] if warning is None else [warning]
 
     def _seeded(self, seed: int) -> Settings:
         ranking = self.settings.ranking.model_copy(update={"seed": seed})
@@ -267,11 +267,3 @@ def ranked_of(walked: Sequence[Walked], order: str, bench: Bench) -> IntArray:
         places = [bench.index[item_id] for item_id in one.lists[order][:k]]
         ranked[row, : len(places)] = places
     return ranked
-
-
-def _mismatch(settings: Settings, ranker: Ranker) -> list[str]:
-    from pathlib import Path
-
-    card = adapters.Card.load(Path(settings.model.adapter or ""))
-    warning = adapters.mismatch(card, ranker.template, settings.model.name)
-    return [] if warning is None else [warning]
