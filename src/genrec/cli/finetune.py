@@ -21,7 +21,8 @@ def finetune(
     name: Annotated[str, typer.Option(help="Name of what is made.")] = "rank",
     workspace: options.WorkspaceOption = Path("workspace"),
     config: Annotated[
-        Path | None, typer.Option(help="YAML file, or the name of one in finetune/configs; the recipe's own if absent.")
+        Path | None,
+        typer.Option(help="YAML file, or the name of one in finetune/configs; a recipe that ships has its own."),
     ] = None,
     held_out: Annotated[
         str, typer.Option(help="Train on the training part of this split: temporal or leave-one-out; none: on all.")
