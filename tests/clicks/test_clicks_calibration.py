@@ -124,3 +124,9 @@ def test_logistic_regression_finds_the_weights():
 def test_logits_of_certainty_are_finite():
     assert np.isfinite(to_logit([0.0, 1.0])).all()
     assert to_logit([0.5])[0] == 0
+
+
+def test_equal_probabilities_have_no_order() -> None:
+    labels = np.repeat([0.0, 1.0], 15)
+    assert expected_calibration_error(labels, np.full(30, 0.5)) == pytest.approx(0.0)
+    assert expected_calibration_error(labels, np.full(30, 0.7)) == pytest.approx(0.2)

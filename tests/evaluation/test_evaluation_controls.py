@@ -3,12 +3,13 @@
 import asyncio
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
+from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item
 from genrec.errors import NotFoundError
 from genrec.evaluation.controls import CONTROLS, DEFINITIONS, controlled, invented_title
 from genrec.llm.scripted import ScriptedModel
@@ -177,3 +178,38 @@ def test_a_model_that_remembers_titles_is_found_out(tokenizer):
     assert controlled(ranker, "renamed_titles").template == ranker.template
     rendered = controlled(ranker, "renamed_titles").render(task)
     assert "Famous" not in tokenizer.decode(rendered.prefix)
+
+
+def test_evidence_goes_the_way_of_what_it_speaks_of():
+    task = task_of(n_events=3, n_candidates=4)
+    known = task.history.entries[1].item.title
+    slate = tuple(
+        replace(
+            candidate,
+            evidence=(
+                Evidence("transitions", "often", known),
+                Evidence("popularity", ("popular", "new", "little known", "very popular")[place]),
+                Evidence("ratings", "above the user's mean"),
+            ),
+        )
+        for place, candidate in enumerate(task.candidates.items)
+    )
+    task = replace(
+        task, candidates=Candidates(slate), history=replace(task.history, evidence=(Evidence("habits", "x"),))
+    )
+
+    renamed = CONTROLS["renamed_titles"](task, 1)
+    told = {fact.related for one in renamed.candidates.items for fact in one.evidence if fact.related}
+    assert told == {renamed.history.entries[1].item.title} != {known}
+
+    moved = False
+    for seed in range(5):
+        shuffled = CONTROLS["shuffled_texts"](task, seed)
+        by_title = {one.item.title: one.evidence for one in task.candidates.items}
+        assert all(one.evidence == by_title[one.item.title] for one in shuffled.candidates.items)
+        moved |= [one.evidence for one in shuffled.candidates.items] != [one.evidence for one in slate]
+    assert moved
+
+    alone = CONTROLS["no_history"](task, 1)
+    assert alone.history.evidence == ()
+    assert [[fact.kind for fact in one.evidence] for one in alone.candidates.items] == [["popularity"]] * 4

@@ -126,5 +126,5 @@ def test_click_metrics_by_hand():
     assert metrics.click("auc").over_rows(clicked, p_click) == pytest.approx(3.5 / 4)
     losses = [-math.log(0.8), -math.log(0.5), -math.log(0.5), -math.log(0.9)]
     assert metrics.click("log_loss").over_rows(clicked, p_click) == pytest.approx(sum(losses) / 4)
-    # Four rows make four bins of one row each.
-    assert metrics.click("calibration_error").over_rows(clicked, p_click) == pytest.approx((0.2 + 0.5 + 0.5 + 0.1) / 4)
+    # Four rows make four bins of one row each; the two of equal probability share their mean label.
+    assert metrics.click("calibration_error").over_rows(clicked, p_click) == pytest.approx((0.2 + 0 + 0 + 0.1) / 4)

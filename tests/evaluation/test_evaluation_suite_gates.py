@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.errors import SettingsError
-from genrec.evaluation.suite.gates import judge, parse
+from genrec.evaluation.suite.gates import FEWEST, judge, parse
 
 RECORD = {
     "systems": {"fused": {"ndcg@10": 0.12}, "ials": {"ndcg@10": 0.10}, "broken": {"ndcg@10": None}},
@@ -136,3 +136,12 @@ def test_any_text_parses_or_is_refused(text):
     except SettingsError:
         return
     assert gate.text == text.strip()
+
+
+def test_a_handful_of_users_shows_nothing_significant():
+    text = "fused.ndcg@10 > ials.ndcg@10 significantly on short"
+    for users, expected in ((FEWEST - 1, False), (FEWEST, True)):
+        record = {"subsets": {"short": {"users": users, "systems": RECORD["systems"]}}}
+        (verdict,) = judge([parse(text)], record, lambda *_: {"mean": 0.1, "low": 0.05, "high": 0.2})
+        assert verdict.passed is expected
+        assert (f"only {users} users" in verdict.found) is not expected

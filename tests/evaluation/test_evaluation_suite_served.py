@@ -220,6 +220,16 @@ def test_answers_of_another_model_are_not_taken_for_its_own(evaluate, monkeypatc
     assert [model.calls for model in evaluate.models] == [8, 8]
 
 
+def test_answers_from_before_a_block_are_made_anew(evaluate, workspace):
+    evaluate()
+    assert evaluate()["served"]["fused"]["reads"]["fresh"] == 0
+    with SqliteStore(workspace.database) as store:
+        items = [item.id for item in store.all_items()]
+        for user in store.interactions().user_ids:
+            store.block(str(user), items[::2])
+    assert evaluate()["served"]["fused"]["reads"]["fresh"] > 0
+
+
 def test_answers_of_other_code_are_made_anew(evaluate, monkeypatch):
     assert evaluate()["served"]["fused"]["reads"]["cached"] == 0
     code = fits.code

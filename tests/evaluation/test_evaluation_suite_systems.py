@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genrec.data.sqlite import SqliteStore
+from genrec.errors import SettingsError
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.suite import retrievers
 from genrec.evaluation.suite.bench import Bench
@@ -94,6 +95,20 @@ def test_given_hyper_parameters_are_not_tuned(bench, fits):
     made = found.record["parts"]["covisit"]
     assert (made["hyper_parameters"]["window"], made["hyper_parameters"]["decay"]) == (1, 0.5)
     assert not made["ndcg@10"]
+
+
+def test_hyper_parameters_that_a_retriever_does_not_have_are_named(bench):
+    system = System(retriever="covisit", hyper_parameters={"lambda": 3})
+    with pytest.raises(SettingsError, match="covisit has no hyper-parameter 'lambda'") as caught:
+        retrievers.Retrieval("covisit", system, bench).lists(0)
+    assert "window" in caught.value.hint
+
+
+def test_a_retriever_of_ones_own_that_was_edited_is_fitted_again(bench, fits, monkeypatch):
+    for source, made in (("as it was", 1), ("as it was", 1), ("edited", 2)):
+        monkeypatch.setattr(retrievers, "own_source", lambda name, source=source: source)
+        retrievers.Retrieval("popular", System(retriever="popular"), bench).lists(0)
+        assert fits["fit_blend"] == made
 
 
 def test_a_broken_file_of_the_cache_is_made_anew(bench, fits):

@@ -170,7 +170,7 @@ def rank(
     split: SplitOption = "temporal",
     users: UsersOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Ask for this many test users, drawn with --seed.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the sample of test users.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of test users.")] = 0,
     model: options.ModelOption = None,
     engine: options.EngineOption = None,
     ranker: options.RankerOption = None,

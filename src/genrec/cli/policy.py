@@ -41,7 +41,7 @@ def policy(
     ] = "temporal",
     clip: Annotated[float | None, typer.Option(help="Cut importance weights at this size.")] = None,
     users: Annotated[Path | None, typer.Option(help="Only lists of these users: a file with one id a line.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of resampling and folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of resampling and folds.")] = 0,
     json: options.JsonOption = None,
 ) -> None:
     """Judge policies on what was shown under another one (off-policy), from exposures with propensities."""

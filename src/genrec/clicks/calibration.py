@@ -49,14 +49,16 @@ def log_loss(labels: Array, p: Array) -> float:
 def expected_calibration_error(labels: Array, p: Array, bins: int = 15) -> float:
     """Sum over bins of (rows in bin / n) * |mean label - mean p| (Naeini et al., 2015; Nguyen and O'Connor, 2015).
 
-    The bins have equal mass: rows are sorted by p (stably) and divided into `bins` parts whose sizes differ by one at
-    most. NaN over no rows.
+    The bins have equal mass: rows are sorted by p and divided into `bins` parts whose sizes differ by one at most. Rows
+    of equal p count with their mean label, so that the order of rows does not matter. NaN over no rows.
     """
     y = np.asarray(labels, dtype=np.float64)
     probabilities = np.asarray(p, dtype=np.float64)
     if len(y) == 0:
         return float("nan")
     order = np.argsort(probabilities, kind="stable")
+    _, tie = np.unique(probabilities, return_inverse=True)
+    y = (np.bincount(tie, y) / np.bincount(tie))[tie]
     parts = np.array_split(order, min(bins, len(order)))
     gaps = [len(part) * abs(float(y[part].mean() - probabilities[part].mean())) for part in parts]
     return sum(gaps) / len(y)

@@ -25,17 +25,27 @@ from genrec.ranking.base import Ranker, RankingTask
 Control = Callable[[RankingTask, int], RankingTask]
 
 _YEAR_AT_END = re.compile(r"\s*\((?:1[89]|20)\d\d\)\s*$")
+_IMPERSONAL = frozenset({"popularity", "recency"})
+"""Kinds of evidence that do not look at the history."""
 _SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou")
 
 
 def renamed_titles(task: RankingTask, seed: int) -> RankingTask:
     """Every item has an invented title, the same in all tasks of a seed, so that a memorised title cannot help.
 
-    Metadata stays, and so does a year at the end of a title, which is a fact like them. What is lost beside memory is
-    what titles say by themselves, such as the number of a sequel.
+    Metadata stays, and so does a year at the end of a title, which is a fact like them; evidence speaks of the new
+    titles. What is lost beside memory is what titles say by themselves, such as the number of a sequel.
     """
     entries = tuple(replace(entry, item=_renamed(entry.item, seed)) for entry in task.history.entries)
-    slate = tuple(replace(candidate, item=_renamed(candidate.item, seed)) for candidate in task.candidates.items)
+    titles = {old.item.title: new.item.title for old, new in zip(task.history.entries, entries, strict=True)}
+    slate = tuple(
+        replace(
+            candidate,
+            item=_renamed(candidate.item, seed),
+            evidence=tuple(replace(fact, related=titles.get(fact.related, "")) for fact in candidate.evidence),
+        )
+        for candidate in task.candidates.items
+    )
     return replace(
         task, history=replace(task.history, entries=entries), candidates=replace(task.candidates, items=slate)
     )
@@ -55,7 +65,7 @@ def shuffled_history(task: RankingTask, seed: int) -> RankingTask:
 
 
 def shuffled_texts(task: RankingTask, seed: int) -> RankingTask:
-    """Titles and metadata of the slate permuted among its ids: a model that reads the cards falls to chance.
+    """Titles, metadata and evidence of the slate permuted among its ids: a model that reads the cards falls to chance.
 
     All permutations are equally likely, those with fixed points too: only then is the place of the item that is looked
     for uniform, and chance the exact expectation.
@@ -63,15 +73,25 @@ def shuffled_texts(task: RankingTask, seed: int) -> RankingTask:
     slate = task.candidates.items
     order = _generator("shuffled_texts", task, seed).permutation(len(slate))
     moved = tuple(
-        replace(candidate, item=replace(candidate.item, title=card.title, metadata=card.metadata))
-        for candidate, card in zip(slate, (slate[source].item for source in order), strict=True)
+        replace(
+            candidate,
+            item=replace(candidate.item, title=card.item.title, metadata=card.item.metadata),
+            evidence=card.evidence,
+        )
+        for candidate, card in zip(slate, (slate[source] for source in order), strict=True)
     )
     return replace(task, candidates=replace(task.candidates, items=moved))
 
 
 def no_history(task: RankingTask, seed: int) -> RankingTask:
-    """A prompt without history: what is left is how likely the model finds an item for anybody."""
-    return replace(task, history=History(task.history.user_id))
+    """A prompt without history, and evidence of the candidates only where it is the same for everybody: what is left is
+    how likely the model finds an item for anybody.
+    """
+    slate = tuple(
+        replace(candidate, evidence=tuple(fact for fact in candidate.evidence if fact.kind in _IMPERSONAL))
+        for candidate in task.candidates.items
+    )
+    return replace(task, history=History(task.history.user_id), candidates=replace(task.candidates, items=slate))
 
 
 CONTROLS: Mapping[str, Control] = {
@@ -82,7 +102,7 @@ CONTROLS: Mapping[str, Control] = {
 DEFINITIONS: Mapping[str, str] = {
     "renamed_titles": "every item under an invented title, metadata kept: what falls away was memory of titles",
     "shuffled_history": "the history in random order: what falls away was read from its order",
-    "shuffled_texts": "titles and metadata permuted within the slate: must fall to chance if the cards are read",
+    "shuffled_texts": "texts and evidence permuted within the slate: must fall to chance if the cards are read",
     "no_history": "a prompt without history: what is left is not personal",
 }
 """What each control changes, for reports."""

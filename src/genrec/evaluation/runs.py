@@ -126,9 +126,10 @@ def find_run(workspace: Workspace, name: str) -> Run:
 
 def _read(folder: Path) -> Run | None:
     try:
-        return Run(folder.resolve(), json.loads((folder / "record.json").read_text("utf-8")))
+        found = json.loads((folder / "record.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
+    return Run(folder.resolve(), found) if isinstance(found, dict) else None
 
 
 def versions() -> dict[str, str]:

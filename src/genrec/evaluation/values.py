@@ -50,7 +50,7 @@ class UserValues:
                 f"the run {folder.name} has no figures of single users", "compare runs of suites: genrec eval SUITE"
             ) from error
         columns = tuple(name for name in table.column_names if name not in ("system", "user_id"))
-        values = np.column_stack([table[name].to_numpy() for name in columns])
+        values = np.column_stack([np.zeros((len(users), 0)), *(table[name].to_numpy() for name in columns)])
         names = list(dict.fromkeys(system))
         first = users[system == names[0]] if names else ()
         return cls(tuple(first), columns, {name: values[system == name] for name in names})

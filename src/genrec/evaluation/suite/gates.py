@@ -89,6 +89,10 @@ def parse(text: str) -> Gate:
     return Gate(text.strip(), part["name"], part["metric"], part["sign"], number, part["other"], how, part["subset"])
 
 
+FEWEST = 20
+"""Users that a significant difference takes: with three of one sign every resample has it."""
+
+
 def judge(gates: Sequence[Gate], record: Mapping[str, Any], difference: DifferenceOf) -> list[Verdict]:
     """Each gate against the record of a run: its systems, and figures of the run itself such as `validity.invalid`.
 
@@ -112,6 +116,10 @@ def _judge(gate: Gate, record: Mapping[str, Any], difference: DifferenceOf) -> V
     if gate.how is None or gate.other is None:
         passed = _COMPARE[gate.sign](value, bound)
         return Verdict(gate.text, passed, f"{value:g}" if gate.other is None else f"{value:g} and {bound:g}")
+    users = (record if gate.subset is None else record.get("subsets", {}).get(gate.subset, {})).get("users")
+    if gate.how == "significantly" and users is not None and users < FEWEST:
+        # Resamples of a handful of users hardly vary: their interval excludes 0 by luck.
+        return Verdict(gate.text, False, f"only {users} users; {FEWEST} are the fewest for a significant difference")
     found = difference(gate.name, gate.other, gate.metric, gate.subset)
     if found is None:
         return Verdict(gate.text, False, "the difference is not defined")

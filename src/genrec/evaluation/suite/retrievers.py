@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genrec.data.interactions import IntArray
+from genrec.errors import SettingsError
 from genrec.evaluation.retrieval import ranked_lists
 from genrec.evaluation.suite.bench import Bench, Lists
 from genrec.evaluation.suite.schema import System
-from genrec.retrieval.blend import Blend, retriever_class
+from genrec.retrieval.blend import Blend, own_source, retriever_class
 from genrec.retrieval.fitting import fit_blend, refit_blend
 
 
@@ -35,7 +36,8 @@ class Retrieval:
         facts = bench.settings.model_dump(mode="json", include=include)
         spec = self.system.model_dump(mode="json", include={"retriever", "blend", "hyper_parameters"})
         given = None if bench.encoder is None else bench.encoder.name
-        key = bench.key("retrieval", spec, facts, given, seed if seeded else 0)
+        own = [own_source(name) for name in self.system.retrievers]
+        key = bench.key("retrieval", spec, facts, given, own, seed if seeded else 0)
         ranked, record = bench.kept(key, lambda: self._rank(seed))
         self.record = self.record or record
         return ranked
@@ -55,6 +57,8 @@ class Retrieval:
             "cache_folder": bench.cache,
             "progress": bench.progress,
         }
+        for name in self.system.retrievers:
+            _check(name, given)
         if self._chosen is None:
             fit_on, validation = bench.held.fit_on, bench.held.validation
             self._chosen = fit_blend(fit_on, bench.items, split=validation, tune=not given, **shared)
@@ -82,3 +86,15 @@ class Retrieval:
 def _takes_seed(name: str) -> bool:
     fit: Callable[..., Any] = retriever_class(name).fit
     return "seed" in inspect.signature(fit).parameters
+
+
+def _check(name: str, given: dict[str, Any]) -> None:
+    """SettingsError for a hyper-parameter that the retriever does not have."""
+    parameters = inspect.signature(retriever_class(name).fit).parameters.values()
+    known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    if not takes_any and (unknown := [key for key in given if key not in known]):
+        raise SettingsError(
+            f"the retriever {name} has no hyper-parameter {', '.join(map(repr, unknown))}",
+            f"it has: {', '.join(known)}" if known else "it has none",
+        )

@@ -71,7 +71,7 @@ class Users(_Strict):
     """Which of the test users are asked for: those of a file, and of them a seeded sample."""
 
     limit: int | None = Field(default=None, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     file: Path | None = None
 
 
@@ -155,7 +155,7 @@ class Suite(_Strict):
     source: Source | None = None
     split: SplitSpec = SplitSpec()
     users: Users = Users()
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     """Everything that is fitted with chance in it is fitted once for each; figures are means over them."""
     candidates: int | None = Field(default=None, ge=1, le=1000)
     """How many items served systems read; as in the settings if not given."""
@@ -233,6 +233,8 @@ class Suite(_Strict):
                 for name, system in self.systems.items()
                 if system.served and system.served.orders in ("llm", "fused")
             ]
+        if len(set(self.seeds)) < len(self.seeds):
+            problems.append("seeds: each once: twice the same looks steadier than it is")
         problems += self._gate_problems()
         problems += self._control_problems()
         if problems:

@@ -242,6 +242,8 @@ class ServedPath:
         events = int(split.train.indptr[user + 1] - split.train.indptr[user])
         request = self._requests[row]
         asked: list[Any] = [key, str(split.train.user_ids[user]), events, float(split.now[row]), request]
+        if blocked := bench.store.blocked(str(split.train.user_ids[user])):
+            asked.append(sorted(blocked))
         if self._decisive:  # which slates are read then depends on what is to be found
             asked.append(sorted(split.targets[row].tolist()))
         name = hashlib.sha256(json.dumps(asked).encode()).digest()
