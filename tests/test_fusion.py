@@ -330,6 +330,10 @@ def test_the_model_is_not_read_where_it_has_no_weight():
     assert not weights.useful(np.arange(5.0), 50, False)
     assert weights.useful(np.arange(5.0), 2, False)
     assert weights.useful(np.arange(5.0), 50, True)
+    # However near the margin: nothing can come of it.
+    assert weights.gain(np.zeros(5), 50, False) == 0
+    assert weights.gain(np.arange(5.0), 50, True) == 1
+    assert weights.gain(np.arange(5.0), 2, False) == weights.gate.probability(np.arange(5.0), 2) > 0
 
 
 def test_the_gate_by_hand():

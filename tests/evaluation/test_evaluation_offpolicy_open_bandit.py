@@ -119,7 +119,17 @@ def test_the_command_leaves_a_run_with_a_report(folder, tmp_path):
     assert not (tmp_path / "here" / "genrec.db").exists()
 
 
-@pytest.mark.parametrize("option", [("--name", "retriever"), ("--lists", "x.tsv"), ("--users", "x.txt")])
+@pytest.mark.parametrize(
+    "option",
+    [("--name", "retriever"), ("--lists", "x.tsv"), ("--users", "x.txt"), ("--split", "leave-one-out")],
+)
 def test_options_of_the_workspaces_log_are_refused_not_ignored(option):
     with pytest.raises(SettingsError, match="of the workspace's log"):
         CliRunner().invoke(app, ["eval", "policy", "--data", "open-bandit", *option], catch_exceptions=False)
+
+
+def test_a_campaign_without_open_bandit_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="--campaign is of open-bandit"):
+        CliRunner().invoke(
+            app, ["eval", "policy", "--workspace", str(tmp_path), "--campaign", "men"], catch_exceptions=False
+        )

@@ -49,11 +49,13 @@ def policy(
     from genrec.errors import SettingsError
     from genrec.evaluation import runs
 
+    if data is None and campaign != "all":
+        raise SettingsError("--campaign is of open-bandit", f"leave it out, or give --data {Data.OPEN_BANDIT.value}")
     if data is None:
         place, recorded = _workspace(workspace, name, lists or [], split, clip, users, seed)
-    elif name or lists or users:
+    elif name or lists or users or split != "temporal":
         raise SettingsError(
-            "--name, --lists and --users are of the workspace's log", f"leave them out, or --data {data.value}"
+            "--name, --lists, --split and --users are of the workspace's log", f"leave them out, or --data {data.value}"
         )
     else:
         place, recorded = _open_bandit(workspace, campaign, clip, seed)

@@ -77,11 +77,18 @@ class LanguageModelWeights:
         """Scores [n] with the model's."""
         return base + self.weight(events, request) * _centred(llm, self.scale)
 
+    def gain(self, base: FloatArray, events: int, request: bool) -> float:
+        """How probable it is that reading the slate changes the answer: 0 where the model has no weight, 1 with a
+        request in words, of which no margin tells anything.
+        """
+        if not self.weight(events, request):
+            return 0.0
+        return 1.0 if request else self.gate.probability(base, events)
+
     def useful(self, base: FloatArray, events: int, request: bool) -> bool:
         """Whether reading the slate is expected to change the answer: never where the model has no weight."""
-        if not self.weight(events, request):
-            return False
-        return request or self.gate.probability(base, events) >= self.gate.threshold
+        gain = self.gain(base, events, request)
+        return gain > 0 and (request or gain >= self.gate.threshold)
 
 
 def fit_language_model(read: Sequence[Slate], k: int = 10, l2: float = 0.01) -> LanguageModelWeights:
@@ -149,8 +156,7 @@ def _gated(weights: LanguageModelWeights, read: Sequence[Slate], k: int) -> Floa
     rows = []
     for slate in read:
         combined = weights.combine(slate.base, slate.llm, slate.events, slate.request)
-        has_weight = weights.weight(slate.events, slate.request) > 0
-        p = weights.gate.probability(slate.base, slate.events) if has_weight else 0.0
+        p = weights.gain(slate.base, slate.events, slate.request)
         rows.append((p, ndcg_of(slate.base, slate.target, k), ndcg_of(combined, slate.target, k)))
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 

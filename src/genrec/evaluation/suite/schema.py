@@ -156,7 +156,8 @@ class Suite(_Strict):
     split: SplitSpec = SplitSpec()
     users: Users = Users()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
-    """Everything that is fitted with chance in it is fitted once for each; figures are means over them."""
+    """Baselines with chance in them, what is held out to learn from, and the click network are drawn anew for each;
+    figures are means over them. The blend and the start of the second stage are the same for all."""
     candidates: int | None = Field(default=None, ge=1, le=1000)
     """How many items served systems read; as in the settings if not given."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -77,7 +77,7 @@ class Walked:
         lists["served"] = lists["fused" if answer.is_read else "fused_without_llm"]
         return cls(
             lists,
-            1.0 if request or not len(slate.base) else weights.gate.probability(slate.base, slate.events),
+            weights.gain(slate.base, slate.events, request) if len(slate.base) else 0.0,
             weights.weight(slate.events, request),
             answer.is_read,
             made.fallback if answer.asked else None,
