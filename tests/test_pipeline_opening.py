@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,7 +132,7 @@ def test_where_a_loop_runs_the_error_says_what_to_do(root: Path, engine: Engine)
 
 
 def test_an_adapter_that_was_tuned_on_another_template_is_named(
-    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned = TemplateRef("rank/mine", 1, "aaaa")
     card = Card(base_model="smollm2-135m", recipe="rank_lora", ranker="pointwise", template=TunedTemplate.of(tuned),
@@ -141,13 +142,18 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
             (staging / file).write_bytes(b"{}")
         card.save(staging)
     settings = Settings(model={"adapter": "mine"})
-    for used, said in ((TemplateRef("rank/other", 2, "bbbb"), True), (tuned, False)):
-        monkeypatch.setattr(pipeline, "ranker_for", lambda *_, used=used: SimpleNamespace(template=used))
-        caplog.clear()
-        Recommender.open(root, settings).close()
-        assert ("rank/mine version 1" in caplog.text and "rank/other version 2" in caplog.text) is said
+
+    def opened(given: Settings, template: TemplateRef) -> list[str]:
+        monkeypatch.setattr(pipeline, "ranker_for", lambda *_: SimpleNamespace(template=template))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            Recommender.open(root, given).close()
+        return [str(warning.message) for warning in said]
+
+    other = TemplateRef("rank/other", 2, "bbbb")
+    (message,) = opened(settings, other)
+    assert "rank/mine version 1" in message
+    assert "rank/other version 2" in message
+    assert opened(settings, tuned) == []
     # Whoever hands in the folder has looked at the card.
-    monkeypatch.setattr(pipeline, "ranker_for", lambda *_: SimpleNamespace(template=TemplateRef("rank/other", 2, "bb")))
-    caplog.clear()
-    Recommender.open(root, resolved(root, settings)).close()
-    assert not caplog.text
+    assert opened(resolved(root, settings), other) == []

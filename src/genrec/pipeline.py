@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import uuid
+import warnings
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -68,7 +68,7 @@ def _check_no_loop() -> None:
 
 def _warn_of_mismatch(settings: Settings, ranker: Ranker) -> None:
     if settings.model.adapter is not None and (said := mismatch_of(settings, ranker.template)):
-        logging.getLogger(__name__).warning(said)
+        warnings.warn(said, stacklevel=3)  # the line that opens the workspace
 
 
 class Recommender:
