@@ -325,6 +325,11 @@ def test_few_slates_of_a_kind_take_the_weight_of_all():
     assert UNMEASURED < weights.short < weights.long
 
 
+def test_a_model_that_misleads_has_no_weight_for_few_requests_either():
+    weights = fit_language_model([*pulled(60, -1.0), *pulled(FEWEST - 1, -1.0, 1, request=True)])
+    assert weights.request == weights.long == pytest.approx(0, abs=1e-4)
+
+
 def test_the_model_is_not_read_where_it_has_no_weight():
     weights = LanguageModelWeights(long=0.0, short=1.0, request=1.0)
     assert not weights.useful(np.arange(5.0), 50, False)

@@ -102,7 +102,7 @@ def fit_language_model(read: Sequence[Slate], k: int = 10, l2: float = 0.01) -> 
     whole = _weight(plain, scale, l2) if plain else UNMEASURED
     kinds = ([s for s in plain if s.events > SHORT], [s for s in plain if s.events <= SHORT])
     long, short = (_weight(kind, scale, l2) if len(kind) >= FEWEST else whole for kind in kinds)
-    request = _weight(asked, scale, l2) if len(asked) >= FEWEST else max(whole, UNMEASURED)
+    request = _weight(asked, scale, l2) if len(asked) >= FEWEST else whole
     weights = LanguageModelWeights(long, short, request, scale=scale, slates=len(read))
     return replace(weights, gate=_fit_gate(weights, plain, k))
 

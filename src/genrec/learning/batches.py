@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -59,15 +60,15 @@ class Batches:
         n = len(self._source)
         epoch, place = divmod(position, n)
         order = np.random.default_rng([self._settings.seed, epoch]).permutation(n)
-        tries = min(_TRIES, n)
-        for step in range(tries):
-            example = self._source.example(epoch, int(order[(place + step) % n]), difficulty)
-            try:
-                return self._tokenise(example, position)
-            except (BudgetError, GuardError):
-                if step + 1 == tries:
-                    raise
-        raise AssertionError("there is at least one try")
+
+        def rendered(behind: int) -> TokenSlate:
+            example = self._source.example(epoch, int(order[(place + behind) % n]), difficulty)
+            return self._tokenise(example, position)
+
+        for behind in range(_TRIES - 1):
+            with suppress(BudgetError, GuardError):
+                return rendered(behind)
+        return rendered(_TRIES - 1)
 
 
 def passes(slates: Sequence[TokenSlate], tokens: int) -> list[list[int]]:

@@ -36,7 +36,7 @@ _OFFSET = "The figures are of second stage and model together, as they were trai
 _SIMULATED = (
     "Requests in words are simulated, of words of the very item that was chosen: real ones are harder, and untried."
 )
-UNMOVED = "No step was better than the model before tuning: the adapter is that model, and changes nothing."
+UNMOVED = "No step was better than what tuning started from: the adapter says what that says."
 _SEEN = "It has seen every event of the log: no figure on that log is a test of it."
 
 
