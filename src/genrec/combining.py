@@ -55,6 +55,7 @@ def fit_fusion(
     llm_scores: ReadSlates | None,
     progress: Progress | None,
     language: str = "en",
+    seed: int = 0,
 ) -> tuple[Fusion, dict[str, Any]]:
     """The fusion, and an account of what it was learned on.
 
@@ -65,7 +66,7 @@ def fit_fusion(
     validation = _cases(positions, positions.validation, items, blend, clicks, settings, progress)
     asking = positions.validation[:MOST_REQUESTS]
     asked = _cases(positions, asking, items, blend, clicks, settings, progress, RequestSimulator(items, language))
-    fusion = Fusion.fit(_lessons(train), _lessons(validation), progress).with_requests(_lessons(asked))
+    fusion = Fusion.fit(_lessons(train), _lessons(validation), progress, seed).with_requests(_lessons(asked))
     measured = {
         "positions": len(positions.train),
         "in_pool": len(train),
@@ -99,7 +100,7 @@ def _cases(
             progress(what, number, len(rows))
         history, now = positions.request(int(row), items)
         chosen = items[int(positions.whole.item[row])]
-        request = None if simulator is None else simulator.request(chosen, generator)
+        request = None if simulator is None else simulator.request(chosen, generator, "validation")
         if simulator is not None and request is None:
             continue
         found = blend.candidates(

@@ -125,17 +125,18 @@ def fit_log(
     Hyper-parameters and blend weights of the retrievers are chosen on a split (of the kind `split`) of the log: a log
     as thick as the one they are for. Then what users did last is held out (see `learning.positions.hold_out`): the
     retrievers, as chosen, and the click network are fitted on the rest, the fusion on the held-out events. Requests in
-    words are simulated in `language`.
+    words are simulated in `language`. `seed` draws who is held out, and the start of whatever is fitted by chance.
     """
     if not len(interactions):
         raise DataError("there are no events to learn from", "import a log first: genrec data import --help")
     given = encoder or load_encoder(settings.encoder)
     cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
     vectors = cached.encode([item_text(item) for item in items], progress)
-    blend = fit_blend(interactions, items, settings=settings, encoder=cached, split=split, tune=tune, progress=progress)
+    shared: dict[str, Any] = {"settings": settings, "encoder": cached, "seed": seed, "progress": progress}
+    blend = fit_blend(interactions, items, split=split, tune=tune, **shared)
     # Whatever comes next is to be foreseen, liked or not: how it is liked is for P(click) to say.
     held_out = hold_out(interactions, -np.inf, seed=seed)
-    before = refit_blend(blend, held_out.rest, items, settings=settings, encoder=cached, progress=progress)
+    before = refit_blend(blend, held_out.rest, items, **shared)
     clicks = ClickScorer.fit(
         held_out.rest,
         items,
@@ -145,7 +146,7 @@ def fit_log(
         progress=progress,
         seed=seed,
     )
-    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress, language)
+    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress, language, seed)
     return Fitted(
         blend,
         clicks.refreshed(interactions, items, vectors, exposures=exposures),

@@ -79,7 +79,6 @@ def test_what_has_chance_in_it_is_tuned_once_and_fitted_for_each_seed(bench, fit
     assert fits == {"fit_blend": 1, "refit_blend": 1}
     made = again.record["parts"]["suite.chance"]
     assert len(made["ndcg@10"]) == 2
-    assert made["hyper_parameters"]["seed"] == 1
 
 
 def test_what_has_none_is_fitted_once(bench, fits):

@@ -370,5 +370,5 @@ def test_validation_is_asked_in_sentences_that_training_did_not_see(
     learned = [source.example(0, index, 0.5).request or "" for index in range(len(source))]
     asked = [example.request or "" for example in validation]
     assert all(re.fullmatch(pattern("train"), text) for text in learned)
-    assert all(re.fullmatch(pattern("test"), text) for text in asked)
+    assert all(re.fullmatch(pattern("validation"), text) for text in asked)
     assert len(asked) > 0

@@ -64,6 +64,18 @@ def blend(log: Interactions, catalogue: list[Item]) -> Blend:
     return fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
 
 
+def test_the_seed_reaches_what_starts_by_chance_and_nothing_else(log: Interactions, catalogue: list[Item]) -> None:
+    settings = Settings(retrieval={"retrievers": ["covisit", "bpr"]})
+    query = Query(np.array([3, 4], np.int32), np.array([1e9, 1e9 + 1]), np.ones(2), 1e9 + 2)
+    first, again, other = (
+        {name: part.scores(query) for name, part in made.parts.items()}
+        for made in (fit_blend(log, catalogue, settings=settings, tune=False, seed=seed) for seed in (0, 0, 1))
+    )
+    np.testing.assert_array_equal(first["bpr"], again["bpr"])
+    assert np.abs(first["bpr"] - other["bpr"]).max() > 1e-4
+    np.testing.assert_array_equal(first["covisit"], other["covisit"])
+
+
 def test_the_record_says_what_was_chosen_and_how_well_it_did(blend: Blend) -> None:
     assert blend.record["split"] == "leave-one-out"
     assert blend.record["users"] == 80

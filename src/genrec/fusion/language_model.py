@@ -102,7 +102,7 @@ def fit_language_model(read: Sequence[Slate], k: int = 10, l2: float = 0.01) -> 
     whole = _weight(plain, scale, l2) if plain else UNMEASURED
     kinds = ([s for s in plain if s.events > SHORT], [s for s in plain if s.events <= SHORT])
     long, short = (_weight(kind, scale, l2) if len(kind) >= FEWEST else whole for kind in kinds)
-    request = _weight(asked, scale, l2) if len(asked) >= FEWEST else whole
+    request = _weight(asked, scale, l2) if len(asked) >= FEWEST else _tie_break(plain, scale, whole)
     weights = LanguageModelWeights(long, short, request, scale=scale, slates=len(read))
     return replace(weights, gate=_fit_gate(weights, plain, k))
 
@@ -135,14 +135,32 @@ def _weight(read: Sequence[Slate], scale: float, l2: float) -> float:
 
     The one-standard-error rule (Breiman et al., 1984) keeps a model that says nothing from adding its noise.
     """
-    parts = [(slate.base, _centred(slate.llm, scale), slate.target) for slate in read]
+    found = minimize_scalar(lambda w: _losses(read, scale, w).mean() + l2 * w * w, bounds=(0.0, 10.0), method="bounded")
+    gain = _losses(read, scale, 0.0) - _losses(read, scale, float(found.x))
+    return float(found.x) if _is_clear(gain) else 0.0
 
-    def losses(weight: float) -> FloatArray:
-        return np.array([-log_softmax(base + weight * llm)[target] for base, llm, target in parts])
 
-    found = minimize_scalar(lambda w: losses(w).mean() + l2 * w * w, bounds=(0.0, 10.0), method="bounded")
-    gain = losses(0.0) - losses(float(found.x))
-    return float(found.x) if len(read) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(read)) else 0.0
+def _tie_break(plain: Sequence[Slate], scale: float, whole: float) -> float:
+    """The weight for requests of which too few were read: that of all, and at least `UNMEASURED`.
+
+    A model that could not be shown to help without words may well hear them. One that was shown to mislead has none.
+    """
+    harm = _losses(plain, scale, UNMEASURED) - _losses(plain, scale, 0.0)
+    return whole if _is_clear(harm) else max(whole, UNMEASURED)
+
+
+def _losses(read: Sequence[Slate], scale: float, weight: float) -> FloatArray:
+    """-log softmax(scores)[target] of each slate [m] if the model weighs so much."""
+    return np.array(
+        [-log_softmax(slate.base + weight * _centred(slate.llm, scale))[slate.target] for slate in read],
+        dtype=np.float64,
+    )
+
+
+def _is_clear(difference: FloatArray) -> bool:
+    """Whether the mean of the differences [m] is above 0 by more than one standard error."""
+    n = len(difference)
+    return n > 1 and float(difference.mean()) > float(difference.std(ddof=1)) / np.sqrt(n)
 
 
 def _margin_features(base: FloatArray, events: int, k: int) -> FloatArray:

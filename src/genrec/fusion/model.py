@@ -44,18 +44,24 @@ class Fusion:
     record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, train: Sequence[Lesson], validation: Sequence[Lesson], progress: Progress | None = None) -> Self:
+    def fit(
+        cls,
+        train: Sequence[Lesson],
+        validation: Sequence[Lesson],
+        progress: Progress | None = None,
+        seed: int = 0,
+    ) -> Self:
         """Learns on pools of training users and takes what is best on those of validation users.
 
         Compared by NDCG@10: the retriever's order, the weighted sum, the network. Of equals the simplest. Without
-        validation pools the weighted sum is taken.
+        validation pools the weighted sum is taken. `seed` draws the start of the network and the order of its batches.
         """
         train = [(pool, target) for pool, target in train if len(pool) > 1]
         linear = fit_weights([pool for pool, _ in train], [target for _, target in train])
         parts = tuple(dict.fromkeys(name for pool, _ in train for name in pool.parts))
         tried = {"retriever": cls(), "linear": cls(linear)}
         if len(train) >= ENOUGH_POOLS and validation and all(pool.p_click is not None for pool, _ in train):
-            tried["network"] = cls(linear, _network(train, parts, progress), parts)
+            tried["network"] = cls(linear, _network(train, parts, progress, seed), parts)
         reached = {name: _ndcg(fusion.base, validation) for name, fusion in tried.items()} if validation else {}
         best = max(reached, key=lambda name: reached[name]) if reached else "linear"
         record = {
@@ -121,12 +127,16 @@ class Fusion:
             raise WorkspaceError(f"{folder} has no readable fusion weights", "run genrec fit again") from error
 
 
-def _network(train: Sequence[Lesson], parts: tuple[str, ...], progress: Progress | None) -> MonotoneNetwork:
-    from genrec.fusion.training import fit_network
+def _network(train: Sequence[Lesson], parts: tuple[str, ...], progress: Progress | None, seed: int) -> MonotoneNetwork:
+    from genrec.fusion.training import Training, fit_network
 
     monotone = np.isin(columns(parts), MONOTONE)
     return fit_network(
-        [matrix(pool, parts) for pool, _ in train], [target for _, target in train], monotone, progress=progress
+        [matrix(pool, parts) for pool, _ in train],
+        [target for _, target in train],
+        monotone,
+        Training(seed=seed),
+        progress,
     )
 
 

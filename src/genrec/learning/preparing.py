@@ -78,7 +78,7 @@ def prepare(
     positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
     requests = Requests(RequestSimulator(items, language), options.requests, seed) if options.requests else None
-    unseen = None if requests is None else replace(requests, phase="test")
+    unseen = None if requests is None else replace(requests, phase="validation")
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
     def collect() -> tuple[Pools, Pools]:

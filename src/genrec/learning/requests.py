@@ -2,8 +2,8 @@
 
 It is a simulation and a kind one: each request holds one or two words of the very item that counts as right, words
 that few other items share. A gain on such requests shows that the ranker reads the request and finds the cards that
-fit it; it does not show that people ask this way. Training and evaluation use different wordings, so that what is
-measured is not a sentence learned by heart; the words themselves come from the same catalogue.
+fit it; it does not show that people ask this way. Training, validation and test use different wordings, so that what
+is chosen and measured is not a sentence learned by heart; the words themselves come from the same catalogue.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from genrec.domain import Item
 
-Phase = Literal["train", "test"]
+Phase = Literal["train", "validation", "test"]
 
 _WORDINGS: dict[str, dict[Phase, tuple[str, ...]]] = {
     "en": {
@@ -31,6 +31,12 @@ _WORDINGS: dict[str, dict[Phase, tuple[str, ...]]] = {
             "{w}, please",
             "in the mood for {w}",
             "I want {w} this time",
+        ),
+        "validation": (
+            "how about {w}?",
+            "{w} for the weekend",
+            "what I need now is {w}",
+            "got anything like {w}?",
         ),
         "test": (
             "what would you suggest if I like {w}?",
@@ -49,6 +55,11 @@ _WORDINGS: dict[str, dict[Phase, tuple[str, ...]]] = {
             "有没有关于{w}的？",
             "给我看看{w}",
             "请给我{w}",
+        ),
+        "validation": (
+            "来一个{w}怎么样？",
+            "周末想要{w}",
+            "最近迷上了{w}",
         ),
         "test": (
             "如果我喜欢{w}，你推荐什么？",
@@ -99,7 +110,7 @@ class RequestSimulator:
     def request(self, item: Item, generator: np.random.Generator, phase: Phase = "train") -> str | None:
         """What somebody might say who wants the item, None where it has no word of the vocabulary.
 
-        One word, or two in a third of the cases; the wordings of the two phases have none in common.
+        One word, or two in a third of the cases; the wordings of two phases have none in common.
         """
         words = self.words(item)
         if not words:

@@ -23,11 +23,10 @@ from genrec.retrieval.texts import TextIndex
 from genrec.settings import Settings
 
 MAX_USERS = 4_000
-"""Validation users, drawn with a fixed seed."""
+"""Validation users, drawn by the seed."""
 _WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _GAIN = 1e-5
 _K = 10
-_SEED = 0
 _NOBODY = Query(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), 0.0)
 
 
@@ -57,6 +56,7 @@ def fit_retriever(
     split: str = "leave-one-out",
     tune: bool = True,
     max_users: int = MAX_USERS,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Retriever:
     """Chooses from the retriever's grid on a validation split of the log, then fits on all of it.
@@ -64,8 +64,8 @@ def fit_retriever(
     Without `tune`, or in a log too small to split, the first entry of the grid is taken. `encoder` is loaded from the
     settings if a retriever needs one and none is given; `cache_folder` keeps vectors of texts between runs.
     """
-    fitter = _Fitter(items, settings, encoder, cache_folder, progress)
-    validation = _validation(interactions, split, max_users) if tune else None
+    fitter = _Fitter(items, settings, encoder, cache_folder, seed, progress)
+    validation = _validation(interactions, split, max_users, seed) if tune else None
     choice = fitter.choose(name, validation)
     return fitter.fit(name, interactions, choice.hyper_parameters)
 
@@ -80,6 +80,7 @@ def fit_blend(
     split: str = "leave-one-out",
     tune: bool = True,
     max_users: int = MAX_USERS,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Blend:
     """All retrievers of the settings, each with its own choice, and their weights, chosen on the same validation split.
@@ -87,9 +88,9 @@ def fit_blend(
     On validation the blend is never worse than its best part. Without `tune` all parts weigh the same, except that
     `popular` weighs a twentieth.
     """
-    fitter = _Fitter(items, settings, encoder, cache_folder, progress)
+    fitter = _Fitter(items, settings, encoder, cache_folder, seed, progress)
     names = settings.retrieval.retrievers
-    validation = _validation(interactions, split, max_users) if tune else None
+    validation = _validation(interactions, split, max_users, seed) if tune else None
     choices = {name: fitter.choose(name, validation) for name in names}
     weights = {name: 0.05 if name == "popular" else 1.0 for name in names}
     record: dict[str, Any] = {"parts": {name: choice.record() for name, choice in choices.items()}}
@@ -109,10 +110,11 @@ def refit_blend(
     settings: Settings,
     encoder: Encoder | None = None,
     cache_folder: Path | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Blend:
     """The same retrievers, hyper-parameters and weights, fitted on another log: nothing is chosen anew."""
-    fitter = _Fitter(items, settings, encoder, cache_folder, progress)
+    fitter = _Fitter(items, settings, encoder, cache_folder, seed, progress)
     chosen = blend.record["parts"]
     parts = {name: fitter.fit(name, interactions, chosen[name]["hyper_parameters"]) for name in blend.parts}
     return _blend(fitter, parts, blend.weights, interactions, blend.record)
@@ -140,12 +142,14 @@ class _Fitter:
         settings: Settings,
         encoder: Encoder | None,
         cache_folder: Path | None,
+        seed: int,
         progress: Progress | None,
     ) -> None:
         self._items = items
         self._settings = settings
         self._given = encoder
         self._cache_folder = cache_folder
+        self._seed = seed
         self._progress = progress
         self._encoder: CachedEncoder | None = None
 
@@ -156,6 +160,7 @@ class _Fitter:
         shared: dict[str, Any] = {
             "history": self._settings.retrieval.history,
             "popular_days": self._settings.retrieval.popular_days,
+            "seed": self._seed,
             "progress": self._progress,
         }
         if "encoder" in wanted:
@@ -215,7 +220,7 @@ class _Fitter:
         return self._encoder
 
 
-def _validation(interactions: Interactions, split: str, max_users: int) -> Split | None:
+def _validation(interactions: Interactions, split: str, max_users: int, seed: int) -> Split | None:
     """Validation users, at most `max_users`; None where the log is too small to split."""
     try:
         whole = by_name(split, interactions)
@@ -227,7 +232,7 @@ def _validation(interactions: Interactions, split: str, max_users: int) -> Split
         return None
     rows = np.arange(len(whole.users))
     if len(rows) > max_users:
-        rows = np.sort(np.random.default_rng(_SEED).choice(rows, max_users, replace=False))
+        rows = np.sort(np.random.default_rng(seed).choice(rows, max_users, replace=False))
     targets = tuple(whole.targets[row] for row in rows)
     return replace(whole, users=whole.users[rows], targets=targets, now=whole.now[rows])
 

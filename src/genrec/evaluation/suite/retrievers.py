@@ -64,17 +64,17 @@ class Retrieval:
             self._chosen = fit_blend(fit_on, bench.items, split=validation, tune=not given, **shared)
         if not given and not (seed and self._seeded()):
             return self._chosen
-        return refit_blend(self._with(given, seed), bench.held.fit_on, bench.items, **shared)
+        return refit_blend(self._with(given), bench.held.fit_on, bench.items, seed=seed, **shared)
 
-    def _with(self, given: dict[str, Any], seed: int) -> Blend:
-        """What was chosen, with other hyper-parameters and seed."""
+    def _with(self, given: dict[str, Any]) -> Blend:
+        """What was chosen, with the given hyper-parameters in place of its own."""
         blend = self._chosen
         if blend is None:
             raise AssertionError("nothing was chosen yet")
-        parts = {}
-        for name, part in blend.record["parts"].items():
-            chance = {"seed": seed} if _takes_seed(name) else {}
-            parts[name] = {**part, "hyper_parameters": {**part["hyper_parameters"], **given, **chance}}
+        parts = {
+            name: {**part, "hyper_parameters": {**part["hyper_parameters"], **given}}
+            for name, part in blend.record["parts"].items()
+        }
         return Blend(
             blend.parts, blend.weights, blend.item_ids, blend.popularity, blend.newest, {**blend.record, "parts": parts}
         )
