@@ -1,23 +1,30 @@
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from genrec import adapters
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
-from genrec.domain import Event, Item
+from genrec.domain import Event, Item, Reader
 from genrec.encoder import HashingEncoder
 from genrec.errors import DataError, WorkspaceError
 from genrec.fit import fit_log, fit_workspace, shown_before
 from genrec.fusion.model import Fusion
 from genrec.learning.positions import hold_out
+from genrec.llm.scripted import ScriptedModel
+from genrec.ranking.loading import ranker_for, reader_of
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
 from genrec.workspace import Workspace
 
 GENRES = ("Comedy", "Horror")
+READER = Reader("scripted", None, "pointwise", "rank/pointwise")
 
 
 def events(seed=0, users=40, items=60):
@@ -102,8 +109,9 @@ def test_the_model_reads_slates_as_they_are_served(workspace, settings):
             None if number == 0 else np.arange(len(slate.items), 0.0, -1) for number, (_, slate, _) in enumerate(slates)
         ]
 
-    record = fitted(workspace, settings, llm_scores=read)
-    assert record["fusion"]["llm_slates"] == len(seen) - 1 > 5
+    record = fitted(workspace, settings, readers={READER: read})
+    (reader,) = record["fusion"]["readers"]
+    assert reader["weights"]["slates"] == len(seen) - 1 > 5
     assert {request is None for _, _, request in seen} == {True}  # no word of these titles is frequent enough
     for history, slate, _ in seen:
         assert 1 < len(slate.items) <= 6
@@ -121,7 +129,7 @@ def test_requests_in_words_are_learned_and_read_by_the_model_as_they_are_served(
         seen.extend(slates)
         return [None for _ in slates]
 
-    record = fitted(place, settings, llm_scores=read)
+    record = fitted(place, settings, readers={READER: read})
     assert record["fusion"]["requests_in_pool"] == record["fusion"]["request"]["pools"] >= 20
     assert record["fusion"]["request"]["nearness"] > 0.3  # whoever asks for a tiger gets one
     assert Fusion.load(place.part("fusion")).request.nearness == record["fusion"]["request"]["nearness"]
@@ -135,7 +143,7 @@ def test_requests_in_words_are_learned_and_read_by_the_model_as_they_are_served(
     assert np.mean(fit) > 0.35  # a sixth, if the request were not heard
 
 
-def test_a_model_that_knows_the_answer_gets_the_weight(workspace, settings):
+def test_every_reader_gets_the_weight_that_its_answers_earn(workspace, settings):
     def oracle(slates):
         """Everybody goes on to the next place, in one of two genres."""
         places = [(int(history.entries[-1].item.id[1:]) // 2 + 1) % 30 for history, _, _ in slates]
@@ -144,8 +152,17 @@ def test_a_model_that_knows_the_answer_gets_the_weight(workspace, settings):
             for place, (_, slate, _) in zip(places, slates, strict=True)
         ]
 
-    record = fitted(workspace, settings, llm_scores=oracle)
-    assert record["fusion"]["llm"]["long"] > 0.2
+    def wrong(slates):
+        return [-answer for answer in oracle(slates)]
+
+    other = replace(READER, adapter="mine@1")
+    record = fitted(workspace, settings, readers={READER: oracle, other: wrong})
+    knows, misleads = (reader["weights"]["long"] for reader in record["fusion"]["readers"])
+    assert knows > 0.2
+    assert misleads < 1e-4
+    fusion = Fusion.load(workspace.part("fusion"))
+    assert [fusion.read_by(reader).llm.long for reader in (READER, other)] == [knows, misleads]
+    assert fusion.llm.long == knows
 
 
 def test_clicks_on_shown_lists_reach_the_scorer(workspace, settings, monkeypatch):
@@ -228,3 +245,50 @@ def test_the_command_fits_and_says_how(workspace, capsys):
         main(["fit", "--workspace", str(workspace.root), "--no-tune", "--llm-slates", "0", "--json", "-"])
     assert end.value.code == 0
     assert json.loads(capsys.readouterr().out)["events"] == len(events())
+
+
+def test_the_command_weighs_each_adapter_that_is_named(workspace, tiny_tokenizer_folder, tmp_path, monkeypatch, capsys):
+    from genrec.cli.main import main
+
+    folder = shutil.copytree(tiny_tokenizer_folder, tmp_path / "model")
+    (folder / "config.json").write_text("{}")
+    model = {"name": str(folder), "engine": "transformers"}
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in model.items())
+    workspace.settings_file.write_text(f'[encoder]\nname = "hashing"\n[checks]\nllm_slates = 3\n[model]\n{lines}')
+    with adapters.publish(workspace.root, "mine") as staging:
+        for file in adapters.WEIGHTS:
+            (staging / file).write_text("{}")
+    loaded = []
+
+    async def load(chosen):
+        made = ScriptedModel(len(loaded), name=chosen.name, block=16)
+        made.adapter = chosen.adapter and adapters.label(Path(chosen.adapter))
+        loaded.append(made)
+        return made
+
+    monkeypatch.setattr("genrec.reading.load", load)
+    command = ["fit", "--workspace", str(workspace.root), "--no-tune"]
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--adapter", "mine", "--adapter", "base"])
+    assert end.value.code == 0, capsys.readouterr().err
+    mine = f"mine@{adapters.live(workspace.root, 'mine')}"
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"weight of {mine}: " in said
+    assert "weight of the language model: " in said
+    fusion = Fusion.load(workspace.part("fusion"))
+    assert [reader.adapter for reader in fusion.weighed] == [mine, None]
+    assert {weights.slates for weights in fusion.weighed.values()} == {3}
+    assert [model.closed for model in loaded] == [True, True]
+    ranker = ranker_for(loaded[0], Settings.load(workspace.settings_file))
+    assert reader_of(loaded[0], ranker) == next(iter(fusion.weighed))
+
+
+@pytest.mark.parametrize(("slates", "why"), [(0, "no slates are to be read"), (3, "the package vllm is not installed")])
+def test_the_command_says_why_nobody_was_weighed(workspace, capsys, monkeypatch, slates, why):
+    from genrec.cli.main import main
+
+    workspace.settings_file.write_text('[encoder]\nname = "hashing"\n')
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(["fit", "--workspace", str(workspace.root), "--no-tune", "--llm-slates", str(slates)])
+    assert f"no language model was weighed, as {why}" in " ".join(capsys.readouterr().err.split())

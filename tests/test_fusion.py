@@ -1,5 +1,7 @@
 """The second stage by hand and by its properties; the weight of the language model: what slates support, no more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, log_softmax
 
 from genrec.clicks.features import FEATURES
+from genrec.domain import Reader
 from genrec.errors import WorkspaceError
 from genrec.fusion.language_model import (
     FEWEST,
@@ -27,6 +30,8 @@ from genrec.fusion.training import Training, _Net, fit_network
 
 SCORES = st.lists(st.floats(-100, 100), min_size=1, max_size=12)
 PARTS = ("covisit",)
+READER = Reader("base", None, "pointwise", "rank/pointwise")
+TUNED = replace(READER, adapter="mine@2")
 
 
 def plain(retriever, p_click=None):
@@ -244,11 +249,44 @@ def test_the_seed_draws_the_start_of_the_network(trained):
 
 
 def test_what_is_saved_scores_the_same(trained, tmp_path):
-    fusion = Fusion.fit(trained[:320], trained[450:]).with_language_model(pulled(60, 2.0))
+    fusion = Fusion.fit(trained[:320], trained[450:]).with_reader(READER, pulled(60, 2.0)).with_reader(TUNED, [])
     fusion.save(tmp_path)
     again = Fusion.load(tmp_path)
     np.testing.assert_array_equal(again.base(trained[0][0]), fusion.base(trained[0][0]))
     assert (again.llm, again.linear, again.record) == (fusion.llm, fusion.linear, fusion.record)
+
+
+def test_each_reader_has_weights_of_its_own():
+    fusion = Fusion().with_reader(READER, pulled(60, 2.0)).with_reader(TUNED, pulled(60, -1.0))
+    knows, misleads = fusion.weighed[READER], fusion.weighed[TUNED]
+    assert misleads.long < 1e-4 < knows.long
+    assert fusion.llm is fusion.read_by(READER).llm is fusion.read_by(TUNED).read_by(READER).llm is knows
+    assert fusion.read_by(TUNED).llm is misleads
+    assert fusion.unweighed(READER) is fusion.unweighed(TUNED) is None
+
+
+def test_who_was_not_weighed_breaks_ties_and_that_is_said():
+    fusion = Fusion().with_reader(READER, pulled(60, -1.0))
+    assert not fusion.llm.useful(np.zeros(3), 9, False)
+    for other in (TUNED, replace(READER, ranker="listwise"), replace(READER, model="larger")):
+        read = fusion.read_by(other).llm
+        assert (read.long, read.short, read.request, read.scale) == (UNMEASURED, UNMEASURED, UNMEASURED, 0)
+        assert read.useful(np.zeros(3), 9, False)
+        assert "breaks ties" in fusion.unweighed(other)
+    assert "genrec fit --adapter mine@2" in fusion.unweighed(TUNED)
+
+
+def test_another_template_takes_the_weights_of_the_same_model_and_that_is_said():
+    fusion = Fusion().with_reader(READER, pulled(60, 2.0))
+    edited = replace(READER, template="rank/mine")
+    assert fusion.read_by(edited).llm is fusion.llm
+    assert "another template" in fusion.unweighed(edited)
+
+
+def test_where_nobody_was_weighed_nothing_is_said():
+    fusion = Fusion(llm=LanguageModelWeights(long=2.0))
+    assert fusion.read_by(TUNED).llm.long == 2
+    assert fusion.unweighed(TUNED) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"columns": [], "parts": []}'])

@@ -13,11 +13,13 @@ import pytest
 
 from genrec.data.sqlite import SqliteStore
 from genrec.data.store import Exposure
-from genrec.domain import Event, History, HistoryEntry, Item, Recommendation, RecommendedItem
+from genrec.domain import Event, History, HistoryEntry, Item, Reader, Recommendation, RecommendedItem
 from genrec.encoder import Encoder, HashingEncoder
 from genrec.errors import DataError, GenrecError, NotFoundError, WorkspaceError
+from genrec.fusion.language_model import LanguageModelWeights
+from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import RecommendationRequest, Recommender
+from genrec.pipeline import NOT_NEEDED, RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
@@ -54,6 +56,7 @@ def recommender(
     tokenizer_folder: Path,
     model: ScriptedModel | None,
     encoder: Encoder | None = None,
+    fusion: Fusion | None = None,
     **sections: dict[str, Any],
 ) -> Recommender:
     settings = Settings.load(None, {"retrieval": RETRIEVAL, **sections})
@@ -65,7 +68,7 @@ def recommender(
         retriever=blend,
         ranker=ranker,
         clicks=None,
-        fusion=None,
+        fusion=fusion,
         settings=settings,
         version="v1",
         model=model,
@@ -95,6 +98,29 @@ def test_an_answer_and_where_it_comes_from(store: SqliteStore, tiny_tokenizer_fo
     assert answer.provenance.usage.computed > 0
     assert set(answer.provenance.stage_ms) == {"history", "retrieval", "clicks", "llm", "checks"}
     assert all(line.llm_score is not None and line.sources for line in answer.items)
+
+
+def test_an_adapter_is_read_though_the_model_without_it_has_no_weight(
+    store: SqliteStore, tiny_tokenizer_folder: Path
+) -> None:
+    base, tuned = (Reader("scripted", adapter, "pointwise", "rank/pointwise") for adapter in (None, "mine@1"))
+    nothing, much = LanguageModelWeights(0, 0, 0), LanguageModelWeights(5, 5, 5)
+    model = ScriptedModel(block=16)
+    rec = recommender(store, tiny_tokenizer_folder, model, fusion=Fusion(llm=nothing, weighed={base: nothing}))
+    assert rec.recommend("u3", 5).provenance.fallback == NOT_NEEDED
+    swapped = ScriptedModel(block=16)
+    swapped.adapter = "mine@1"
+    ranker = load_ranker(rec.settings.ranking, swapped, load_tokenizer(tiny_tokenizer_folder), TemplateLibrary())
+    with_adapter = rec.with_ranker(ranker, rec.settings, swapped)
+    assert with_adapter.recommend("u3", 5).provenance.fallback is None
+    assert "genrec fit --adapter mine@1" in (with_adapter.unweighed or "")
+    # Once it was weighed, its own weight counts, and that of the model without it stays what it was.
+    both = recommender(
+        store, tiny_tokenizer_folder, model, fusion=Fusion(llm=nothing, weighed={base: nothing, tuned: much})
+    )
+    with_adapter = both.with_ranker(ranker, both.settings, swapped)
+    assert (both.fusion.llm, with_adapter.fusion.llm) == (nothing, much)
+    assert both.unweighed is with_adapter.unweighed is None
 
 
 def test_an_event_is_in_the_next_history(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:

@@ -15,8 +15,9 @@ import genrec.llm.loading
 from genrec import pipeline
 from genrec.adapters import WEIGHTS, Card, TunedTemplate, publish, resolved
 from genrec.data.sqlite import SqliteStore
-from genrec.domain import Item, TemplateRef
+from genrec.domain import Item, Reader, TemplateRef
 from genrec.errors import GenrecError, TemplateError, WorkspaceError
+from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import Recommender
 from genrec.settings import Settings
@@ -142,9 +143,11 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
             (staging / file).write_bytes(b"{}")
         card.save(staging)
     settings = Settings(model={"adapter": "mine"})
+    monkeypatch.setattr(pipeline.Fusion, "load", lambda _: Fusion())
 
     def opened(given: Settings, template: TemplateRef) -> list[str]:
-        monkeypatch.setattr(pipeline, "ranker_for", lambda *_: SimpleNamespace(template=template))
+        ranker = SimpleNamespace(name="pointwise", template=template)
+        monkeypatch.setattr(pipeline, "ranker_for", lambda *_: ranker)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             Recommender.open(root, given).close()
@@ -157,3 +160,16 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
     assert opened(settings, tuned) == []
     # Whoever hands in the folder has looked at the card.
     assert opened(resolved(root, settings), other) == []
+
+
+def test_a_model_that_the_fit_did_not_weigh_is_named(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fusion = Fusion().with_reader(Reader("another", None, "pointwise", "rank/pointwise"), [])
+    monkeypatch.setattr(pipeline.Fusion, "load", lambda _: fusion)
+    ranker = SimpleNamespace(name="pointwise", template=TemplateRef("rank/pointwise", 1, "aaaa"))
+    monkeypatch.setattr(pipeline, "ranker_for", lambda *_: ranker)
+    with pytest.warns(UserWarning, match="scripted, pointwise, rank/pointwise was not weighed .* genrec fit weighs it"):
+        opened = Recommender.open(root)
+    assert opened.unweighed is not None
+    opened.close()

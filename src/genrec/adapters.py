@@ -169,8 +169,12 @@ def resolved(root: Path, settings: Settings) -> Settings:
     reference = settings.model.adapter
     if reference is None or settings.model.engine == "openai":
         return settings
-    folder = None if reference in ("", BASE) else str(resolve(root, reference).absolute())
-    return settings.model_copy(update={"model": settings.model.model_copy(update={"adapter": folder})})
+    return with_adapter(settings, None if reference in ("", BASE) else str(resolve(root, reference).absolute()))
+
+
+def with_adapter(settings: Settings, adapter: str | None) -> Settings:
+    """The settings with another adapter, or (None) without one."""
+    return settings.model_copy(update={"model": settings.model.model_copy(update={"adapter": adapter})})
 
 
 def label(folder: Path) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from genrec.checks import prune
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
-from genrec.domain import Candidates, History, Item
+from genrec.domain import Candidates, History, Item, Reader
 from genrec.encoder import Progress
 from genrec.evidence import EvidenceMaker
 from genrec.fusion.language_model import Slate, curve
@@ -33,6 +33,8 @@ MOST_REQUESTS = 500
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
 """Gives, for each slate, what `checks.llm_scores` makes of a ranker's answer; None where there is none."""
+Readers = Mapping[Reader, ReadSlates]
+"""Readers to be weighed, the default one first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ def fit_fusion(
     blend: Blend,
     clicks: ClickScorer,
     settings: Settings,
-    llm_scores: ReadSlates | None,
+    readers: Readers,
     progress: Progress | None,
     language: str = "en",
     seed: int = 0,
@@ -60,25 +62,28 @@ def fit_fusion(
     """The fusion, and an account of what it was learned on.
 
     The second stage learns on training users; validation users choose its kind. On them alone are learned the weights
-    of simulated requests in words, and that of the language model, whose adapter may have been tuned on the others.
+    of simulated requests in words, and those of the readers, whose adapters may have been tuned on the others.
     """
     train = _cases(positions, positions.train, items, blend, clicks, settings, progress)
     validation = _cases(positions, positions.validation, items, blend, clicks, settings, progress)
     asking = positions.validation[:MOST_REQUESTS]
     asked = _cases(positions, asking, items, blend, clicks, settings, progress, RequestSimulator(items, language))
     fusion = Fusion.fit(_lessons(train), _lessons(validation), progress, seed).with_requests(_lessons(asked))
-    measured = {
+    measured: dict[str, Any] = {
         "positions": len(positions.train),
         "in_pool": len(train),
         "validation_positions": len(positions.validation),
         "validation_in_pool": len(validation),
         "requests_in_pool": len(asked),
     }
-    if llm_scores is not None and settings.checks.llm_slates:
-        evidence = EvidenceMaker(lambda: clicks.statistics, clicks.item_ids, lambda: items)
-        fusion, read = _with_language_model(fusion, validation, asked, settings, llm_scores, evidence)
-        measured |= read
-    return fusion, {**fusion.record, "request": asdict(fusion.request), "llm": asdict(fusion.llm), **measured}
+    evidence = EvidenceMaker(lambda: clicks.statistics, clicks.item_ids, lambda: items)
+    most, size = settings.checks.llm_slates, settings.retrieval.candidates
+    slates = [*_slates(fusion, validation, size, most, evidence), *_slates(fusion, asked, size, most, evidence)]
+    measured["readers"] = []
+    for reader, read in readers.items() if slates else ():
+        fusion, account = _with_reader(fusion, reader, read, slates)
+        measured["readers"].append(account)
+    return fusion, {**fusion.record, "request": asdict(fusion.request), **measured}
 
 
 def _cases(
@@ -122,30 +127,18 @@ def _lessons(cases: Sequence[_Case]) -> list[Lesson]:
     return [(case.pool, case.target) for case in cases]
 
 
-def _with_language_model(
-    fusion: Fusion,
-    validation: Sequence[_Case],
-    asked: Sequence[_Case],
-    settings: Settings,
-    llm_scores: ReadSlates,
-    evidence: EvidenceMaker,
+def _with_reader(
+    fusion: Fusion, reader: Reader, read_slates: ReadSlates, slates: Sequence[tuple[Asked, Slate]]
 ) -> tuple[Fusion, dict[str, Any]]:
-    most, size = settings.checks.llm_slates, settings.retrieval.candidates
-    chosen = [*_slates(fusion, validation, size, most, evidence), *_slates(fusion, asked, size, most, evidence)]
-    if not chosen:
-        return fusion, {"llm_slates": 0}
-    answers = llm_scores([question for question, _ in chosen])
+    """The fusion with the weights of one more reader, and an account of them."""
+    answers = read_slates([question for question, _ in slates])
     scores = asyncio.run(_awaited(answers)) if inspect.isawaitable(answers) else answers
-    read = [
-        Slate(slate.base, llm, slate.target, slate.events, slate.request)
-        for (_, slate), llm in zip(chosen, scores, strict=True)
-        if llm is not None
-    ]
-    fused = fusion.with_language_model(read)
-    measured: dict[str, Any] = {"llm_slates": len(read)}
-    if any(not slate.request for slate in read):
-        measured["cost_curve"] = curve(fused.llm, [slate for slate in read if not slate.request])
-    return fused, measured
+    read = [replace(slate, llm=llm) for (_, slate), llm in zip(slates, scores, strict=True) if llm is not None]
+    fusion = fusion.with_reader(reader, read)
+    weights = fusion.weighed[reader]
+    account = {**asdict(reader), "weights": asdict(weights)}
+    plain = [slate for slate in read if not slate.request]
+    return fusion, {**account, "cost_curve": curve(weights, plain)} if plain else account
 
 
 def _slates(

@@ -149,6 +149,20 @@ class TemplateRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads slates: a model with its adapter, in the hands of a ranker with a template."""
+
+    model: str
+    adapter: str | None
+    ranker: str
+    template: str
+
+    def __str__(self) -> str:
+        adapter = f" with the adapter {self.adapter}" if self.adapter else ""
+        return f"{self.model}{adapter}, {self.ranker}, {self.template}"
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """The arm of a running experiment that a request was answered by, and what share of users each arm was to get."""
 

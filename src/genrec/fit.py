@@ -7,13 +7,14 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from genrec import __version__
 from genrec.clicks.scorer import ClickScorer
-from genrec.combining import ReadSlates, fit_fusion
+from genrec.combining import Readers, fit_fusion
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
 from genrec.data.splits import temporal
 from genrec.data.sqlite import SqliteStore
@@ -34,6 +35,8 @@ MIN_TEMPORAL_USERS = 50
 """With fewer test users a temporal split chooses by chance."""
 
 _NONE: frozenset[str] = frozenset()
+NOBODY: Readers = MappingProxyType({})
+"""No language model is weighed."""
 
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
@@ -65,7 +68,7 @@ def fit_workspace(
     workspace: Workspace,
     settings: Settings,
     *,
-    llm_scores: ReadSlates | None = None,
+    readers: Readers = NOBODY,
     progress: Progress | None = None,
     tune: bool = True,
     encoder: Encoder | None = None,
@@ -89,7 +92,7 @@ def fit_workspace(
         cache_folder=workspace.root / "cache",
         split=validation_kind(interactions),
         exposures=exposures,
-        llm_scores=llm_scores,
+        readers=readers,
         tune=tune,
         language=template_of(settings).language,
         progress=progress,
@@ -114,7 +117,7 @@ def fit_log(
     cache_folder: Path | None = None,
     split: str = "leave-one-out",
     exposures: Shown = (),
-    llm_scores: ReadSlates | None = None,
+    readers: Readers = NOBODY,
     tune: bool = True,
     language: str = "en",
     seed: int = 0,
@@ -146,7 +149,7 @@ def fit_log(
         progress=progress,
         seed=seed,
     )
-    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, llm_scores, progress, language, seed)
+    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, readers, progress, language, seed)
     return Fitted(
         blend,
         clicks.refreshed(interactions, items, vectors, exposures=exposures),

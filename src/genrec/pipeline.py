@@ -28,7 +28,7 @@ from genrec.fusion.language_model import LanguageModelWeights
 from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker, RankingTask
-from genrec.ranking.loading import ranker_for
+from genrec.ranking.loading import ranker_for, reader_of
 from genrec.retrieval.blend import Blend
 from genrec.settings import CheckSettings, Policy, Settings
 from genrec.slates import RecommendationRequest, Slate, SlateMaker
@@ -66,8 +66,8 @@ def _check_no_loop() -> None:
         )
 
 
-def _warn_of_mismatch(settings: Settings, ranker: Ranker) -> None:
-    if settings.model.adapter is not None and (said := mismatch_of(settings, ranker.template)):
+def _warn(said: str | None) -> None:
+    if said is not None:
         warnings.warn(said, stacklevel=3)  # the line that opens the workspace
 
 
@@ -86,9 +86,11 @@ class Recommender:
         version: str,
         model: LanguageModel | None = None,
     ) -> None:
-        self.store, self.retriever, self.ranker = store, retriever, ranker
-        self.clicks, self.fusion, self.settings = clicks, fusion or Fusion(), settings
-        self.version, self.model = version, model
+        self.store, self.retriever, self.settings, self.version = store, retriever, settings, version
+        self.clicks, self.fusion = clicks, fusion or Fusion()
+        self.ranker: Ranker | None = None
+        self.model: LanguageModel | None = None
+        self._read_by(ranker, model)
         self.arms: Arms | None = None
         self.assignment: Assignment | None = None
         self._slates = SlateMaker(store, retriever, clicks, self.fusion, settings)
@@ -132,18 +134,18 @@ class Recommender:
 
                 opened.model = opened.run(load(chosen.model))
             used = opened.model if model is None else model
-            if used is not None:
-                opened.ranker = ranker_for(used, chosen)
-                if settings is None or settings.model.adapter != chosen.model.adapter:
-                    # Else whoever resolved the name of the adapter has said so.
-                    _warn_of_mismatch(chosen, opened.ranker)
+            ranker = None if used is None else ranker_for(used, chosen)
         except BaseException:
             if opened.model is None:  # one that was given is the caller's
                 opened.store.close()
             else:
                 opened.close()
             raise
-        opened.model = used
+        opened._read_by(ranker, used)
+        if ranker is not None and (settings is None or settings.model.adapter != chosen.model.adapter):
+            # Else whoever resolved the name of the adapter says so.
+            _warn(mismatch_of(chosen, ranker.template))
+            _warn(opened.unweighed)
         if experiments and used is not None:
             opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
         return opened
@@ -153,8 +155,20 @@ class Recommender:
         """For provenance."""
         return "none" if self.ranker is None else self.ranker.name
 
-    def with_ranker(self, ranker: Ranker, settings: Settings) -> Recommender:
-        """The same recommender with another ranker."""
+    @property
+    def unweighed(self) -> str | None:
+        """What to say where slates are read by whom `genrec fit` did not weigh; None where all is well."""
+        return None if self._reader is None else self.fusion.unweighed(self._reader)
+
+    def _read_by(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
+        """Has slates read by this ranker on this model, whose word then weighs what it is worth."""
+        self.ranker, self.model = ranker, model
+        self._reader = None if ranker is None or model is None else reader_of(model, ranker)
+        if self._reader is not None:
+            self.fusion = self.fusion.read_by(self._reader)
+
+    def with_ranker(self, ranker: Ranker, settings: Settings, model: LanguageModel | None = None) -> Recommender:
+        """The same recommender with another ranker, and on another model if one is given."""
         made = Recommender(
             store=self.store,
             retriever=self.retriever,
@@ -163,7 +177,7 @@ class Recommender:
             fusion=self.fusion,
             settings=settings,
             version=self.version,
-            model=self.model,
+            model=model or self.model,
         )
         made._exposures = self._exposures
         return made

@@ -12,9 +12,12 @@ from genrec.adapters import Card, TunedTemplate
 from genrec.cli import options
 from genrec.cli.main import main
 from genrec.data.sqlite import SqliteStore
+from genrec.domain import Reader
 from genrec.errors import NotFoundError
+from genrec.fusion.model import Fusion
 from genrec.prompting.library import TemplateLibrary
 from genrec.settings import Settings
+from genrec.workspace import Workspace
 
 
 @pytest.fixture
@@ -87,3 +90,24 @@ def test_serve_hands_on_what_was_named(root: Path, monkeypatch: pytest.MonkeyPat
     (root / "genrec.toml").write_text('[model]\nadapter = "mine"\n')
     assert served("--live-adapters") == (["mine"], True)
     assert served("--adapter", "base") == ([], False)
+
+
+def test_serve_names_adapters_that_the_fit_did_not_weigh(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("genrec.serving.launch.serve", lambda *_, **__: None)
+
+    def said(*weighed: str | None) -> str:
+        fusion = Fusion()
+        for adapter in weighed:
+            fusion = fusion.with_reader(Reader(Settings().model.name, adapter, "listwise", "rank/listwise"), [])
+        with Workspace(root).publish("fusion") as folders:
+            fusion.save(folders["fusion"])
+        with pytest.raises(SystemExit):
+            main(["serve", "--workspace", str(root), "--ranker", "listwise", "--adapter", "mine"])
+        return capsys.readouterr().err
+
+    label = f"mine@{adapters.live(root, 'mine')}"
+    assert f"genrec fit --adapter {label} weighs it" in said(None)
+    assert "weighs it" not in said(None, label)
+    assert "weighs it" not in said()

@@ -20,6 +20,7 @@ from serving_world import USERS, make_workspace, publish_adapter, tiny_model
 
 from genrec import adapters
 from genrec.pipeline import Recommender
+from genrec.ranking.loading import reader_named, reader_of
 from genrec.settings import Settings
 from support import Served, serving
 
@@ -64,6 +65,10 @@ def in_process(root: Path, policies: Sequence[str], **model: str) -> list[list[l
     settings = adapters.resolved(root, Settings.load(root / "genrec.toml", {"model": model}))
     recommender = Recommender.open(root, settings)
     try:
+        assert recommender.model is not None
+        assert recommender.ranker is not None
+        # By this name a fit keeps what it learned of them, before anything is loaded.
+        assert reader_named(settings) == reader_of(recommender.model, recommender.ranker)
         answers = [
             [recommender.recommend(user, 8, policy=policy, log_exposure=False) for user in USERS] for policy in policies
         ]

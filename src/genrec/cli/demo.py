@@ -60,7 +60,7 @@ def prepare(folder: Path) -> Workspace:
     """Fetch, import, fit: each only if it is not done yet."""
     from genrec.fit import fit_workspace
     from genrec.models import resolve
-    from genrec.reading import slate_reader
+    from genrec.reading import named_readers
     from genrec.settings import Settings
 
     for name in ("ml-100k", "smollm2-135m", "minilm-l6"):
@@ -72,10 +72,10 @@ def prepare(folder: Path) -> Workspace:
         settings = Settings.load(workspace.settings_file)
         with progress() as bars:
             told = reporter(bars)
-            read = slate_reader(settings, told)
+            readers = named_readers([settings], told)
             step(
                 "fitting retrievers, click scorer and fusion",
-                lambda: fit_workspace(workspace, settings, llm_scores=read, progress=told),
+                lambda: fit_workspace(workspace, settings, readers=readers, progress=told),
                 spinner=False,
             )
     return workspace

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from genrec.adapters import resolved, with_adapter
 from genrec.cli import options
+from genrec.settings import Settings
 
 app = typer.Typer()
 
@@ -23,14 +26,19 @@ def fit(
     engine: options.EngineOption = None,
     ranker: options.RankerOption = None,
     template: options.TemplateOption = None,
-    adapter: options.AdapterOption = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tuned adapter to weigh: NAME, NAME@VERSION or a folder; 'base': the model itself; may be repeated."
+        ),
+    ] = None,
     json: options.JsonOption = None,
 ) -> None:
     """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
     from genrec.cli.console import console, progress, reporter
     from genrec.cli.files import write_json
     from genrec.fit import fit_workspace
-    from genrec.reading import slate_reader
+    from genrec.reading import named_readers
 
     place, settings = options.open_workspace(
         workspace,
@@ -38,12 +46,16 @@ def fit(
         engine=engine,
         ranker=ranker,
         template=template,
-        adapter=adapter,
+        adapter=adapter[0] if adapter else None,
         checks={"llm_slates": llm_slates},
     )
+    others = [resolved(place.root, with_adapter(settings, other)) for other in (adapter or [])[1:]]
+    for other in others:
+        options.warn_of_mismatch(other)
     with progress() as bars:
         told = reporter(bars)
-        record = fit_workspace(place, settings, tune=tune, progress=told, llm_scores=slate_reader(settings, told))
+        readers = named_readers([settings, *others], told)
+        record = fit_workspace(place, settings, tune=tune, progress=told, readers=readers)
     place.prune()
     if json is not None:
         write_json(record, json)
@@ -59,9 +71,20 @@ def fit(
         )
     console.print(f"  labels: {record['clicks']['labels_are']}")
     fusion = record["fusion"]
-    llm = fusion["llm"]
     console.print(f"  second stage: {fusion['second_stage']}, learned on {fusion['pools']:,} pools")
-    console.print(
-        f"  weight of the language model: {llm['long']:.3f}, short histories {llm['short']:.3f}, "
-        f"requests in words {llm['request']:.3f}, from {llm['slates']} slates"
-    )
+    for reader in fusion["readers"]:
+        weights = reader["weights"]
+        console.print(
+            f"  weight of {reader['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
+            f"{weights['short']:.3f}, requests in words {weights['request']:.3f}, from {weights['slates']} slates"
+        )
+    if not fusion["readers"]:
+        console.print(f"  no language model was weighed{_why_not(settings)}: it breaks ties")
+
+
+def _why_not(settings: Settings) -> str:
+    if not settings.checks.llm_slates:
+        return ", as no slates are to be read"
+    if importlib.util.find_spec(settings.model.engine) is None:
+        return f", as the package {settings.model.engine} is not installed"
+    return ", as no validation slate holds what was chosen"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,26 +56,26 @@ def open_workspace(
     settings = Settings.load(workspace.settings_file, flags)
     if resolve:
         settings = adapters.resolved(workspace.root, settings)
-        if settings.model.adapter is not None and settings.model.engine != "openai":
-            warn_of_mismatch(Path(settings.model.adapter), settings)
+        warn_of_mismatch(settings)
     return workspace, settings
 
 
-def warn_of_mismatch(adapter: Path, settings: Settings) -> None:
-    """Says on the console if the adapter of a folder was tuned on another template or model than it is used with."""
-    card = adapters.Card.load(adapter)
-    if card is None:
+def warn_of_mismatch(settings: Settings) -> None:
+    """Says on the console if the adapter of resolved settings was tuned on another template or model."""
+    if settings.model.adapter is None or settings.model.engine == "openai":
         return
-    from rich.markup import escape
-
-    from genrec.cli.console import console
     from genrec.errors import NotFoundError
     from genrec.ranking.loading import template_of
 
-    try:
-        used = template_of(settings).ref
-    except NotFoundError:  # of the ranker: its loading says so
-        return
-    said = adapters.mismatch(card, used, settings.model.name)
-    if said:
+    with suppress(NotFoundError):  # of the ranker: its loading says so
+        warn(adapters.mismatch_of(settings, template_of(settings).ref))
+
+
+def warn(said: str | None) -> None:
+    """Says it on the console, if there is anything to say."""
+    if said is not None:
+        from rich.markup import escape
+
+        from genrec.cli.console import console
+
         console.print(f"[bold yellow]warning:[/] {escape(said)}", soft_wrap=True)

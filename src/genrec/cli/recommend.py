@@ -52,6 +52,7 @@ def recommend(
     with console.status("loading the language model" if llm else "opening the workspace"):
         named = any((model, adapter, ranker, template))
         recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named)
+    options.warn(recommender.unweighed)
     try:
         given = None
         if history is not None:

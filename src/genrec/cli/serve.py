@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from genrec.adapters import BASE, resolve
+from genrec.adapters import BASE, resolved, with_adapter
 from genrec.cli import options
 from genrec.cli.console import console
+from genrec.errors import WorkspaceError
+from genrec.settings import Settings
+from genrec.workspace import Workspace
 
 app = typer.Typer()
 
@@ -64,7 +68,19 @@ def serve(
         )
     named = adapter if adapter is not None else [settings.model.adapter or BASE]
     wanted = [reference for reference in named if reference not in ("", BASE)]
-    for reference in wanted:
-        options.warn_of_mismatch(resolve(place.root, reference), settings)
+    _warn(place, [resolved(place.root, with_adapter(settings, reference)) for reference in wanted or [BASE]])
     console.print(f"starting on http://{settings.serving.host}:{settings.serving.port} (Ctrl-C ends it)")
     run(place, settings, wanted, live_adapters=live_adapters)
+
+
+def _warn(place: Workspace, served: list[Settings]) -> None:
+    """Says what adapters were not tuned for, and what the live fit has not weighed."""
+    from genrec.fusion.model import Fusion
+    from genrec.ranking.loading import reader_named
+
+    fusion = Fusion()
+    with suppress(WorkspaceError):  # nothing fitted: the start says so
+        fusion = Fusion.load(place.part("fusion"))
+    for settings in served:
+        options.warn_of_mismatch(settings)
+        options.warn(fusion.unweighed(reader_named(settings)))

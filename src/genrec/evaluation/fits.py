@@ -15,12 +15,12 @@ from typing import Literal
 
 import genrec
 from genrec.clicks.scorer import ClickScorer
-from genrec.combining import ReadSlates
+from genrec.combining import Readers
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress
 from genrec.errors import WorkspaceError
-from genrec.fit import Fitted, fit_log
+from genrec.fit import NOBODY, Fitted, fit_log
 from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
@@ -63,7 +63,7 @@ def fitted_on(
     *,
     data: str,
     cache_folder: Path,
-    llm_scores: ReadSlates | None = None,
+    readers: Readers = NOBODY,
     reader: str = "",
     encoder: Encoder | None = None,
     seed: int = 0,
@@ -71,7 +71,7 @@ def fitted_on(
 ) -> Fitted:
     """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
 
-    `llm_scores` (see `fit_log`) is what `reader` names (see `reader_name`).
+    `readers` (see `fit_log`) are what `reader` names (see `reader_name`).
     The key covers data, split, settings, reader and the code that fits, so a change of any of them fits anew. The last
     few are kept in `cache_folder`.
     """
@@ -90,7 +90,7 @@ def fitted_on(
         encoder=encoder,
         cache_folder=cache_folder,
         split=split,
-        llm_scores=llm_scores,
+        readers=readers,
         language=template_of(settings).language,
         seed=seed,
         progress=progress,

@@ -26,7 +26,7 @@ from genrec.fit import Fitted
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
-from genrec.reading import read_slates
+from genrec.reading import loaded_reader
 from genrec.settings import Settings
 
 COLUMNS = (("ndcg", 10), ("hr", 10), ("mrr", 10))
@@ -87,9 +87,7 @@ def evaluate_rank(
                 protocol.held.validation,
                 data=store.fingerprint(),
                 cache_folder=cache_folder,
-                llm_scores=(lambda slates: runner.run(read_slates(ranker, slates, settings, progress)))
-                if settings.checks.llm_slates
-                else None,
+                readers=loaded_reader(model, ranker, settings, runner.run, progress),
                 reader=reader_name(fingerprint, ranker, settings),
                 encoder=encoder,
                 progress=progress,

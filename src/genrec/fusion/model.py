@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from genrec.data.interactions import FloatArray
+from genrec.domain import Reader
 from genrec.encoder import Progress
 from genrec.errors import WorkspaceError
 from genrec.fusion.language_model import Gate, LanguageModelWeights, Slate, fit_language_model, ndcg_of
@@ -41,6 +42,9 @@ class Fusion:
     """Retrievers of which the network reads the scores, in its order."""
     request: RequestWeights = field(default_factory=RequestWeights)
     llm: LanguageModelWeights = field(default_factory=LanguageModelWeights)
+    """Of the reader in use; see `read_by`."""
+    weighed: Mapping[Reader, LanguageModelWeights] = field(default_factory=dict)
+    """Of every reader that was weighed on validation, the default one first."""
     record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -76,9 +80,30 @@ class Fusion:
         """The same second stage with weights for requests in words, learned on pools of validation users who asked."""
         return replace(self, request=fit_request_weights(asked, self._second_stage))
 
-    def with_language_model(self, read: Sequence[Slate]) -> Self:
-        """The same second stage with weights for the language model, learned on slates of validation users."""
-        return replace(self, llm=fit_language_model(read, _K))
+    def with_reader(self, reader: Reader, read: Sequence[Slate]) -> Self:
+        """The same second stage with weights for one more reader, learned on slates of validation users."""
+        weighed = {**self.weighed, reader: fit_language_model(read, _K)}
+        return replace(self, llm=next(iter(weighed.values())), weighed=weighed)
+
+    def read_by(self, reader: Reader) -> Self:
+        """The same fusion with the weights of this reader.
+
+        Another template takes those of the same model and ranker: what it says is of the same kind. A model, adapter or
+        ranker that was not weighed breaks ties: what others said tells nothing of it.
+        """
+        return replace(self, llm=self._weights_of(reader) or LanguageModelWeights()) if self.weighed else self
+
+    def unweighed(self, reader: Reader) -> str | None:
+        """What to say of a reader of which no validation slate was read, though others were weighed."""
+        if not self.weighed or reader in self.weighed:
+            return None
+        effect = "breaks ties" if self._weights_of(reader) is None else "has the weights of another template"
+        how = f"genrec fit{f' --adapter {reader.adapter}' if reader.adapter else ''}"
+        return f"{reader} was not weighed on validation and {effect}: {how} weighs it"
+
+    def _weights_of(self, reader: Reader) -> LanguageModelWeights | None:
+        alike = [known for known in self.weighed if replace(known, template=reader.template) == reader]
+        return self.weighed[reader if reader in alike else alike[0]] if alike else None
 
     def base(self, pool: Pool) -> FloatArray:
         """Scores [n] without the language model."""
@@ -103,7 +128,7 @@ class Fusion:
             "columns": columns(self.parts),
             "parts": self.parts,
             "request": asdict(self.request),
-            "llm": asdict(self.llm),
+            "readers": [[asdict(reader), asdict(weights)] for reader, weights in self.weighed.items()],
             "record": self.record,
         }
         (folder / "fusion.json").write_text(json.dumps(data, indent=1), "utf-8")
@@ -120,11 +145,16 @@ class Fusion:
             if data["columns"] != columns(parts):
                 raise ValueError("other features")
             network = MonotoneNetwork(load_file(folder / "network.safetensors")) if data["network"] else None
-            llm = LanguageModelWeights(**{**data["llm"], "gate": Gate(**data["llm"]["gate"])})
+            weighed = {Reader(**reader): _language_model_weights(weights) for reader, weights in data["readers"]}
+            llm = next(iter(weighed.values()), LanguageModelWeights())
             request = RequestWeights(**data["request"])
-            return cls(Weights(**data["linear"]), network, parts, request, llm, data["record"])
+            return cls(Weights(**data["linear"]), network, parts, request, llm, weighed, data["record"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise WorkspaceError(f"{folder} has no readable fusion weights", "run genrec fit again") from error
+
+
+def _language_model_weights(data: Mapping[str, Any]) -> LanguageModelWeights:
+    return LanguageModelWeights(**{**data, "gate": Gate(**data["gate"])})
 
 
 def _network(train: Sequence[Lesson], parts: tuple[str, ...], progress: Progress | None, seed: int) -> MonotoneNetwork:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from genrec.adapters import label
+from genrec.domain import Reader
 from genrec.errors import NotFoundError
 from genrec.models import resolve
 from genrec.prompting.library import TemplateLibrary
@@ -63,6 +66,18 @@ def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
     """The ranker of the settings on this model, with the model's own tokenizer and the library's template."""
     tokenizer = load_tokenizer(resolve(settings.model.name))
     return load_ranker(settings.ranking, model, tokenizer, TemplateLibrary(settings.prompts.folder))
+
+
+def reader_of(model: LanguageModel, ranker: Ranker) -> Reader:
+    """Who reads when this ranker asks this model."""
+    return Reader(model.name, model.adapter, ranker.name, ranker.template.id)
+
+
+def reader_named(settings: Settings) -> Reader:
+    """Who reads by these settings, with the adapter resolved (see `adapters.resolved`); nothing is loaded."""
+    given, ranking = settings.model, settings.ranking
+    adapter = given.adapter if given.adapter is None or given.engine == "openai" else label(Path(given.adapter))
+    return Reader(given.name, adapter, str(ranker_class(ranking.ranker).name), template_id(ranking))
 
 
 def for_template(settings: RankingSettings, template: Template) -> RankingSettings:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from genrec.adapters import BASE
+from genrec.adapters import BASE, with_adapter
 from genrec.errors import MissingExtraError
 from genrec.pipeline import Recommender
 from genrec.serving.hosts import check_host
@@ -26,7 +26,7 @@ def serve(
     """
     check_host(settings.serving)
     # What is fitted is opened once before the engine, which takes a minute to say the same.
-    Recommender.open(workspace.root, _with_adapter(settings, None), llm=False).close()
+    Recommender.open(workspace.root, with_adapter(settings, None), llm=False).close()
     try:
         import uvloop
 
@@ -45,9 +45,9 @@ def serve(
     served = ServedAdapters.choose(adapters, live=live_adapters, merge=hardware.device() == "cpu")
     folders = served.folders(workspace.root)
     merged = str(folders[0]) if folders and not served.live else None
-    arguments = server_arguments(_with_adapter(settings, merged), folders if served.live else ())
+    arguments = server_arguments(with_adapter(settings, merged), folders if served.live else ())
     # Said, not left out: the settings file of the workspace may name another.
-    _export(workspace, _with_adapter(settings, merged or BASE), served)
+    _export(workspace, with_adapter(settings, merged or BASE), served)
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
     validate_parsed_serve_args(args)
     uvloop.run(run_server(args))
@@ -79,10 +79,6 @@ def server_arguments(settings: Settings, live: Sequence[Path] = ()) -> list[str]
         elif value is not None:
             arguments += [flag, str(value)]
     return arguments
-
-
-def _with_adapter(settings: Settings, adapter: str | None) -> Settings:
-    return settings.model_copy(update={"model": settings.model.model_copy(update={"adapter": adapter})})
 
 
 def _export(workspace: Workspace, settings: Settings, served: ServedAdapters) -> None:

@@ -108,9 +108,8 @@ class Live:
             chosen = TemplateLibrary(settings.prompts.folder).get(template)
             settings = settings.model_copy(update={"ranking": for_template(settings.ranking, chosen)})
         ranker = ranker_for(model, settings)
-        made = fitted.with_ranker(ranker, settings)
-        made.model = model
-        said = mismatch(self.models.card_of(model), ranker.template, settings.model.name)
-        if said:
-            self._warn(said)
+        made = fitted.with_ranker(ranker, settings, model)
+        for said in (mismatch(self.models.card_of(model), ranker.template, settings.model.name), made.unweighed):
+            if said is not None:
+                self._warn(said)
         return made

@@ -23,12 +23,12 @@ from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served, overlaid
 from genrec.evaluation.walk import Answer, Walk
-from genrec.fit import Fitted
+from genrec.fit import NOBODY, Fitted
 from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
-from genrec.reading import read_slates
+from genrec.reading import loaded_reader
 from genrec.settings import ModelSettings, Settings
 
 Load = Callable[[ModelSettings], Awaitable[LanguageModel]]
@@ -209,14 +209,12 @@ class ServedPath:
         return fits.key(held.fit_on, self.settings, held.validation, data, self.bench.encoder, seed)
 
     def _fitted(self, seed: int) -> Fitted:
-        bench, ranker, runner = self.bench, self._ranker, self._runner
-        settings = self._seeded(seed)
+        bench, ranker, model, runner = self.bench, self._ranker, self._model, self._runner
         if runner is None:
             raise AssertionError("the path is not open")
-
-        def read(slates: Any) -> Any:
-            return runner.run(read_slates(ranker, slates, settings, bench.progress)) if ranker else None
-
+        readers = NOBODY
+        if model is not None and ranker is not None:
+            readers = loaded_reader(model, ranker, self._seeded(seed), runner.run, bench.progress)
         return fits.fitted_on(
             bench.held.fit_on,
             bench.items,
@@ -224,7 +222,7 @@ class ServedPath:
             bench.held.validation,
             data=bench.data,
             cache_folder=bench.cache,
-            llm_scores=read if self._reader else None,
+            readers=readers,
             reader=self._reader,
             encoder=bench.encoder or CachedEncoder(load_encoder(bench.settings.encoder), bench.cache),
             seed=seed,
