@@ -17,7 +17,7 @@ import pytest
 
 from genrec.errors import ModelError
 from genrec.llm import load
-from genrec.llm.arguments import CPU_BLOCK
+from genrec.llm.arguments import BLOCK
 from genrec.llm.base import LabelChoice, LanguageModel
 from genrec.llm.scripted import ScriptedModel
 from genrec.llm.vllm import VllmOffline
@@ -242,8 +242,8 @@ def test_prompts_read_together_compute_a_shared_prefix_of_whole_blocks_once(
 
     model = models["vllm"]
     assert isinstance(model, VllmOffline)
-    assert model.block == CPU_BLOCK
-    prefix = [1000 + place for place in range(4 * CPU_BLOCK)]
+    assert model.block == BLOCK
+    prefix = [1000 + place for place in range(4 * BLOCK)]
     requests = [
         ([*prefix, 2000 + row, 7], SamplingParams(max_tokens=1, detokenize=False, logprob_token_ids=[5]))
         for row in range(20)

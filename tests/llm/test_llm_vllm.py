@@ -79,12 +79,19 @@ def test_a_read_is_one_request_of_one_token_for_each_prompt() -> None:
     model = VllmServed(fake, "small")  # type: ignore[arg-type]
     read = asyncio.run(model.read([[1], [1, 2]], [5, 6], cache_salt="tenant"))
     assert read.tolist() == [[-6, -7], [-7, -8]]
-    assert (model.context, model.block, model.adapter) == (64, 16, None)
+    assert (model.context, model.adapter) == (64, None)
     prompts = [prompt for prompt, *_ in fake.requests]
     assert [prompt["prompt_token_ids"] for prompt in prompts] == [[1], [1, 2]]
     assert {prompt["cache_salt"] for prompt in prompts} == {"tenant"}
     assert {params.max_tokens for _, params, *_ in fake.requests} == {1}
     assert len({request_id for _, _, request_id, _ in fake.requests}) == 2
+
+
+@pytest.mark.parametrize(("own", "padded"), [(16, 32), (32, 32), (64, 64), (128, 128)])
+def test_prefixes_are_padded_alike_on_every_device_and_end_where_blocks_do(own: int, padded: int) -> None:
+    fake = FakeEngine()
+    fake.vllm_config.cache_config.block_size = own
+    assert VllmServed(fake, "small").block == padded  # type: ignore[arg-type]
 
 
 def test_a_generation_is_one_constrained_request() -> None:

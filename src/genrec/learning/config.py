@@ -103,7 +103,9 @@ class TrainConfig(Section):
     model: str = ""
     """A known name, a local folder, or a hub name; the workspace's if not given."""
     block: int | None = Field(default=None, ge=1)
-    """Prefixes are padded to a multiple of it, as the engine that serves pads them; as the settings' if not given."""
+    """Prefixes are padded to a multiple of it, as the engine that serves pads them. If not given 32 for vLLM, on GPUs
+    too; only engines whose own blocks are larger need another.
+    """
     lora: LoraSettings = LoraSettings()
     optim: OptimSettings = OptimSettings()
     loss: LossSettings = LossSettings()

@@ -11,7 +11,7 @@ from genrec.learning.augment import AugmentSettings, augmented
 from genrec.learning.base import Example, TokenSlate
 from genrec.learning.config import TrainConfig
 from genrec.learning.tokens import tokenise
-from genrec.llm.arguments import CPU_BLOCK
+from genrec.llm.arguments import BLOCK
 from genrec.models import resolve
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import for_template, template_of
@@ -26,7 +26,7 @@ class Slates:
         self.ranker = for_template(settings.ranking, self._template).ranker
         self.template: TemplateRef = self._template.ref
         self._tokenizer = load_tokenizer(resolve(config.model))
-        self._block = config.block or (CPU_BLOCK if settings.model.engine == "vllm" else 1)
+        self._block = config.block or (BLOCK if settings.model.engine == "vllm" else 1)
         self._context = settings.model.context
         self._augment, self._seed = augment, config.loop.seed
 

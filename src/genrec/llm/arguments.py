@@ -15,8 +15,11 @@ from genrec.llm.merging import weights
 from genrec.models import resolve
 from genrec.settings import ModelSettings
 
-CPU_BLOCK = 32
-"""Smallest block for which vLLM's CPU attention is fast; its default of 128 shares less."""
+BLOCK = 32
+"""Shared prefixes end on a multiple of it on every device, so that what was tuned on one reads the same on another.
+
+The smallest block for which vLLM's CPU attention is fast (its default of 128 shares less). GPUs have blocks of 16.
+"""
 
 
 def set_environment(device: hardware.Device, offline: bool) -> None:
@@ -56,7 +59,7 @@ def engine_arguments(settings: ModelSettings, device: hardware.Device, *, live: 
     if device == "cpu":
         arguments |= {
             "enforce_eager": True,
-            "block_size": CPU_BLOCK,
+            "block_size": BLOCK,
             "kv_cache_memory_bytes": _cache_bytes(folder, arguments["dtype"], tokens=max(16384, 4 * settings.context)),
         }
     if live:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import math
 import queue
 import threading
 import uuid
@@ -21,7 +22,7 @@ import numpy as np
 from genrec.adapters import label
 from genrec.errors import ModelError
 from genrec.llm import hardware
-from genrec.llm.arguments import engine_arguments, set_environment
+from genrec.llm.arguments import BLOCK, engine_arguments, set_environment
 from genrec.llm.base import LabelChoice, LogProbs
 from genrec.llm.checks import check_generate, check_read, check_write
 from genrec.settings import ModelSettings
@@ -48,7 +49,7 @@ class _VllmModel(ABC):
         self.name = name
         self.adapter = adapter
         self.context = context
-        self.block = block
+        self.block = math.lcm(BLOCK, block)  # `block` is the engine's own
 
     async def read(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
