@@ -79,11 +79,12 @@ def prepare(work: Path, options: argparse.Namespace, report: Report) -> dict[str
         progress=report,
     )
     batches = Batches(source, slates.training, config.loop)
+    held, validation = slates.validation(held)
     retrieved = [ndcg(np.array([one.score for one in example.candidates.items]), example.target) for example in held]
     data = {
         "config": config.model_dump(mode="json", exclude={"examples", "augment"}),
         "training": [[as_json(slate) for slate in batches.batch(step)] for step in range(config.loop.steps)],
-        "validation": [as_json(slate) for slate in slates.validation(held)],
+        "validation": [as_json(slate) for slate in validation],
     }
     text = json.dumps(data)
     (work / FILE).write_text(text)

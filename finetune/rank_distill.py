@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from genrec.learning import checkpoints
 from genrec.learning.augment import AugmentSettings
 from genrec.learning.batches import Batches
 from genrec.learning.card import choosing, publish_adapter
@@ -56,6 +57,7 @@ def main(job: Job) -> Path:
 
     model = attach(load_base(config.model), config.lora, config.loop.seed)
     slates = Slates(job.settings, config, config.augment)
+    begun = checkpoints.begun(job.folder / "next")
     outcomes = []
     for targets, stage in stages.items():
         source, held, info = prepare(
@@ -69,6 +71,7 @@ def main(job: Job) -> Path:
             progress=job.progress,
         )
         batches = Batches(source, slates.training, stage.loop, processes.index, processes.count)
+        held, validation = slates.validation(held)
         trainer = Trainer(
             model,
             stage,
@@ -78,6 +81,8 @@ def main(job: Job) -> Path:
             run=f"genrec-{targets}",
             progress=job.progress,
         )
-        outcomes.append(trainer.run(batches, slates.validation(held), choosing(held)))
+        # Whoever comes back with more time must not teach a stage on that another was built on already.
+        over = targets == "teacher" and begun
+        outcomes.append(trainer.run(batches, validation, choosing(held), over=over))
 
     return publish_adapter(job, processes, model, config, slates, held, outcomes, info)

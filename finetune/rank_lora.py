@@ -48,8 +48,10 @@ def main(job: Job) -> Path:
     )
     batches = Batches(source, slates.training, loop, processes.index, processes.count)
 
+    held, validation = slates.validation(held)
+
     model = attach(load_base(config.model), config.lora, loop.seed)
     trainer = Trainer(model, config, job.folder, processes, identity=[info, slates.identity], progress=job.progress)
-    outcome = trainer.run(batches, slates.validation(held), choosing(held))
+    outcome = trainer.run(batches, validation, choosing(held))
 
     return publish_adapter(job, processes, model, config, slates, held, [outcome], info)

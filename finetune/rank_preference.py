@@ -39,6 +39,7 @@ def main(job: Job) -> Path:
     source, held, info = prepare_shown(job, config.shown, loop.validation_slates, loop.seed)
     slates = Slates(job.settings, config, config.augment)
     batches = Batches(source, partial(source.tokenise, slates), loop, processes.index, processes.count)
+    held, validation = slates.validation(held)
 
     model, config, started = begin(job, config, config.start, slates.template)
     info |= started
@@ -52,6 +53,6 @@ def main(job: Job) -> Path:
         identity=[info, slates.identity],
         progress=job.progress,
     )
-    outcome = trainer.run(batches, slates.validation(held), choosing(held))
+    outcome = trainer.run(batches, validation, choosing(held))
 
     return publish_adapter(job, processes, model, config, slates, held, [outcome], info, as_shown=True)

@@ -123,3 +123,16 @@ def test_another_template_than_the_one_tuned_on_is_named_with_it() -> None:
         assert said is not None
         assert "rank/pointwise version 3 (abc)" in said
         assert f"{ref.id} version {ref.version} ({ref.hash})" in said
+
+
+def test_a_model_that_an_adapter_was_merged_into_keeps_its_card(tmp_path: Path) -> None:
+    tuned = CARD.model_copy(update={"name": "mine"})
+    tuned.save(tmp_path)
+    merged = Settings(model={"name": str(tmp_path)})
+    assert adapters.tuned_by(merged) == tmp_path
+    assert adapters.mismatch_of(merged, TemplateRef("rank/pointwise", 3, "abc")) is None
+    said = adapters.mismatch_of(merged, TemplateRef("rank/other", 1, "x")) or ""
+    assert "rank/pointwise version 3 (abc), but rank/other version 1 (x) is used" in said
+    assert "model" not in said  # its folder is not the name of the base, and need not be
+    assert adapters.tuned_by(Settings()) is None
+    assert adapters.tuned_by(Settings(model={"adapter": "/of/the/server", "engine": "openai"})) is None

@@ -350,6 +350,12 @@ def test_an_adapter_that_may_have_seen_what_is_to_be_found_is_refused(evaluate, 
     assert any(warning.startswith("leak allowed") for warning in result["warnings"])
 
 
+def test_nor_is_a_model_that_such_an_adapter_was_merged_into(evaluate, workspace, tmp_path):
+    card(workspace, held_out="none").save(tmp_path)
+    with pytest.raises(SettingsError, match="with nothing held out"):
+        evaluate({"merged": {"served": {"orders": "llm", "model": str(tmp_path)}}})
+
+
 def test_cold_users_are_answered_with_the_history_that_they_bring(evaluate):
     result = evaluate(
         {name: LLM[name] for name in ("retriever", "without")},

@@ -11,7 +11,7 @@ import yaml
 from genrec.adapters import Card, TunedTemplate
 from genrec.domain import Candidate, Candidates, History, Item
 from genrec.learning.base import Example
-from genrec.learning.card import UNMOVED, choosing, limits_of, metrics_of, readme
+from genrec.learning.card import CHOICE, UNMOVED, choosing, limits_of, metrics_of, readme
 from genrec.learning.checkpoints import Progressed
 from genrec.learning.trainer import Outcome
 
@@ -90,3 +90,11 @@ def test_limits_name_what_was_trained_on() -> None:
     assert not any("retrieval proposed" in limit for limit in limits_of("temporal", as_shown=True))
     assert any("simulated" in limit for limit in limits_of("temporal", simulated=True))
     assert limits_of("temporal", unmoved=True)[-1] == UNMOVED
+    assert any("asked for in words is not logged" in limit for limit in limits_of("temporal", as_shown=True))
+
+
+def test_too_few_users_to_be_halved_are_not_called_a_half() -> None:
+    assert CHOICE in limits_of("temporal")
+    few = limits_of("temporal", halved=False)
+    assert CHOICE not in few
+    assert any("too few to be halved" in limit for limit in few)

@@ -104,7 +104,7 @@ def test_what_is_learned_from_poisoned_items_is_what_is_served(
     assert TEMPLATES[template] in READS[library.get(template).output.kind]
     ranker = load_ranker(settings, ScriptedModel(), tokenizer, library)
     for number, example in enumerate(source.example(0, index, 1.0) for index in range(6)):
-        (learned,) = slates.validation([example])
+        _, (learned,) = slates.validation([example])
         prompt = ranker.render(RankingTask(example.history, example.candidates, example.request, example.context, 0))
         assert (learned.prefix, learned.suffixes, learned.label_ids) == (
             prompt.prefix,

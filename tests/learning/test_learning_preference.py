@@ -191,6 +191,13 @@ def test_an_interrupted_run_goes_on_to_the_same_losses(workspace: Workspace, fol
     assert losses(again) == pytest.approx(FIRST_LOSSES, abs=2e-4)
 
 
+def test_autocast_computes_pairs_in_bfloat16(workspace: Workspace, folder: Path) -> None:
+    given = job(workspace, folder, "bfloat16", "loop.autocast=true")
+    recipe(given)
+    assert losses(given) == pytest.approx(FIRST_LOSSES, abs=0.02)
+    assert losses(given) != pytest.approx(FIRST_LOSSES, abs=2e-5)
+
+
 def test_a_tuned_adapter_is_the_start_and_the_reference(workspace: Workspace, folder: Path) -> None:
     first = recipe(job(workspace, folder, "start", "loop.steps=2", "optim.lr=0.05"))
     given = job(workspace, folder, "further", "start=start", "lora.rank=64", "loop.steps=2")

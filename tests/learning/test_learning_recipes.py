@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,41 @@ def test_rank_distill_learns_from_the_second_stage_first(workspace: Path, distil
     assert list(folder.glob("genrec-next/events.out.tfevents.*"))
 
 
+def test_a_killed_second_stage_goes_on_and_the_first_is_not_taught_on(
+    workspace: Path, model: Path, distilled: Path
+) -> None:
+    """SIGKILL once the second stage has a checkpoint; whoever resumes has more time."""
+    folder = workspace / "training" / "killed"
+    arguments = [
+        *(
+            sys.executable,
+            "-m",
+            "genrec.cli.main",
+            "finetune",
+            "rank_distill",
+            "-w",
+            str(workspace),
+            "--name",
+            "killed",
+        ),
+        *("--model", str(model), "--engine", "transformers", *SMALL, "loop.pool=1", "loop.save_every=1"),
+    ]
+    # With little time for each stage neither would end by its steps alone.
+    process = subprocess.Popen([*arguments, "--minutes", "60"], stderr=subprocess.DEVNULL)
+    while not list((folder / "next").glob("step-*")):
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert list((folder / "next").glob("step-*"))
+    taught = logs.read(folder / "teacher")
+    run("rank_distill", workspace, model, "killed", *SMALL, "loop.pool=1", "loop.save_every=1", "--minutes", "600")
+    assert logs.read(folder / "teacher") == taught
+    for stage in ("teacher", "next"):
+        found = first_losses(folder / stage)
+        assert found == pytest.approx(first_losses(workspace / "training" / "distilled" / stage), abs=1e-3)
+
+
 def test_two_processes_make_what_one_makes(workspace: Path, model: Path, distilled: Path) -> None:
     """torchrun, gloo: where one batch is drawn at a time, the losses are those of a single process."""
     with socket.socket() as probe:
@@ -166,6 +202,9 @@ def test_wrong_calls_are_errors_with_hints(
 ) -> None:
     common = ["-w", str(workspace), "--model", str(model)]
     broken, lacking = tmp_path / "broken.py", tmp_path / "lacking.py"
+    misnamed, fruitless = tmp_path / "misnamed.py", tmp_path / "fruitless.py"
+    misnamed.write_text("from numpy import no_such_name\n", "utf-8")
+    fruitless.write_text("def main(job):\n    pass\n", "utf-8")
     broken.write_text("def main(job:\n", "utf-8")
     lacking.write_text("import no_such_library\n", "utf-8")
     for arguments, said in (
@@ -180,6 +219,9 @@ def test_wrong_calls_are_errors_with_hints(
         (["rank_lora", *common, "--config", "mistyped/rank_lora.yaml"], "no config"),
         ([str(broken), *common, "--config", "rank_lora"], "broken.py, line 1"),
         ([str(lacking), *common, "--config", "rank_lora"], "needs no_such_library"),
+        ([str(misnamed), *common, "--config", "rank_lora"], "no_such_name"),
+        ([str(fruitless), *common, "--config", "rank_lora"], "gave no folder"),
+        (["rank_lora", *common, "optim.lr=.inf"], "optim.lr"),
     ):
         with pytest.raises(SystemExit) as end:
             main(["finetune", *arguments])

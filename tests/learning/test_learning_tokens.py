@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
 from genrec.errors import BudgetError
 from genrec.learning.augment import AugmentSettings
-from genrec.learning.base import Example
+from genrec.learning.base import Example, TokenSlate
 from genrec.learning.config import TrainConfig
 from genrec.learning.slates import Slates
 from genrec.learning.tokens import tokenise
@@ -74,10 +75,29 @@ def test_slates_for_vllm_are_those_it_serves_on_a_gpu_as_on_a_cpu(
     model = VllmServed(SimpleNamespace(vllm_config=SimpleNamespace(**config)), "small")  # type: ignore[arg-type]
     ranker = pointwise.Ranker(model, LIBRARY.get("rank/pointwise"), tokenizer, RankingSettings())
     for entries in (0, 3, 8):
-        (learned,) = slates.validation([example(entries)])
+        _, (learned,) = slates.validation([example(entries)])
         prompt = ranker.render(served(example(entries)))
         assert (learned.prefix, learned.suffixes) == (prompt.prefix, prompt.suffixes)
         assert len(learned.prefix) % own == 0
+
+
+def test_validation_goes_without_what_cannot_be_rendered_as_serving_does(
+    tiny_tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_tokenizer_folder, tmp_path / "model")
+    (folder / "config.json").write_text("{}")
+    slates = Slates(Settings(), TrainConfig(model=str(folder)), AugmentSettings())
+    fits, long = example(2), example(3)
+
+    def within_the_budget(given: Example, *arguments: Any, **named: Any) -> TokenSlate:
+        return tokenise(given, *arguments, **{**named, "context_tokens": 40 if given is long else 2048})
+
+    monkeypatch.setattr("genrec.learning.slates.tokenise", within_the_budget)
+    examples, rendered = slates.validation([long, fits, long])
+    assert [given is fits for given in examples] == [True]
+    assert len(rendered) == 1
+    with pytest.raises(BudgetError):
+        slates.validation([long, long])
 
 
 def test_label_slates_are_the_prompts_of_the_ranker_under_the_same_order(tokenizer: Tokenizer) -> None:

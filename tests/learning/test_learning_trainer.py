@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_tuning import Numbers, slate_of, tiny_config, tiny_model, train
 
 from genrec.errors import BudgetError, ModelError, SettingsError
 from genrec.learning import checkpoints, logs
+from genrec.learning.base import TokenSlate
 from genrec.learning.batches import Batches, passes
 from genrec.learning.config import LoopSettings, OptimSettings, TrainConfig
 from genrec.learning.evaluation import interval, ndcg
@@ -34,6 +36,33 @@ def test_training_learns_which_candidates_are_good_and_keeps_the_best(tmp_path: 
     assert outcome.ndcg.mean() == pytest.approx(max(validations))
     assert outcome.stopped == "steps"
     assert list(tmp_path.glob("genrec/events.out.tfevents.*"))
+
+
+def test_the_loss_of_a_step_is_the_mean_by_weight(tmp_path: Path) -> None:
+    def first_loss(name: str, *slates: TokenSlate) -> float:
+        config = tiny_config(steps=1, batch=len(slates), pool=1)
+        model = attach(tiny_model(), config.lora, 0)
+        trainer = Trainer(model, config, tmp_path / name, Processes(("tensorboard",), tmp_path / name))
+        trainer.run(Batches(Numbers(len(slates)), lambda example, _: slates[example[1]], config.loop), slates)
+        return losses(tmp_path / name)[0]
+
+    one, other = (replace(slate_of((0, index, 1)), weight=weight) for index, weight in ((1, 3.0), (2, 0.5)))
+    alone = [first_loss("one", one), first_loss("other", other)]
+    assert abs(alone[0] - alone[1]) > 1e-3
+    assert first_loss("both", one, other) == pytest.approx((3 * alone[0] + 0.5 * alone[1]) / 3.5, abs=1e-5)
+
+
+def test_tensorboard_has_what_the_log_has(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tmp_path, tiny_config())
+    events = EventAccumulator(str(tmp_path / "genrec"))
+    events.Reload()
+    for tag in ("loss", "lr", "validation_ndcg@10"):
+        logged = [(line["step"], line[tag]) for line in logs.read(tmp_path) if tag in line]
+        assert len(logged) >= 3
+        written = [(event.step, event.value) for event in events.Scalars(tag)]
+        np.testing.assert_allclose(written, logged, rtol=1e-6)
 
 
 def test_the_model_ends_with_the_best_weights_not_the_last(tmp_path: Path) -> None:

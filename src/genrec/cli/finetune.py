@@ -68,6 +68,8 @@ def finetune(
         )
         with job.locked():
             made = main(job)
+    if not isinstance(made, Path):
+        raise SettingsError(f"the recipe {recipe} gave no folder", "main(job) returns the folder of what it made")
     _show(made, json)
 
 

@@ -62,8 +62,6 @@ def open_workspace(
 
 def warn_of_mismatch(settings: Settings) -> None:
     """Says on the console if the adapter of resolved settings was tuned on another template or model."""
-    if settings.model.adapter is None or settings.model.engine == "openai":
-        return
     from genrec.errors import NotFoundError
     from genrec.ranking.loading import template_of
 

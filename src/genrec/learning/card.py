@@ -23,15 +23,20 @@ from genrec.learning.processes import Processes
 from genrec.learning.slates import Slates
 from genrec.learning.trainer import Outcome
 
+CHOICE = "Half of the validation users chose the step that was kept; the figures are of the other half."
+_SAME = "The validation users are too few to be halved: they chose the step that was kept, and the figures are of them."
 LIMITS = (
     "Measured on slates of users that training left out, from the log it was trained on; other catalogues are untried.",
-    "Half of the validation users chose the step that was kept; the figures are of the other half.",
+    CHOICE,
     "What the adapter adds to the whole system is not in these figures: see genrec eval.",
 )
 _RE_RANKED = (
     "Only slates whose target retrieval proposed are measured: the figures are about re-ranking, not about finding."
 )
-_SHOWN = "Lists as they were shown are measured, and people click on what stands first: the shown order is favoured."
+_SHOWN = (
+    "Lists as they were shown are measured, and people click on what stands first: the shown order is favoured. What "
+    "was asked for in words is not logged with a list, so it was learned from without it."
+)
 _OFFSET = "The figures are of second stage and model together, as they were trained; the model alone is not measured."
 _SIMULATED = (
     "Requests in words are simulated, of words of the very item that was chosen: real ones are harder, and untried."
@@ -73,6 +78,7 @@ def publish_adapter(
             offset=any(example.offset is not None for example in held),
             simulated=any(example.request is not None for example in held),
             unmoved=all(outcome.progressed.best_step == 0 for outcome in outcomes),
+            halved=not choosing(held).all(),
         ),
     )
     if processes.first:
@@ -101,13 +107,14 @@ def limits_of(
     offset: bool = False,
     simulated: bool = False,
     unmoved: bool = False,
+    halved: bool = True,
 ) -> list[str]:
     """What the figures do not say, in words."""
     more = {_SEEN: held_out == "none", _OFFSET: offset, _SIMULATED: simulated, UNMOVED: unmoved}
     return [
         LIMITS[0],
         _SHOWN if as_shown else _RE_RANKED,
-        *LIMITS[1:],
+        *(_SAME if text == CHOICE and not halved else text for text in LIMITS[1:]),
         *(text for text, holds in more.items() if holds),
     ]
 

@@ -90,6 +90,11 @@ def latest(folder: Path) -> Checkpoint | None:
     return Checkpoint(progressed, **tensors)
 
 
+def begun(folder: Path) -> bool:
+    """Whether there is a checkpoint in a folder."""
+    return any(folder.glob(f"{_PREFIX}*"))
+
+
 def clear(folder: Path) -> None:
     """Removes the checkpoints in a folder and below."""
     for found in folder.rglob(f"*{_PREFIX}*"):

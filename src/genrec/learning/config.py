@@ -20,7 +20,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Section(BaseModel):
     """A part of a config: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LoraSettings(Section):
@@ -70,7 +70,7 @@ class LoopSettings(Section):
     """Linear maps in bfloat16. Faster on GPUs and on CPUs with AVX-512 BF16 or AMX, slower on other CPUs."""
     pool: int = Field(default=8, ge=1)
     """So many batches are drawn at once and sorted by length."""
-    max_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_minutes: float | None = Field(default=None, gt=0)
     """Stops after this time, with the schedule bent to end there; the best adapter is kept."""
     curriculum: int = Field(default=100, ge=0)
     """Steps over which negatives grow from easy to as hard as those served."""

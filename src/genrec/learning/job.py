@@ -119,6 +119,8 @@ def load_recipe(name: str) -> Recipe:
         raise MissingExtraError(
             f"the recipe {found.stem} needs {error.name}, which is not installed", 'pip install "genrec[train]"'
         ) from error
+    except ImportError as error:
+        raise NotFoundError(f"{found}: {error}", "mend the recipe") from error
     except SyntaxError as error:
         raise NotFoundError(f"{found}, line {error.lineno}: {error.msg}", "mend the recipe") from error
     if not callable(getattr(module, "main", None)):

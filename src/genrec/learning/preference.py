@@ -29,13 +29,12 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from genrec.adapters import Card, TunedTemplate, label
 from genrec.adapters import resolve as find_adapter
-from genrec.data.interactions import BoolArray
 from genrec.data.sqlite import SqliteStore
 from genrec.domain import TemplateRef
 from genrec.errors import DataError, SettingsError
 from genrec.learning import forward
 from genrec.learning.base import Example, ExampleSource, TokenSlate
-from genrec.learning.batches import Batches, passes
+from genrec.learning.batches import passes
 from genrec.learning.config import LoraSettings, LossSettings, Section, TrainConfig
 from genrec.learning.exposures import PreferencePair, pairs_of
 from genrec.learning.job import Job
@@ -276,9 +275,9 @@ class PreferenceTrainer(Trainer):
             model.delete_adapter(_REFERENCE)
         super().__init__(model, config, folder, processes, **others)
 
-    def run(self, batches: Batches, validation: Sequence[TokenSlate], chooses: BoolArray | None = None) -> Outcome:
+    def run(self, *given: Any, **named: Any) -> Outcome:
         """See `Trainer`. The model has no reference afterwards."""
-        outcome = super().run(batches, validation, chooses)
+        outcome = super().run(*given, **named)
         if _REFERENCE in self._model.peft_config:
             self._model.delete_adapter(_REFERENCE)
         return outcome
@@ -290,7 +289,8 @@ class PreferenceTrainer(Trainer):
         device = self._processes.device
         sums = torch.zeros(4, dtype=torch.float64, device=device)
         for weight, pairs in _passes(slates, self._config.loop.tokens):
-            total = self._dpo.compute_loss(self._model, inputs(pairs, device)) * weight * len(pairs)
+            with self._precision():
+                total = self._dpo.compute_loss(self._model, inputs(pairs, device)) * weight * len(pairs)
             total.backward()
             read = sum(sequence.tokens for pair in pairs for sequence in pair)
             sums += torch.tensor([float(total.detach()), weight * len(pairs), 0, read], device=device)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from genrec.domain import TemplateRef
+from genrec.errors import BudgetError, GuardError
 from genrec.learning.augment import AugmentSettings, augmented
 from genrec.learning.base import Example, TokenSlate
 from genrec.learning.config import TrainConfig
@@ -45,9 +46,20 @@ class Slates:
         generator = np.random.default_rng([self._seed, number])
         return self._render(augmented(example, self._augment, generator), number)
 
-    def validation(self, examples: Sequence[Example]) -> list[TokenSlate]:
-        """The fixed slates of validation, as they are."""
-        return [self._render(example, number) for number, example in enumerate(examples)]
+    def validation(self, examples: Sequence[Example]) -> tuple[list[Example], list[TokenSlate]]:
+        """The fixed slates of validation, as they are, behind the examples that they are of.
+
+        Without those that cannot be rendered, for which serving has no prompt either. BudgetError or GuardError if none
+        can be.
+        """
+        rendered: list[tuple[Example, TokenSlate]] = []
+        for number, example in enumerate(examples):
+            try:
+                rendered.append((example, self._render(example, number)))
+            except (BudgetError, GuardError):
+                if not rendered and number == len(examples) - 1:
+                    raise
+        return [example for example, _ in rendered], [slate for _, slate in rendered]
 
     def _render(self, example: Example, seed: int) -> TokenSlate:
         return tokenise(example, self._template, self._tokenizer, self._block, context_tokens=self._context, seed=seed)

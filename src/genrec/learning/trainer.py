@@ -79,10 +79,18 @@ class Trainer:
         self._resume()
         processes.wait()  # the first to save removes the checkpoint that others may still read
 
-    def run(self, batches: Batches, validation: Sequence[TokenSlate], chooses: BoolArray | None = None) -> Outcome:
+    def run(
+        self,
+        batches: Batches,
+        validation: Sequence[TokenSlate],
+        chooses: BoolArray | None = None,
+        *,
+        over: bool = False,
+    ) -> Outcome:
         """Trains until steps, time or patience are at an end, then loads the best weights. DataError without slates.
 
         The slates in `chooses` [V] (all if not given) decide which are the best; the others are there to be reported.
+        With `over` nothing is trained on: what was best before is all there is.
         """
         if not validation:
             raise DataError(
@@ -96,7 +104,7 @@ class Trainer:
         if not state.validations:
             self._validate(validation, log)
             self._save()
-        while (stopped := self._why_stop()) is None:
+        while (stopped := "time" if over else self._why_stop()) is None:
             values = self._step(batches.batch(state.step))
             state.step += 1
             state.seconds = self._processes.agreed(time.monotonic() - started)

@@ -8,7 +8,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from genrec.adapters import mismatch, resolved
+from genrec.adapters import mismatch, mismatch_of, resolved, with_adapter
 from genrec.arms import Arms
 from genrec.errors import GenrecError, WorkspaceError
 from genrec.experiments import LiveExperiments
@@ -109,7 +109,10 @@ class Live:
             settings = settings.model_copy(update={"ranking": for_template(settings.ranking, chosen)})
         ranker = ranker_for(model, settings)
         made = fitted.with_ranker(ranker, settings, model)
-        for said in (mismatch(self.models.card_of(model), ranker.template, settings.model.name), made.unweighed):
+        card = self.models.card_of(model)
+        tuned = with_adapter(settings, None)  # a card of its own has a model that an adapter was merged into
+        other = mismatch(card, ranker.template, settings.model.name) if card else mismatch_of(tuned, ranker.template)
+        for said in (other, made.unweighed):
             if said is not None:
                 self._warn(said)
         return made

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrec.adapters import Card
+from genrec.adapters import Card, tuned_by
 from genrec.data.cold_splits import HeldOut
 from genrec.errors import SettingsError
 from genrec.settings import Settings
 
 
 def check_adapter(settings: Settings, held: HeldOut, data: str, allow_leak: bool = False) -> list[str]:
-    """Warnings about the adapter of the settings, which must lead to its folder.
+    """Warnings about the adapter of the settings, which must lead to its folder, or was merged into their model.
 
     SettingsError if its card does not say that it was trained on the part of the log `data` (its fingerprint) that the
     evaluation fits on, unless `allow_leak`: then that is a warning. Weights behind a server of the engine `openai` have
     no card to look at.
     """
-    adapter = settings.model.adapter
-    if adapter is None:
+    folder, named = tuned_by(settings), settings.model.adapter
+    if folder is None and named is None:
         return []
-    card = None if settings.model.engine == "openai" else Card.load(Path(adapter))
+    card = None if folder is None else Card.load(folder)
     problem = _problem(card, held, data)
     if problem is None:
         return []
-    said = f"the adapter {Path(adapter).parent.name if card is None else card.name!r} {problem}"
+    said = f"the adapter {Path(named or '').parent.name if card is None else card.name!r} {problem}"
     if allow_leak:
         return [f"leak allowed: {said}; figures that it takes part in are worth nothing"]
     wanted = held.trained_on
