@@ -286,6 +286,8 @@ def test_groups_and_genres_can_be_named():
     facts = catalogue_facts(log_of_three(), items, genre_field="kind", user_groups=["old", "new"])
     assert facts.user_groups == ("new", "old")
     assert facts.user_group.tolist() == [1, 0]
+    some = catalogue_facts(log_of_three(), items, user_groups=["old", None])
+    assert (some.user_groups, some.user_group.tolist()) == (("old",), [0, -1])
     assert facts.genres.tolist() == [[False, True], [False, False], [True, False]]
     assert catalogue_facts(log_of_three(), items).genres is None
     assert catalogue_facts(log_of_three(), items).vectors is None

@@ -121,7 +121,7 @@ def test_only_the_users_asked_for_are_judged():
         LogStore(chain_log()), SETTINGS, "leave-one-out", ["u3", "u5", "nobody", "u3"]
     )
     assert result["users"] == 2
-    assert "1 of the 3 given users are no test users of this split; left out" in result["warnings"]
+    assert "1 of the 3 given users have nothing to be judged by; left out" in result["warnings"]
     assert any("only 2 test users" in warning for warning in result["warnings"])
 
 

@@ -104,7 +104,7 @@ def test_users_of_a_file_beside_the_suite(run, tmp_path):
     (tmp_path / "users.txt").write_text("u1\nu2\nnobody\n")
     _, record, err = run(users={"file": "users.txt"})
     assert record["users"] == 2
-    assert "1 of the 3 given users are no test users" in err
+    assert "1 of the 3 given users have nothing to be judged by" in err
 
 
 def test_nothing_is_fitted_on_what_is_to_be_found(run, workspace, monkeypatch):
@@ -232,3 +232,17 @@ def test_the_data_of_a_suite_is_imported_once_into_the_cache(capsys, tmp_path, m
         assert json.loads(out)["stats"]["events"] == 180
     (made,) = (tmp_path / "cache" / "suites").iterdir()
     assert len(list((made / "runs").iterdir())) == 2
+
+
+def test_the_gap_between_users_goes_by_the_groups_of_a_file(run, tmp_path):
+    """One group is found nothing for; by the length of history all users are of one group, and there is no gap."""
+    rows = [f"u{user}\t{'lucky' if user % 2 else 'unlucky'}" for user in range(60)]
+    (tmp_path / "groups.tsv").write_text("\n".join(["user\tgroup", *rows]))
+    lists = ["user\titem\trank", *(f"u{user}\ti{(user + 9) % 30}\t1" for user in range(60) if user % 2)]
+    (tmp_path / "lists.tsv").write_text("\n".join(lists))
+    how = {"systems": {"other": {"external": "lists.tsv"}}, "metrics": ["ndcg@5", "user_gap@5"], "gates": []}
+    how |= {"comparisons": [], "baseline": None, "subsets": {}}
+    _, record, _ = run(**how, groups="groups.tsv")
+    assert record["systems"]["other"]["user_gap@5"] == pytest.approx(1)
+    _, record, _ = run(**how)
+    assert record["systems"]["other"]["user_gap@5"] is None

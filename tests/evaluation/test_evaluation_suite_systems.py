@@ -103,6 +103,13 @@ def test_hyper_parameters_that_a_retriever_does_not_have_are_named(bench):
     assert "window" in caught.value.hint
 
 
+def test_values_that_a_retriever_cannot_be_fitted_with_are_named(bench):
+    system = System(retriever="covisit", hyper_parameters={"window": "many"})
+    with pytest.raises(SettingsError, match="covisit cannot be fitted with window: 'many'") as caught:
+        retrievers.Retrieval("mine", system, bench).lists(0)
+    assert "mine" in caught.value.hint
+
+
 def test_a_retriever_of_ones_own_that_was_edited_is_fitted_again(bench, fits, monkeypatch):
     for source, made in (("as it was", 1), ("as it was", 1), ("edited", 2)):
         monkeypatch.setattr(retrievers, "own_source", lambda name, source=source: source)

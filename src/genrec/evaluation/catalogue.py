@@ -90,23 +90,24 @@ def catalogue_facts(
     *,
     fit_on: Interactions | None = None,
     genre_field: str | None = None,
-    user_groups: Sequence[str] | None = None,
+    user_groups: Sequence[str | None] | None = None,
 ) -> CatalogueFacts:
     """Facts for the test users of a split; `items` and `vectors` [I, d] stand in the order of `item_ids`.
 
     Items are counted in `fit_on`, what everything is fitted on, where that is not all that is known at the request.
     `genre_field` is the metadata field that has genres (else the first of GENRE_FIELDS that any item has).
-    `user_groups` names the group of each test user; without it users are grouped by the length of their history.
+    `user_groups` names the group of each test user (None: in none); without it they go by the length of their history.
     """
     train, fit_on = split.train, fit_on or split.train
     pairs = np.unique(fit_on.user.astype(np.int64) * fit_on.n_items + fit_on.item)
     item_users = np.bincount(pairs % fit_on.n_items, minlength=fit_on.n_items).astype(np.int32)
     rows = [train.rows_of(int(user)) for user in split.users]
     lengths = np.array([row.stop - row.start for row in rows], dtype=np.int32)
-    names, group = groups.HISTORY_GROUPS, groups.by_history(lengths)
+    names: tuple[str, ...] = groups.HISTORY_GROUPS
+    group = groups.by_history(lengths)
     if user_groups is not None:
-        found, places = np.unique(np.array(user_groups, dtype=str), return_inverse=True)
-        names, group = tuple(found.tolist()), places.astype(np.int32)
+        names = tuple(sorted({name for name in user_groups if name is not None}))
+        group = np.array([-1 if name is None else names.index(name) for name in user_groups], dtype=np.int32)
     return CatalogueFacts(
         item_users=item_users,
         n_users=int((np.diff(fit_on.indptr) > 0).sum()),

@@ -18,7 +18,7 @@ from genrec.encoder import CachedEncoder, Encoder, Progress, item_text, load_enc
 from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.metrics import Values
-from genrec.evaluation.protocol import LEAK, few_users
+from genrec.evaluation.protocol import LEAK, few_users, left_out
 from genrec.evaluation.tables import Table, adjust, as_json
 from genrec.settings import Settings
 
@@ -60,7 +60,7 @@ def evaluate_clicks(
         "click_rate": round(float(rows.label.mean()), 6),
         "labels": rows.says,
         "split": split,
-        "warnings": [*([LEAK] if leaks else []), *few_users(n_users)],
+        "warnings": [*([LEAK] if leaks else []), *left_out(users, n_users), *few_users(n_users)],
         "headline": list(METRICS),
         "definitions": {
             **{one.name: one.definition for one in metrics.describe() if one.name in METRICS},

@@ -52,9 +52,14 @@ def prepare(
             "a test user needs events on both sides of the split; import more data or choose another --split",
         )
     warnings = [LEAK] if whole.leaks else []
-    if users is not None and (others := len(set(users)) - len(chosen.users)):
-        warnings.append(f"{others} of the {len(set(users))} given users are no test users of this split; left out")
+    warnings += left_out(users, len(chosen.users))
     return Protocol(chosen, held, (*warnings, *few_users(len(chosen.users))))
+
+
+def left_out(users: Sequence[str] | None, kept: int) -> list[str]:
+    """A warning where of the users that were given (None: all) fewer are judged."""
+    given = kept if users is None else len(set(users))
+    return [f"{given - kept} of the {given} given users have nothing to be judged by; left out"] if given > kept else []
 
 
 def sampled(split: Split, limit: int | None, seed: int) -> tuple[Split, list[str]]:

@@ -35,6 +35,8 @@ from genrec.errors import NotFoundError, SettingsError
 if TYPE_CHECKING:
     from genrec.evaluation.catalogue import CatalogueFacts
 
+MOST_PLACES = 10_000
+"""No list that is judged is longer."""
 Values = npt.NDArray[np.float64]
 Better = Literal["higher", "lower", "neither"]
 """`neither`: the metric describes, and what is good depends on what is wanted."""
@@ -140,8 +142,10 @@ def parse(text: str) -> tuple[str, int | None]:
         if at:
             raise SettingsError(f"the metric {name} has no places to cut at", f"write {name}")
         return name, None
-    if not (k.isascii() and k.isdecimal() and int(k) > 0):
-        raise SettingsError(f"the metric {name} needs the number of places it looks at", f"write {name}@10")
+    if not (k.isascii() and k.isdecimal() and 0 < int(k) <= MOST_PLACES):
+        raise SettingsError(
+            f"the metric {name} needs the number of places it looks at, up to {MOST_PLACES:,}", f"write {name}@10"
+        )
     return name, int(k)
 
 

@@ -14,7 +14,7 @@ from genrec.evaluation.offpolicy.exposures import LoggedLists, logged_lists
 from genrec.evaluation.offpolicy.intervals import LOGGED
 from genrec.evaluation.offpolicy.judge import judged
 from genrec.evaluation.offpolicy.policies import SYSTEMS, answers, fitted_before, given, policies_of
-from genrec.evaluation.protocol import few_users
+from genrec.evaluation.protocol import few_users, left_out
 from genrec.evaluation.suite.external import Lists
 from genrec.settings import Settings
 
@@ -63,7 +63,7 @@ def evaluate_policies(
         "lists": len(log.exposures),
         "clicks": int(log.reward.sum()),
         "split": split,
-        "warnings": [*few_users(n_users), *_left_out(log), *result["warnings"]],
+        "warnings": [*left_out(users, n_users), *few_users(n_users), *_left_out(log), *result["warnings"]],
         "definitions": {**result["definitions"], **named},
         "fitted": record,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,9 @@ class Judge:
     bench: Bench
     columns: Sequence[Column]
     comparisons: Sequence[Comparison]
+    groups: Sequence[str | None] | None = None
+    """The group of each test user [m], None: in none; by the length of their history if not given."""
+    genre_field: str | None = None
 
     @cached_property
     def facts(self) -> CatalogueFacts | None:
@@ -41,7 +44,14 @@ class Judge:
         bench = self.bench
         encoder = CachedEncoder(bench.encoder or load_encoder(bench.settings.encoder), bench.cache)
         vectors = encoder.encode([item_text(item) for item in bench.items], bench.progress)
-        return catalogue_facts(bench.split, bench.items, vectors, fit_on=bench.held.fit_on)
+        return catalogue_facts(
+            bench.split,
+            bench.items,
+            vectors,
+            fit_on=bench.held.fit_on,
+            genre_field=self.genre_field,
+            user_groups=self.groups,
+        )
 
     def table(self, lists: Mapping[str, IntArray], rows: BoolArray | None = None) -> Table:
         """All metrics of all systems, over all users or those in `rows` [m]."""
@@ -60,7 +70,7 @@ class Judge:
         name, k = metrics.parse(column)
         if k is None:
             raise ValueError(f"{column} does not judge ranked lists")
-        judge = Judge(self.bench, [(name, k)], [pair])
+        judge = replace(self, columns=[(name, k)], comparisons=[pair])
         table = judge.table({one: lists[one] for one in pair}, rows)
         found: dict[str, float] | None = table[pair[0]].get(f"{column}_vs_{pair[1]}")
         return found
@@ -98,7 +108,9 @@ def _mask(name: str, subset: Subset, bench: Bench) -> BoolArray:
                 f"the subset {name} asks for hours, and the timestamps of this log are positions",
                 "leave the subset out, or bring timestamps in seconds",
             )
-        mask &= (hours(times) >= subset.hours[0]) & (hours(times) < subset.hours[1])
+        first, end = subset.hours
+        since, until = hours(times) >= first, hours(times) < end
+        mask &= (since & until) if first < end else (since | until)
     return mask
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec.data.sources.base import BadRows
 from genrec.errors import DataError
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.schema import Suite
-from genrec.evaluation.suite.tsv import read_lines
+from genrec.evaluation.suite.tsv import read_of_users
 from genrec.learning.requests import RequestSimulator
 from genrec.ranking.loading import template_of
 
@@ -45,7 +44,7 @@ def requests_of(suite: Suite, bench: Bench) -> Requests:
 
 def given_requests(file: Path, bench: Bench) -> Requests:
     """Those of a TSV with the columns user and request, one line a user. Its name is a hash of what it says."""
-    said = _read(file)
+    said = read_of_users(file, "request", _HINT)
     train = bench.split.train
     test_users = [str(train.user_ids[user]) for user in bench.split.users]
     texts = [said.get(user) for user in test_users]
@@ -58,31 +57,6 @@ def given_requests(file: Path, bench: Bench) -> Requests:
         raise DataError(f"{file} has no request of any test user", _HINT)
     name = hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()
     return Requests(texts, name, [f"{file.name}: {count:,} {what}" for count, what in counted if count])
-
-
-def _read(file: Path) -> dict[str, str]:
-    lines = read_lines(file, _HINT)
-    if lines[0].split("\t") not in (["user", "request"], ["user_id", "request"]):
-        raise DataError(f"{file}, line 1: the header must name user and request", _HINT)
-    bad, said = BadRows(), dict[str, str]()
-    for number, line in enumerate(lines[1:], start=2):
-        if not line:
-            continue
-        user, *rest = line.split("\t")
-        problem = None
-        if len(rest) != 1:
-            problem = f"2 columns expected, {len(rest) + 1} found"
-        elif not user or not rest[0].strip():
-            problem = "user and request must not be empty"
-        elif user in said:
-            problem = "this user has a request already"
-        if problem is not None:
-            bad.add(f"{file.name}, line {number}", problem)
-            continue
-        said[user] = rest[0].strip()
-    if bad.count:
-        raise DataError(f"{file} has {bad.describe()}", _HINT)
-    return said
 
 
 def simulated_requests(bench: Bench) -> Requests:

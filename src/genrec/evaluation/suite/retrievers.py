@@ -64,7 +64,16 @@ class Retrieval:
             self._chosen = fit_blend(fit_on, bench.items, split=validation, tune=not given, **shared)
         if not given and not (seed and self._seeded()):
             return self._chosen
-        return refit_blend(self._with(given), bench.held.fit_on, bench.items, seed=seed, **shared)
+        try:
+            return refit_blend(self._with(given), bench.held.fit_on, bench.items, seed=seed, **shared)
+        except (TypeError, ValueError) as error:
+            if not given:
+                raise
+            values = ", ".join(f"{key}: {value!r}" for key, value in given.items())
+            raise SettingsError(
+                f"the retriever {self.system.retriever} cannot be fitted with {values} ({error})",
+                f"mend hyper_parameters of the system {self.name}",
+            ) from error
 
     def _with(self, given: dict[str, Any]) -> Blend:
         """What was chosen, with the given hyper-parameters in place of its own."""

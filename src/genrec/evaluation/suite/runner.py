@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from genrec.evaluation.suite.requests import requests_of
 from genrec.evaluation.suite.retrievers import Retrieval
 from genrec.evaluation.suite.schema import Served, Suite
 from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
+from genrec.evaluation.suite.user_groups import groups_of
 from genrec.evaluation.tables import Table, definitions
 from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
@@ -92,12 +93,13 @@ def run_suite(
     """
     bench, warnings = bench_of(suite, workspace, store, settings, users, limit, encoder, progress)
     requests = requests_of(suite, bench)
-    ranked = _Ranked(warnings=[*warnings, *requests.warnings])
+    groups, of_groups = groups_of(suite, bench)
+    ranked = _Ranked(warnings=[*warnings, *requests.warnings, *of_groups])
     _rank_plain(suite, bench, ranked)
     _rank_served(suite, bench, ranked, load, requests.texts)
     # In the order of the suite, whatever was ranked first.
     ranked.lists = {name: ranked.lists[name] for name in suite.systems}
-    judge = Judge(bench, suite.columns, suite.pairs)
+    judge = Judge(bench, suite.columns, suite.pairs, groups, suite.genre_field)
     values = judge.user_values(ranked.lists)
     return Outcome({**_result(suite, bench, ranked, judge, values), "requests": requests.name}, values)
 
@@ -293,5 +295,5 @@ def _controls(ranked: _Ranked, judge: Judge) -> dict[str, Table]:
     for name, controls in ranked.controls.items():
         pairs = [(control, name) for control in controls]
         lists = {name: ranked.lists[name][:1], **controls}
-        tables[name] = Judge(judge.bench, judge.columns, pairs).table(lists)
+        tables[name] = replace(judge, comparisons=pairs).table(lists)
     return tables

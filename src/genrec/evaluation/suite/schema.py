@@ -132,19 +132,21 @@ class Subset(_Strict):
     target_events_at_most: int | None = Field(default=None, ge=0)
     """Training events of the item to be found; of several the one with the most."""
     hours: tuple[Annotated[int, Field(ge=0, le=23)], Annotated[int, Field(ge=1, le=24)]] | None = None
-    """First hour and the hour after the last, in UTC, of the first thing that is to be found."""
+    """First hour and the hour after the last, in UTC, of the first thing that is to be found; [22, 4] is the night."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("give at least one condition")
-        if self.hours is not None and self.hours[0] >= self.hours[1]:
-            raise ValueError("hours: the first must be before the second")
+        if self.hours is not None and self.hours[0] == self.hours[1]:
+            raise ValueError("hours: the first and the one after the last must differ")
         return self
 
 
 FOUND = frozenset({"ndcg", "hr", "mrr", "map", "recall"})
 """Metrics of what was found: 0 for a user whose slate holds nothing of it, whatever its order."""
+GENRES = frozenset({"genre_calibration", "genre_diversity"})
+"""Metrics that read the genres of items."""
 
 
 class Suite(_Strict):
@@ -156,8 +158,7 @@ class Suite(_Strict):
     split: SplitSpec = SplitSpec()
     users: Users = Users()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
-    """Baselines with chance in them, what is held out to learn from, and the click network are drawn anew for each;
-    figures are means over them. The blend and the start of the second stage are the same for all."""
+    """Whatever is drawn or starts by chance is drawn anew for each; figures are means over them."""
     candidates: int | None = Field(default=None, ge=1, le=1000)
     """How many items served systems read; as in the settings if not given."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -183,6 +184,10 @@ class Suite(_Strict):
     requests: Literal["none", "simulated"] | Path = "none"
     """simulated: each request says in words what the user would look for; see `genrec.learning.requests`. A file: what
     users said, TSV with a header `user request`."""
+    groups: Path | None = None
+    """Groups of users for `user_gap`, TSV with a header `user group`; without it they go by the length of history."""
+    genre_field: str | None = None
+    """Metadata field of genres, where it is none of genres, genre, categories and category."""
     gates: tuple[str, ...] = ()
     allow_leak: bool = False
     """Adapters may have been trained on what is to be found; the report then says so."""
@@ -238,6 +243,8 @@ class Suite(_Strict):
             problems.append("seeds: each once: twice the same looks steadier than it is")
         problems += self._gate_problems()
         problems += self._control_problems()
+        if not problems:
+            problems += self._group_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -247,6 +254,13 @@ class Suite(_Strict):
         asked = any(system.served and system.served.needs_llm for system in self.systems.values())
         if not asked and (self.controls or self.position_bias):
             yield "controls and position_bias: no system asks a language model"
+
+    def _group_problems(self) -> Iterator[str]:
+        measured = {name for name, _ in self.columns}
+        if self.groups is not None and "user_gap" not in measured:
+            yield "groups: they are for the metric user_gap, which is not among the metrics"
+        if self.genre_field is not None and not measured & GENRES:
+            yield f"genre_field: it is for {' and '.join(sorted(GENRES))}, which are not among the metrics"
 
     def _gate_problems(self) -> Iterator[str]:
         for text in self.gates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genrec.data.sources.base import BadRows
 from genrec.errors import DataError
 
 
@@ -17,3 +18,29 @@ def read_lines(file: Path, hint: str) -> list[str]:
         raise DataError(f"{file} cannot be read: {error.strerror}", hint) from None
     except UnicodeDecodeError:
         raise DataError(f"{file} is not UTF-8 text", hint) from None
+
+
+def read_of_users(file: Path, what: str, hint: str) -> dict[str, str]:
+    """What a file with the columns user and `what` says of each user, one line a user. DataError with file and line."""
+    lines = read_lines(file, hint)
+    if lines[0].split("\t") not in (["user", what], ["user_id", what]):
+        raise DataError(f"{file}, line 1: the header must name user and {what}", hint)
+    bad, said = BadRows(), dict[str, str]()
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        user, *rest = line.split("\t")
+        problem = None
+        if len(rest) != 1:
+            problem = f"2 columns expected, {len(rest) + 1} found"
+        elif not user or not rest[0].strip():
+            problem = f"user and {what} must not be empty"
+        elif user in said:
+            problem = f"this user has a {what} already"
+        if problem is not None:
+            bad.add(f"{file.name}, line {number}", problem)
+            continue
+        said[user] = rest[0].strip()
+    if bad.count:
+        raise DataError(f"{file} has {bad.describe()}", hint)
+    return said
