@@ -129,10 +129,12 @@ def test_a_model_that_an_adapter_was_merged_into_keeps_its_card(tmp_path: Path) 
     tuned = CARD.model_copy(update={"name": "mine"})
     tuned.save(tmp_path)
     merged = Settings(model={"name": str(tmp_path)})
-    assert adapters.tuned_by(merged) == tmp_path
+    assert adapters.tuned_by(merged) == [tmp_path]
     assert adapters.mismatch_of(merged, TemplateRef("rank/pointwise", 3, "abc")) is None
     said = adapters.mismatch_of(merged, TemplateRef("rank/other", 1, "x")) or ""
     assert "rank/pointwise version 3 (abc), but rank/other version 1 (x) is used" in said
     assert "model" not in said  # its folder is not the name of the base, and need not be
-    assert adapters.tuned_by(Settings()) is None
-    assert adapters.tuned_by(Settings(model={"adapter": "/of/the/server", "engine": "openai"})) is None
+    assert adapters.tuned_by(Settings()) == []
+    assert adapters.tuned_by(Settings(model={"adapter": "/of/the/server", "engine": "openai"})) == []
+    both = Settings(model={"name": str(tmp_path), "adapter": "/adapter"})
+    assert adapters.tuned_by(both) == [Path("/adapter"), tmp_path]

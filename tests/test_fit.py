@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrec import adapters
+from genrec import adapters, fit
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite import SqliteStore
@@ -18,7 +18,7 @@ from genrec.fit import fit_log, fit_workspace, shown_before
 from genrec.fusion.model import Fusion
 from genrec.learning.positions import hold_out
 from genrec.llm.scripted import ScriptedModel
-from genrec.ranking.loading import ranker_for, reader_of
+from genrec.ranking.loading import ranker_for, reader_named, reader_of
 from genrec.retrieval.blend import Blend
 from genrec.settings import Settings
 from genrec.workspace import Workspace
@@ -292,3 +292,51 @@ def test_the_command_says_why_nobody_was_weighed(workspace, capsys, monkeypatch,
     with pytest.raises(SystemExit):
         main(["fit", "--workspace", str(workspace.root), "--no-tune", "--llm-slates", str(slates)])
     assert f"no language model was weighed, as {why}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_seed_reaches_everything_that_starts_by_chance(workspace, settings, monkeypatch):
+    seen = {}
+
+    def watched(module, name):
+        original = getattr(module, name)
+
+        def call(*arguments, **named):
+            seen[name] = named.get("seed", arguments[-1])
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    for module, name in ((fit, "fit_blend"), (fit, "refit_blend"), (fit, "hold_out"), (fit, "fit_fusion")):
+        watched(module, name)
+    watched(ClickScorer, "fit")
+    watched(Fusion, "fit")
+    with SqliteStore(workspace.database) as store:
+        log, items = store.interactions(), list(store.all_items())
+    fit.fit_log(log, items, settings, encoder=HashingEncoder(32), tune=False, seed=7)
+    assert seen == dict.fromkeys(("fit_blend", "refit_blend", "hold_out", "fit_fusion", "fit"), 7)
+
+
+def test_two_adapters_of_one_name_are_refused(workspace, tmp_path, capsys):
+    from genrec.cli.main import main
+
+    for place in ("one", "other"):
+        folder = tmp_path / place / "final"
+        folder.mkdir(parents=True)
+        for file in adapters.WEIGHTS:
+            (folder / file).write_text("{}")
+    named = [argument for place in ("one", "other") for argument in ("--adapter", str(tmp_path / place / "final"))]
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--workspace", str(workspace.root), *named])
+    assert end.value.code == 2
+    assert "two adapters would be weighed under one name" in capsys.readouterr().err
+
+
+def test_a_model_that_another_adapter_was_merged_into_is_another_reader(tmp_path):
+    def reader(version):
+        template = {"id": "rank/pointwise", "version": 1, "hash": "a"}
+        card = {"name": "mine", "version": version, "base_model": "b", "recipe": "r", "ranker": "pointwise", "data": {}}
+        adapters.Card(**card, template=template, held_out="none").save(tmp_path)
+        return reader_named(Settings(model={"name": str(tmp_path)}))
+
+    assert reader("1") != reader("2")
+    assert "mine@2" in str(reader("2"))

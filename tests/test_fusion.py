@@ -273,7 +273,7 @@ def test_who_was_not_weighed_breaks_ties_and_that_is_said():
         assert (read.long, read.short, read.request, read.scale) == (UNMEASURED, UNMEASURED, UNMEASURED, 0)
         assert read.useful(np.zeros(3), 9, False)
         assert "breaks ties" in fusion.unweighed(other)
-    assert "genrec fit --adapter mine@2" in fusion.unweighed(TUNED)
+    assert "genrec fit --adapter base --adapter mine@2, with" in fusion.unweighed(TUNED)
 
 
 def test_another_template_takes_the_weights_of_the_same_model_and_that_is_said():

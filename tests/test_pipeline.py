@@ -113,7 +113,7 @@ def test_an_adapter_is_read_though_the_model_without_it_has_no_weight(
     ranker = load_ranker(rec.settings.ranking, swapped, load_tokenizer(tiny_tokenizer_folder), TemplateLibrary())
     with_adapter = rec.with_ranker(ranker, rec.settings, swapped)
     assert with_adapter.recommend("u3", 5).provenance.fallback is None
-    assert "genrec fit --adapter mine@1" in (with_adapter.unweighed or "")
+    assert "genrec fit --adapter base --adapter mine@1" in (with_adapter.unweighed or "")
     # Once it was weighed, its own weight counts, and that of the model without it stays what it was.
     both = recommender(
         store, tiny_tokenizer_folder, model, fusion=Fusion(llm=nothing, weighed={base: nothing, tuned: much})

@@ -145,12 +145,12 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
     settings = Settings(model={"adapter": "mine"})
     monkeypatch.setattr(pipeline.Fusion, "load", lambda _: Fusion())
 
-    def opened(given: Settings, template: TemplateRef) -> list[str]:
+    def opened(given: Settings, template: TemplateRef, warn: bool = True) -> list[str]:
         ranker = SimpleNamespace(name="pointwise", template=template)
         monkeypatch.setattr(pipeline, "ranker_for", lambda *_: ranker)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            Recommender.open(root, given).close()
+            Recommender.open(root, given, warn=warn).close()
         return [str(warning.message) for warning in said]
 
     other = TemplateRef("rank/other", 2, "bbbb")
@@ -158,8 +158,8 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
     assert "rank/mine version 1" in message
     assert "rank/other version 2" in message
     assert opened(settings, tuned) == []
-    # Whoever hands in the folder has looked at the card.
-    assert opened(resolved(root, settings), other) == []
+    assert opened(resolved(root, settings), other) == [message]
+    assert opened(settings, other, warn=False) == []
 
 
 def test_a_model_that_the_fit_did_not_weigh_is_named(
@@ -169,7 +169,7 @@ def test_a_model_that_the_fit_did_not_weigh_is_named(
     monkeypatch.setattr(pipeline.Fusion, "load", lambda _: fusion)
     ranker = SimpleNamespace(name="pointwise", template=TemplateRef("rank/pointwise", 1, "aaaa"))
     monkeypatch.setattr(pipeline, "ranker_for", lambda *_: ranker)
-    with pytest.warns(UserWarning, match="scripted, pointwise, rank/pointwise was not weighed .* genrec fit weighs it"):
+    with pytest.warns(UserWarning, match="scripted, pointwise, rank/pointwise was not weighed .* --adapter base"):
         opened = Recommender.open(root)
     assert opened.unweighed is not None
     opened.close()

@@ -196,23 +196,21 @@ def mismatch(card: Card | None, template: TemplateRef, base_model: str) -> str |
     return f"the adapter {card.name!r} was tuned {', and '.join(said)}" if said else None
 
 
-def tuned_by(settings: Settings) -> Path | None:
-    """Where the card is of what resolved settings have read slates: their adapter, or a model that one was merged into.
+def tuned_by(settings: Settings) -> list[Path]:
+    """Where the cards are of what resolved settings have read slates: their adapter, and a model one was merged into.
 
     None for a model that was not tuned here, and for one behind a server.
     """
     if settings.model.engine == "openai":
-        return None
-    if settings.model.adapter is not None:
-        return Path(settings.model.adapter)
+        return []
     merged = Path(settings.model.name).expanduser()
-    return merged if (merged / CARD).is_file() else None
+    adapter = [] if settings.model.adapter is None else [Path(settings.model.adapter)]
+    return [*adapter, *([merged] if (merged / CARD).is_file() else [])]
 
 
 def mismatch_of(settings: Settings, template: TemplateRef) -> str | None:
     """`mismatch` for what resolved settings have read slates; None without a card."""
-    folder = tuned_by(settings)
-    card = None if folder is None else Card.load(folder)
+    card = next(map(Card.load, tuned_by(settings)), None)
     if card is None:
         return None
     return mismatch(card, template, settings.model.name if settings.model.adapter else card.base_model)

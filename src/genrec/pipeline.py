@@ -107,10 +107,12 @@ class Recommender:
         model: LanguageModel | None = None,
         llm: bool = True,
         experiments: bool = True,
+        warn: bool = True,
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
-        With `experiments` (and a language model) users get the arms of those that run.
+        With `experiments` (and a language model) users get the arms of those that run. With `warn` an adapter that was
+        tuned on another template is a warning, and so is a model that the fit has not weighed (see `unweighed`).
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
         ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
         """
@@ -142,8 +144,7 @@ class Recommender:
                 opened.close()
             raise
         opened._read_by(ranker, used)
-        if ranker is not None and (settings is None or settings.model.adapter != chosen.model.adapter):
-            # Else whoever resolved the name of the adapter says so.
+        if ranker is not None and warn:
             _warn(mismatch_of(chosen, ranker.template))
             _warn(opened.unweighed)
         if experiments and used is not None:

@@ -46,7 +46,7 @@ def loaded_reader(
 def named_readers(settings: Sequence[Settings], progress: Progress | None = None) -> Readers:
     """The readers of these settings, each of them loaded when it is to read, and closed behind it.
 
-    None where the settings weigh nobody, or the package of their engine is not installed.
+    Without those whose settings weigh nobody, or the package of their engine is not installed.
     """
 
     def reads(of: Settings) -> ReadSlates:

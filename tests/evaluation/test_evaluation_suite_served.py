@@ -356,6 +356,13 @@ def test_nor_is_a_model_that_such_an_adapter_was_merged_into(evaluate, workspace
         evaluate({"merged": {"served": {"orders": "llm", "model": str(tmp_path)}}})
 
 
+def test_an_innocent_adapter_does_not_hide_the_model_it_is_put_on(evaluate, workspace, tmp_path):
+    adapter(workspace, card(workspace))
+    card(workspace, held_out="none").save(tmp_path)
+    with pytest.raises(SettingsError, match="with nothing held out"):
+        evaluate({"both": {"served": {"orders": "llm", "adapter": "tuned", "model": str(tmp_path)}}})
+
+
 def test_cold_users_are_answered_with_the_history_that_they_bring(evaluate):
     result = evaluate(
         {name: LLM[name] for name in ("retriever", "without")},

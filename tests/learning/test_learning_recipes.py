@@ -120,10 +120,8 @@ def test_rank_distill_learns_from_the_second_stage_first(workspace: Path, distil
     assert list(folder.glob("genrec-next/events.out.tfevents.*"))
 
 
-def test_a_killed_second_stage_goes_on_and_the_first_is_not_taught_on(
-    workspace: Path, model: Path, distilled: Path
-) -> None:
-    """SIGKILL once the second stage has a checkpoint; whoever resumes has more time."""
+def test_a_killed_second_stage_goes_on_to_the_same_losses(workspace: Path, model: Path, distilled: Path) -> None:
+    """SIGKILL once the second stage has a checkpoint."""
     folder = workspace / "training" / "killed"
     arguments = [
         *(
@@ -139,8 +137,7 @@ def test_a_killed_second_stage_goes_on_and_the_first_is_not_taught_on(
         ),
         *("--model", str(model), "--engine", "transformers", *SMALL, "loop.pool=1", "loop.save_every=1"),
     ]
-    # With little time for each stage neither would end by its steps alone.
-    process = subprocess.Popen([*arguments, "--minutes", "60"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     while not list((folder / "next").glob("step-*")):
         assert process.poll() is None
         time.sleep(0.002)
@@ -148,7 +145,7 @@ def test_a_killed_second_stage_goes_on_and_the_first_is_not_taught_on(
     process.wait()
     assert list((folder / "next").glob("step-*"))
     taught = logs.read(folder / "teacher")
-    run("rank_distill", workspace, model, "killed", *SMALL, "loop.pool=1", "loop.save_every=1", "--minutes", "600")
+    run("rank_distill", workspace, model, "killed", *SMALL, "loop.pool=1", "loop.save_every=1")
     assert logs.read(folder / "teacher") == taught
     for stage in ("teacher", "next"):
         found = first_losses(folder / stage)

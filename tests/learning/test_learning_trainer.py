@@ -95,6 +95,17 @@ def test_whoever_resumes_with_more_time_gets_it(tmp_path: Path, monkeypatch: pyt
     assert (outcome.stopped, outcome.progressed.step) == ("steps", 100)
 
 
+def test_what_is_over_is_not_taught_on_with_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(10_000))
+    monkeypatch.setattr("genrec.learning.trainer.time.monotonic", lambda: float(next(seconds)))
+    short = {"steps": 100, "evaluate_every": 50, "save_every": 5}
+    first = train(tmp_path, tiny_config(max_minutes=0.5, **short))
+    again = train(tmp_path, tiny_config(max_minutes=None, **short), over=True)
+    assert (again.stopped, again.progressed.step) == ("time", first.progressed.step)
+    assert again.progressed.step < 100
+    assert again.ndcg.tolist() == first.ndcg.tolist()
+
+
 def test_the_same_seed_gives_the_same_losses_and_another_one_others(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(tmp_path / name, tiny_config(steps=3, seed=seed))

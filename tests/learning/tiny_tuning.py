@@ -96,14 +96,14 @@ def tiny_workspace(root: Path, world: LearningWorld) -> Workspace:
     return workspace
 
 
-def train(folder: Path, config: TrainConfig) -> Outcome:
+def train(folder: Path, config: TrainConfig, *, over: bool = False) -> Outcome:
     """Trains the tiny model on the slates above in a folder, going on where an earlier call stood."""
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(("tensorboard",), folder)
     model = attach(tiny_model(), config.lora, config.loop.seed)
     batches = Batches(Numbers(), slate_of, config.loop, processes.index, processes.count)
     validation = [slate_of((9, index, 1)) for index in range(12)]
-    return Trainer(model, config, folder, processes).run(batches, validation)
+    return Trainer(model, config, folder, processes).run(batches, validation, over=over)
 
 
 if __name__ == "__main__":  # a process of its own: to be killed, or one of several

@@ -11,6 +11,7 @@ from genrec.data.splits import leave_one_out
 from genrec.domain import Item
 from genrec.encoder import HashingEncoder, Progress, Vectors
 from genrec.errors import DataError
+from genrec.retrieval import fitting
 from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.blend import Blend, retriever_class
 from genrec.retrieval.covisit import Fitted as Covisit
@@ -62,6 +63,13 @@ def log(catalogue: list[Item]) -> Interactions:
 @pytest.fixture(scope="module")
 def blend(log: Interactions, catalogue: list[Item]) -> Blend:
     return fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
+
+
+def test_the_seed_draws_the_validation_users(log: Interactions) -> None:
+    drawn = [fitting._validation(log, "leave-one-out", 20, seed) for seed in (0, 0, 1)]
+    first, again, other = (split.users.tolist() for split in drawn if split is not None)
+    assert first == again != other
+    assert len(first) == len(other) == 20
 
 
 def test_the_seed_reaches_what_starts_by_chance_and_nothing_else(log: Interactions, catalogue: list[Item]) -> None:

@@ -108,6 +108,6 @@ def test_serve_names_adapters_that_the_fit_did_not_weigh(
         return capsys.readouterr().err
 
     label = f"mine@{adapters.live(root, 'mine')}"
-    assert f"genrec fit --adapter {label} weighs it" in said(None)
+    assert f"genrec fit --adapter base --adapter {label}, with" in said(None)
     assert "weighs it" not in said(None, label)
     assert "weighs it" not in said()

@@ -35,7 +35,7 @@ class Fits:
         if error is not None:
             self.broken[version] = error
 
-    def open(self, root: Path, settings: Settings, *, model: Any) -> Any:
+    def open(self, root: Path, settings: Settings, *, model: Any, warn: bool) -> Any:
         version = Workspace(root).version()
         self.opened.append(version)
         if version in self.broken:

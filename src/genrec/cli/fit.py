@@ -10,6 +10,7 @@ import typer
 
 from genrec.adapters import resolved, with_adapter
 from genrec.cli import options
+from genrec.errors import SettingsError
 from genrec.settings import Settings
 
 app = typer.Typer()
@@ -38,6 +39,7 @@ def fit(
     from genrec.cli.console import console, progress, reporter
     from genrec.cli.files import write_json
     from genrec.fit import fit_workspace
+    from genrec.ranking.loading import reader_named
     from genrec.reading import named_readers
 
     place, settings = options.open_workspace(
@@ -52,6 +54,8 @@ def fit(
     others = [resolved(place.root, with_adapter(settings, other)) for other in (adapter or [])[1:]]
     for other in others:
         options.warn_of_mismatch(other)
+    if adapter and len({reader_named(of) for of in (settings, *others)}) < len(adapter):
+        raise SettingsError("two adapters would be weighed under one name", "name each once, or rename a folder")
     with progress() as bars:
         told = reporter(bars)
         readers = named_readers([settings, *others], told)

@@ -51,7 +51,7 @@ def recommend(
 
     with console.status("loading the language model" if llm else "opening the workspace"):
         named = any((model, adapter, ranker, template))
-        recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named)
+        recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
     options.warn(recommender.unweighed)
     try:
         given = None

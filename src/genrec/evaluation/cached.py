@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from genrec.errors import WorkspaceError
+from genrec.llm.arguments import BLOCK
 from genrec.llm.base import LabelChoice, LanguageModel, LogProbs
 
 Load = Callable[[], Awaitable[LanguageModel]]
@@ -30,7 +31,7 @@ class CachedModel:
         """Use `open`. Without `model` the reads must have the facts of an earlier one of the same fingerprint."""
         self._load, self._reads, self._fingerprint, self._model = load, reads, fingerprint, model
         self.hits = self.misses = 0
-        key = self._key("facts", (), None)
+        key = self._key(f"facts {BLOCK}", (), None)  # what prompts are padded to is among them
         if model is not None:
             facts = [model.name, model.adapter, model.context, model.block, model.exact]
             reads.put([(key, json.dumps(facts).encode())])

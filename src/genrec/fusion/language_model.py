@@ -18,7 +18,7 @@ UNMEASURED = 0.1
 SHORT = 5
 """Histories of at most so many events are short."""
 FEWEST = 20
-"""With fewer validation slates of a kind, the kind takes the weight of all."""
+"""With fewer validation slates of a kind, the kind takes the weight of all; requests see `_tie_break`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,8 +98,13 @@ class Fusion:
         if not self.weighed or reader in self.weighed:
             return None
         effect = "breaks ties" if self._weights_of(reader) is None else "has the weights of another template"
-        how = f"genrec fit{f' --adapter {reader.adapter}' if reader.adapter else ''}"
-        return f"{reader} was not weighed on validation and {effect}: {how} weighs it"
+        # A fit weighs whom it is given, and forgets the others.
+        alike = [known for known in self.weighed if replace(known, adapter=reader.adapter) == reader]
+        named = dict.fromkeys(f"--adapter {one.adapter or 'base'}" for one in (*alike, reader))
+        return (
+            f"{reader} was not weighed on validation and {effect}: genrec fit {' '.join(named)}, with the model, "
+            "ranker and template that are served, weighs it"
+        )
 
     def _weights_of(self, reader: Reader) -> LanguageModelWeights | None:
         alike = [known for known in self.weighed if replace(known, template=reader.template) == reader]

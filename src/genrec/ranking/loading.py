@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from genrec.adapters import label
+from genrec.adapters import Card, label
 from genrec.domain import Reader
 from genrec.errors import NotFoundError
 from genrec.models import resolve
@@ -70,14 +70,21 @@ def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
 
 def reader_of(model: LanguageModel, ranker: Ranker) -> Reader:
     """Who reads when this ranker asks this model."""
-    return Reader(model.name, model.adapter, ranker.name, ranker.template.id)
+    return Reader(_tuned(model.name), model.adapter, ranker.name, ranker.template.id)
 
 
 def reader_named(settings: Settings) -> Reader:
     """Who reads by these settings, with the adapter resolved (see `adapters.resolved`); nothing is loaded."""
     given, ranking = settings.model, settings.ranking
     adapter = given.adapter if given.adapter is None or given.engine == "openai" else label(Path(given.adapter))
-    return Reader(given.name, adapter, str(ranker_class(ranking.ranker).name), template_id(ranking))
+    return Reader(_tuned(given.name), adapter, str(ranker_class(ranking.ranker).name), template_id(ranking))
+
+
+def _tuned(model: str) -> str:
+    """The name of a model, with the version of the adapter if one was merged into it: its folder keeps its name."""
+    folder = Path(model).expanduser()
+    card = Card.load(folder) if folder.is_dir() else None
+    return model if card is None else f"{model} ({card.name}@{card.version})"
 
 
 def for_template(settings: RankingSettings, template: Template) -> RankingSettings:

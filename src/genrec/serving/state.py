@@ -85,7 +85,7 @@ class Live:
             versions = self._workspace.versions()
             if self._fitted is None or versions != self._versions:
                 self._fitted = await asyncio.to_thread(
-                    Recommender.open, self._workspace.root, self._settings, model=model
+                    Recommender.open, self._workspace.root, self._settings, model=model, warn=False
                 )
                 self._recommenders = {}
         except Exception as error:  # whatever a damaged file makes its reader raise

@@ -17,13 +17,12 @@ def check_adapter(settings: Settings, held: HeldOut, data: str, allow_leak: bool
     evaluation fits on, unless `allow_leak`: then that is a warning. Weights behind a server of the engine `openai` have
     no card to look at.
     """
-    folder, named = tuned_by(settings), settings.model.adapter
-    if folder is None and named is None:
+    named = settings.model.adapter
+    cards = [Card.load(folder) for folder in tuned_by(settings)] or ([] if named is None else [None])
+    found = [(card, problem) for card in cards if (problem := _problem(card, held, data)) is not None]
+    if not found:
         return []
-    card = None if folder is None else Card.load(folder)
-    problem = _problem(card, held, data)
-    if problem is None:
-        return []
+    card, problem = found[0]
     said = f"the adapter {Path(named or '').parent.name if card is None else card.name!r} {problem}"
     if allow_leak:
         return [f"leak allowed: {said}; figures that it takes part in are worth nothing"]
