@@ -70,12 +70,17 @@ class Browser:
     def focus(self, selector: str) -> None:
         self.js(f"document.querySelector({json.dumps(selector)}).focus()")
 
-    def click(self, selector: str) -> None:
-        """A real click in the middle of the element."""
-        place = self.js(
+    def _middle(self, selector: str) -> Any:
+        return self.js(
             f"(e => {{ e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect();"
             f" return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({json.dumps(selector)}))"
         )
+
+    def click(self, selector: str) -> None:
+        """A real click in the middle of the element, once what loads around it no longer moves it."""
+        place = None
+        while place != (place := self._middle(selector)):
+            time.sleep(0.1)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
