@@ -47,7 +47,6 @@ def main(job: Job) -> Path:
         progress=job.progress,
     )
     batches = Batches(source, slates.training, loop, processes.index, processes.count)
-
     held, validation = slates.validation(held)
 
     model = attach(load_base(config.model), config.lora, loop.seed)

@@ -199,7 +199,7 @@ def mismatch(card: Card | None, template: TemplateRef, base_model: str) -> str |
 def tuned_by(settings: Settings) -> list[Path]:
     """Where the cards are of what resolved settings have read slates: their adapter, and a model one was merged into.
 
-    None for a model that was not tuned here, and for one behind a server.
+    Empty for a model that was not tuned here, and for one behind a server.
     """
     if settings.model.engine == "openai":
         return []
