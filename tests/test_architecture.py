@@ -12,7 +12,7 @@ import genrec
 PACKAGE = Path(genrec.__file__).parent
 LAYERS = [
     {"domain", "errors"},
-    {"settings", "workspace", "conditions", "cache", "clock", "documents", "experiments", "titles"},
+    {"artifacts", "settings", "workspace", "conditions", "cache", "clock", "documents", "experiments", "titles"},
     {"data", "prompting", "llm", "encoder", "models", "adapters"},
     {"retrieval", "ranking", "clicks"},
     {"checks", "fusion", "exploration", "evidence"},

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genrec.artifacts.memo import Memo
 from genrec.errors import ModelError, WorkspaceError
-from genrec.evaluation.cached import CachedModel, Reads
+from genrec.evaluation.cached import CachedModel
 from genrec.llm.base import LabelChoice
 
 
@@ -134,8 +135,8 @@ def test_a_failure_of_the_engine_is_not_kept(tmp_path):
 
 
 def test_the_cache_is_closed_where_the_engine_does_not_load(tmp_path, monkeypatch):
-    closed, close = [], Reads.close
-    monkeypatch.setattr(Reads, "close", lambda self: closed.append(close(self)))
+    closed, close = [], Memo.close
+    monkeypatch.setattr(Memo, "close", lambda self: closed.append(close(self)))
     with pytest.raises(ModelError):
         asyncio.run(CachedModel.open(failing, tmp_path / "reads.sqlite", "m"))
     assert len(closed) == 1
@@ -156,4 +157,4 @@ def test_no_prompts_give_no_rows_and_closing_closes_the_engine(tmp_path):
 def test_a_broken_file_is_an_error_with_a_hint(tmp_path):
     (tmp_path / "reads.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(WorkspaceError, match="delete the file"):
-        Reads(tmp_path / "reads.sqlite")
+        Memo(tmp_path / "reads.sqlite")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-import genrec
+from genrec.artifacts.memo import code_hash
 from genrec.data.interactions import Interactions
 from genrec.data.splits import by_name
 from genrec.data.sqlite import SqliteStore
@@ -32,19 +32,6 @@ from genrec.retrieval.blend import own_source
 from genrec.settings import ClickSettings, Settings
 from genrec.workspace import Workspace
 
-_CODE = (
-    *(
-        "retrieval/*.py",
-        "clicks/*.py",
-        "fusion/*.py",
-        "combining.py",
-        "learning/requests.py",
-        "fit.py",
-        "encoder.py",
-        "data/splits.py",
-    ),
-    *("learning/positions.py", "learning/pools.py", "learning/preparing.py"),
-)
 _KEEP = 8
 """So many sets of pools stay in the cache of a workspace."""
 _SPARE = 8
@@ -226,8 +213,5 @@ def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
     picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
     names = [getattr(other, "name", other) for other in others]
     own = [own_source(name) for name in settings.retrieval.retrievers]
-    digest = hashlib.sha256(json.dumps([chosen, picked, names, own], sort_keys=True).encode())
-    package = Path(genrec.__file__).parent
-    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:24]
+    facts = [chosen, picked, names, own, code_hash()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

@@ -14,13 +14,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from genrec.artifacts.memo import code_hash
 from genrec.data.cold_splits import HeldOut
 from genrec.data.interactions import IntArray, Interactions
 from genrec.data.splits import Split
 from genrec.data.store import Store
 from genrec.domain import Item
 from genrec.encoder import Encoder, Progress
-from genrec.evaluation import fits
 from genrec.settings import Settings
 
 KEEP = 200
@@ -68,7 +68,7 @@ class Bench:
     def key(self, *facts: Any) -> str:
         """A name for something made of this log and these test users; changes with the code that fits and the facts."""
         split = self.split
-        digest = hashlib.sha256(json.dumps([self.data, self.k, fits.code(), *facts], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([self.data, self.k, code_hash(), *facts], sort_keys=True).encode())
         digest.update(f"{split.name} {self.held.validation} {len(split.train)} {len(self.held.fit_on)}".encode())
         digest.update(split.users.astype("<i8").tobytes() + split.now.astype("<f8").tobytes())
         return digest.hexdigest()[:24]

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from genrec import adapters
+from genrec.artifacts.memo import Memo, code_hash
 from genrec.data.interactions import IntArray
 from genrec.encoder import CachedEncoder, load_encoder
 from genrec.evaluation import fits
-from genrec.evaluation.cached import CachedModel, Reads
+from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
 from genrec.evaluation.metrics.validity import Wrong
 from genrec.evaluation.suite.bench import Bench
@@ -120,7 +121,7 @@ class ServedPath:
     @contextmanager
     def opened(self) -> Iterator[ServedPath]:
         """Holds the language model (loaded when it is first asked) and the cache of answers."""
-        self._answers = Reads(self.bench.cache / "answers.sqlite")
+        self._answers = Memo(self.bench.cache / "answers.sqlite")
         try:
             with asyncio.Runner() as runner:
                 self._runner = runner
@@ -232,7 +233,7 @@ class ServedPath:
     def _how(self, seed: int) -> str:
         include = {"retrieval", "ranking", "checks", "prompts"}
         settings = self._seeded(seed).model_dump(mode="json", include=include)
-        return json.dumps([settings, self.policy, fits.code("answer")])
+        return json.dumps([settings, self.policy, code_hash()])
 
     def _answer(self, walk: Walk, weights: LanguageModelWeights, key: str, row: int, what: str) -> Walked:
         bench, split, runner = self.bench, self.bench.split, self._runner
