@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genrec.artifacts.memo import Memo
 from genrec.errors import ModelError, WorkspaceError
-from genrec.evaluation.cached import CachedModel, Reads
+from genrec.evaluation.cached import CachedModel
 from genrec.llm.base import LabelChoice
 
 
@@ -23,11 +24,11 @@ class CountingModel:
         self.loaded = 0
         self.closed = False
 
-    async def read(self, prompts, token_ids, *, cache_salt=None):
+    async def score_tokens(self, prompts, token_ids, *, cache_salt=None):
         self.asked += [tuple(prompt) for prompt in prompts]
         return np.array([[-(sum(prompt) + token) / 7 for token in token_ids] for prompt in prompts], dtype=np.float32)
 
-    async def generate(self, prompt, labels, k, *, temperature=0.0, seed=0, cache_salt=None):
+    async def generate_labels(self, prompt, labels, k, *, temperature=0.0, seed=0, cache_salt=None):
         self.generated += 1
         for label in range(k):
             yield LabelChoice(label, -0.1 * label - seed)
@@ -45,12 +46,12 @@ def cached(inner, path, fingerprint="m"):
 
 
 def read(model, prompts, token_ids=(1, 2)):
-    return asyncio.run(model.read(prompts, token_ids))
+    return asyncio.run(model.score_tokens(prompts, token_ids))
 
 
 def generate(model, *arguments, **named):
     async def collect():
-        return [choice async for choice in model.generate(*arguments, **named)]
+        return [choice async for choice in model.generate_labels(*arguments, **named)]
 
     return asyncio.run(collect())
 
@@ -108,7 +109,7 @@ def test_generations_are_kept_when_complete_only(tmp_path):
     model = cached(inner, tmp_path / "reads.sqlite")
 
     async def stop_early():
-        generation = model.generate((1,), (4, 5, 6), 3)
+        generation = model.generate_labels((1,), (4, 5, 6), 3)
         async for _ in generation:
             break
         await generation.aclose()
@@ -134,8 +135,8 @@ def test_a_failure_of_the_engine_is_not_kept(tmp_path):
 
 
 def test_the_cache_is_closed_where_the_engine_does_not_load(tmp_path, monkeypatch):
-    closed, close = [], Reads.close
-    monkeypatch.setattr(Reads, "close", lambda self: closed.append(close(self)))
+    closed, close = [], Memo.close
+    monkeypatch.setattr(Memo, "close", lambda self: closed.append(close(self)))
     with pytest.raises(ModelError):
         asyncio.run(CachedModel.open(failing, tmp_path / "reads.sqlite", "m"))
     assert len(closed) == 1
@@ -156,4 +157,4 @@ def test_no_prompts_give_no_rows_and_closing_closes_the_engine(tmp_path):
 def test_a_broken_file_is_an_error_with_a_hint(tmp_path):
     (tmp_path / "reads.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(WorkspaceError, match="delete the file"):
-        Reads(tmp_path / "reads.sqlite")
+        Memo(tmp_path / "reads.sqlite")

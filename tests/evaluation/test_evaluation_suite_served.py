@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genrec.adapters import Card, publish
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.adapters import Card, publish
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, SettingsError
-from genrec.evaluation import fits, protocol
+from genrec.evaluation import protocol
 from genrec.evaluation.suite import runner, served
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
+from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.fusion.language_model import LanguageModelWeights
-from genrec.learning.requests import RequestSimulator
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.settings import Settings
 
 LLM = {
@@ -232,8 +232,7 @@ def test_answers_from_before_a_block_are_made_anew(evaluate, workspace):
 
 def test_answers_of_other_code_are_made_anew(evaluate, monkeypatch):
     assert evaluate()["served"]["fused"]["reads"]["cached"] == 0
-    code = fits.code
-    monkeypatch.setattr(fits, "code", lambda that="fit": "new" if that == "answer" else code(that))
+    monkeypatch.setattr(served, "code_hash", lambda: "new")
     reads = evaluate()["served"]["fused"]["reads"]
     assert (reads["cached"] > 0, reads["fresh"]) == (True, 0)
 

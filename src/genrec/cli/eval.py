@@ -17,10 +17,10 @@ from genrec.cli.policy import policy
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genrec.data.sqlite import SqliteStore
+    from genrec.artifacts.workspace import Workspace
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation.runs import Run
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
 
 class SuitesToo(TyperGroup):
@@ -37,7 +37,7 @@ SplitOption = Annotated[
     str,
     typer.Option(help="temporal: the latest tenth of the log is to be found. leave-one-out: each user's last event."),
 ]
-UsersOption = Annotated[Path | None, typer.Option(help="Judge only these users: a file with one user id a line.")]
+UsersOption = Annotated[Path | None, typer.Option(help="Metrics only these users: a file with one user id a line.")]
 
 
 @app.callback()
@@ -58,7 +58,7 @@ def suite(
 ) -> None:
     """Run a suite: all its systems, one report, exit code 1 if a gate fails. Interrupted runs resume."""
     from genrec.cli.console import console, out, progress, reporter
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation import injection, runs
     from genrec.evaluation.protocol import read_users
     from genrec.evaluation.suite import runner, schema
@@ -91,10 +91,10 @@ def suite(
 @app.command("runs")
 def list_runs(workspace: options.WorkspaceOption = Path("workspace"), json: options.JsonOption = None) -> None:
     """List the runs of a workspace, oldest first."""
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import out
     from genrec.cli.files import write_json
     from genrec.evaluation.runs import all_runs
-    from genrec.workspace import Workspace
 
     found = all_runs(Workspace.open(workspace))
     if json is None:
@@ -116,11 +116,11 @@ def compare(
     json: options.JsonOption = None,
 ) -> None:
     """Compare two runs of suites, paired by user: what the second changes."""
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console, out
     from genrec.cli.files import write_json
     from genrec.evaluation.runs import find_run
     from genrec.evaluation.suite.compare import compare_runs, parse_pairs
-    from genrec.workspace import Workspace
 
     place = Workspace(workspace)
     found = compare_runs(find_run(place, first), find_run(place, second), parse_pairs(pair), force=force)
@@ -139,7 +139,7 @@ def retrieval(
     users: UsersOption = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge each retriever and their blend: full ranking over the catalogue, seen items removed."""
+    """Metrics each retriever and their blend: full ranking over the catalogue, seen items removed."""
     with _run("retrieval", workspace, users, json) as run:
         from genrec.evaluation.retrieval import evaluate_retrieval
 
@@ -155,7 +155,7 @@ def click(
     users: UsersOption = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge P(click) on held-out events, beside smoothed rates of item and user."""
+    """Metrics P(click) on held-out events, beside smoothed rates of item and user."""
     with _run("click", workspace, users, json) as run:
         from genrec.evaluation.clicks import evaluate_clicks
 
@@ -178,7 +178,7 @@ def rank(
     adapter: options.AdapterOption = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
+    """Metrics the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
     flags = {"model": model, "engine": engine, "ranker": ranker, "template": template, "adapter": adapter}
     with _run("rank", workspace, users, json, **flags) as run:
         from genrec.evaluation.identity import identity
@@ -218,7 +218,7 @@ class _Run:
 def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
     """Opens what an evaluation needs; afterwards writes the record and shows the result."""
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation import runs
     from genrec.evaluation.protocol import read_users
 

@@ -1,18 +1,16 @@
-"""Reads of a language model kept on disk by content: interrupted evaluations resume, repeated ones cost seconds."""
+"""Memo of a language model kept on disk by content: interrupted evaluations resume, repeated ones cost seconds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from genrec.errors import WorkspaceError
+from genrec.artifacts.memo import Memo
 from genrec.llm.arguments import BLOCK
 from genrec.llm.base import LabelChoice, LanguageModel, LogProbs
 
@@ -27,7 +25,7 @@ class CachedModel:
     `misses` count prompts. Only for evaluation: a server has the engine's own prefix cache.
     """
 
-    def __init__(self, load: Load, reads: Reads, fingerprint: str, model: LanguageModel | None = None) -> None:
+    def __init__(self, load: Load, reads: Memo, fingerprint: str, model: LanguageModel | None = None) -> None:
         """Use `open`. Without `model` the reads must have the facts of an earlier one of the same fingerprint."""
         self._load, self._reads, self._fingerprint, self._model = load, reads, fingerprint, model
         self.hits = self.misses = 0
@@ -45,7 +43,7 @@ class CachedModel:
     @classmethod
     async def open(cls, load: Load, path: Path, fingerprint: str) -> Self:
         """Opens the cache at `path`; calls `load` at once only if it holds nothing of this model yet."""
-        reads = Reads(path)
+        reads = Memo(path)
         try:
             try:
                 return cls(load, reads, fingerprint)
@@ -55,7 +53,7 @@ class CachedModel:
             reads.close()
             raise
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See LanguageModel. Prompts that are not known yet are read together."""
@@ -65,7 +63,7 @@ class CachedModel:
         self._count(len(prompts), len(missing))
         if missing:
             model = await self._loaded()
-            fresh = await model.read([prompts[index] for index in missing], token_ids, cache_salt=cache_salt)
+            fresh = await model.score_tokens([prompts[index] for index in missing], token_ids, cache_salt=cache_salt)
             rows = [np.ascontiguousarray(row, dtype="<f4").tobytes() for row in fresh]
             self._reads.put([(keys[index], row) for index, row in zip(missing, rows, strict=True)])
             for index, row in zip(missing, rows, strict=True):
@@ -73,7 +71,7 @@ class CachedModel:
         values = [np.frombuffer(value, dtype="<f4") for value in known if value is not None]
         return np.stack(values) if values else np.zeros((0, len(token_ids)), dtype=np.float32)
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -92,16 +90,16 @@ class CachedModel:
                 yield LabelChoice(label, logprob)
             return
         model, choices = await self._loaded(), []
-        async for choice in model.generate(
+        async for choice in model.generate_labels(
             prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
         ):
             choices.append((choice.label, choice.logprob))
             yield choice
         self._reads.put([(key, json.dumps(choices).encode())])
 
-    async def write(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
+    async def generate_text(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
         """See LanguageModel. Not kept: nothing that is measured is made of it."""
-        async for piece in (await self._loaded()).write(prompt, **options):
+        async for piece in (await self._loaded()).generate_text(prompt, **options):
             yield piece
 
     async def close(self) -> None:
@@ -123,49 +121,3 @@ class CachedModel:
     def _count(self, asked: int, missing: int) -> None:
         self.hits += asked - missing
         self.misses += missing
-
-
-class Reads:
-    """Keys and values in one SQLite file; safe to use from several threads and processes."""
-
-    def __init__(self, path: Path) -> None:
-        """Opens or makes the file; WorkspaceError if it cannot be used."""
-        self._path = path
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS reads (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise self._unusable() from error
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value, None if there is none."""
-        try:
-            with self._lock:
-                row = self._db.execute("SELECT value FROM reads WHERE key = ?", (key,)).fetchone()
-        except sqlite3.Error as error:
-            raise self._unusable() from error
-        return None if row is None else bytes(row[0])
-
-    def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Stores all rows, or none."""
-        try:
-            with self._lock:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany("INSERT OR REPLACE INTO reads VALUES (?, ?)", rows)
-                self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._unusable() from error
-
-    def close(self) -> None:
-        """Closes the file."""
-        with self._lock:
-            self._db.close()
-
-    def _unusable(self) -> WorkspaceError:
-        return WorkspaceError(f"the cache of reads {self._path} cannot be used", "delete the file; it is made anew")

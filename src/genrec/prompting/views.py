@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-from genrec.domain import Candidate, Evidence, HistoryEntry, Item, MetadataValue
-from genrec.prompting import words
-from genrec.prompting.evidence_words import evidence_text, separator
+from genrec.domain import Candidate, Fact, HistoryEntry, Item, MetadataValue
+from genrec.prompting import event_verbs
 from genrec.prompting.guard import guard
+from genrec.prompting.phrases import evidence_text, separator
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.syntax import MARKS
 from genrec.prompting.template import Input
@@ -56,7 +56,7 @@ class HistoryView(tuple[ItemView, ...]):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class ContextFact:
     """A named fact of the context."""
 
     name: str
@@ -73,12 +73,12 @@ class ViewMaker:
         self._with_fields = with_fields
 
     def history(
-        self, entries: Sequence[HistoryEntry], evidence: Sequence[Evidence], spec: Input
+        self, entries: Sequence[HistoryEntry], evidence: Sequence[Fact], spec: Input
     ) -> tuple[HistoryView, int]:
         """Views, and how many were shortened."""
         views, shortened = self._items([entry.item for entry in entries], spec)
         found = HistoryView(
-            replace(view, verb=words.verb(entry, self._language), rating=words.rating(entry))
+            replace(view, verb=event_verbs.verb(entry, self._language), rating=event_verbs.rating(entry))
             for view, entry in zip(views, entries, strict=True)
         )
         found.habits = separator(self._language).join(self._evidence(evidence, spec))
@@ -103,7 +103,7 @@ class ViewMaker:
         over = len(ids) - (spec.max_tokens or len(ids))
         return (clean, 0) if over <= 0 else (_shorten(self._tokenizer, clean, len(ids) - over), over)
 
-    def facts(self, facts: Mapping[str, str], spec: Input) -> tuple[tuple[Fact, ...], int]:
+    def facts(self, facts: Mapping[str, str], spec: Input) -> tuple[tuple[ContextFact, ...], int]:
         """Guarded facts in the order given, and how many were left out or shortened."""
         kept = list(facts.items())[: spec.max_items]
         cut = len(facts) - len(kept)
@@ -112,10 +112,10 @@ class ViewMaker:
             clean_name, clean = self._clean(name, spec, MAX_TITLE), self._clean(str(value), spec, MAX_FIELD)
             short = _capped(self._tokenizer, clean, spec.item_tokens or 0)
             cut += short != clean
-            views.append(Fact(_capped(self._tokenizer, clean_name, spec.item_tokens or 0), short))
+            views.append(ContextFact(_capped(self._tokenizer, clean_name, spec.item_tokens or 0), short))
         return tuple(views), cut
 
-    def _evidence(self, evidence: Sequence[Evidence], spec: Input) -> tuple[str, ...]:
+    def _evidence(self, evidence: Sequence[Fact], spec: Input) -> tuple[str, ...]:
         """The evidence that the input asks for, in its order. Titles and fields are data whatever the input says."""
         if not spec.evidence:  # nothing is computed for a template that does not ask
             return ()
@@ -165,14 +165,14 @@ class ViewMaker:
             "".join(self._value(year, spec)),
             (clean_genres,) if isinstance(clean_genres, str) and clean_genres else tuple(clean_genres),
             MappingProxyType(fields),
-            domain=words.domain(item),
+            domain=event_verbs.domain(item),
         )
 
     def _value(self, value: MetadataValue, spec: Input) -> FieldValue:
         if isinstance(value, tuple | list):
             return tuple(clean for clean in (self._clean(str(part), spec, MAX_TITLE) for part in value) if clean)
         if isinstance(value, int | float):
-            return words.number(value)
+            return event_verbs.number(value)
         return self._clean(value, spec, MAX_FIELD)
 
     def _fit(self, view: ItemView, limit: int) -> ItemView:

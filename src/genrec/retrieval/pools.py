@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.data.splits import Split
-from genrec.encoder import Progress
 from genrec.retrieval.base import Retriever, Scores
 from genrec.retrieval.scoring import batches, queries_of, scaled, score_batch, top_k
+from genrec.text.encoders import Progress
 
 _DEPTH = 100
 """An item that no part has among its best hundred is not expected among the ten best of a blend."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pools:
+class TuningPools:
     """For each of m users the items that some part has among its best, in catalogue order, padded to P columns.
 
-    `scores` [parts, m, P] are scaled as `Blend` scales them, -inf in the padding. `user` and `column` [t] point at
-    the targets that are in a pool, `ideal` [m] is the ideal DCG@k of each user.
+    `scores` [parts, m, P] are scaled as `HybridRetriever` scales them, -inf in the padding. `user` and `column` [t]
+    point at the targets that are in a pool, `ideal` [m] is the ideal DCG@k of each user.
     """
 
     scores: Scores
@@ -32,7 +32,9 @@ class Pools:
     k: int
 
     @classmethod
-    def collect(cls, parts: Sequence[Retriever], split: Split, k: int = 10, progress: Progress | None = None) -> Pools:
+    def collect(
+        cls, parts: Sequence[Retriever], split: Split, k: int = 10, progress: Progress | None = None
+    ) -> TuningPools:
         """Scores all test users of the split with all parts."""
         pools: list[Scores] = []
         found: list[npt.NDArray[np.int64]] = []

@@ -27,15 +27,15 @@ def playground(
     ] = None,
 ) -> None:
     """Edit templates in the browser and see what the model reads; runs no model and writes nothing."""
+    from genrec.artifacts.models import resolve
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.errors import MissingExtraError
-    from genrec.models import resolve
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
     try:
-        from genrec.serving.playground.bench import Bench, Engine
+        from genrec.serving.playground.bench import Engine, PlaygroundService
         from genrec.serving.playground.inputs import Catalogue
         from genrec.serving.playground.preview import serve_preview
     except ImportError as error:
@@ -51,7 +51,7 @@ def playground(
     )
     folder_of_model = Path(settings.model.name).expanduser()
     tokenizer = folder_of_model if (folder_of_model / "tokenizer.json").is_file() else resolve(settings.model.name)
-    bench = Bench(
+    bench = PlaygroundService(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,

@@ -14,14 +14,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from genrec.artifacts.memo import code_hash
 from genrec.data.cold_splits import HeldOut
 from genrec.data.interactions import IntArray, Interactions
 from genrec.data.splits import Split
 from genrec.data.store import Store
 from genrec.domain import Item
-from genrec.encoder import Encoder, Progress
-from genrec.evaluation import fits
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 KEEP = 200
 """Ranked lists that are kept in the cache, the last used ones."""
@@ -31,7 +31,7 @@ Lists = tuple[IntArray, dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class EvaluationContext:
     """`split` has the test users that are asked for; `held` is the whole of what is held out.
 
     `root` is the folder of the workspace, `data` the fingerprint of its log, `k` the length of ranked lists: at least
@@ -68,7 +68,7 @@ class Bench:
     def key(self, *facts: Any) -> str:
         """A name for something made of this log and these test users; changes with the code that fits and the facts."""
         split = self.split
-        digest = hashlib.sha256(json.dumps([self.data, self.k, fits.code(), *facts], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([self.data, self.k, code_hash(), *facts], sort_keys=True).encode())
         digest.update(f"{split.name} {self.held.validation} {len(split.train)} {len(self.held.fit_on)}".encode())
         digest.update(split.users.astype("<i8").tobytes() + split.now.astype("<f8").tobytes())
         return digest.hexdigest()[:24]
