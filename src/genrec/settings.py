@@ -72,11 +72,11 @@ class RankingSettings(_Section):
     """Seed of the label orders."""
 
 
-class ClickSettings(_Section):
-    """P(click)."""
+class ScoringSettings(_Section):
+    """P(click) and P(like)."""
 
     liked: float = 4.0
-    """Ratings of at least this much count as a click where events carry ratings."""
+    """Ratings of at least this much count as liked."""
 
 
 class CheckSettings(_Section):
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
-    clicks: ClickSettings = ClickSettings()
+    scoring: ScoringSettings = ScoringSettings()
     checks: CheckSettings = CheckSettings()
     serving: ServingSettings = ServingSettings()
     prompts: PromptSettings = PromptSettings()

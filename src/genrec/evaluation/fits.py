@@ -107,7 +107,7 @@ def key(
     train: Interactions, settings: Settings, split: str, data: str, encoder: Encoder | None = None, seed: int = 0
 ) -> str:
     """Names what `fit_log` would make: changes with the log, the settings, and the code that fits, yours included."""
-    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
+    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "scoring"})
     given = None if encoder is None else encoder.name
     own = [own_source(name) for name in settings.retrieval.retrievers]
     facts = [data, split, len(train), chosen, given, seed, code_hash(), own, template_of(settings).language]

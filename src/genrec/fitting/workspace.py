@@ -81,7 +81,7 @@ def fit_workspace(
     start = time.monotonic()
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         interactions, items = store.interactions(), list(store.all_items())
-        clicked = store.clicked(settings.clicks.liked)
+        clicked = store.clicked(settings.scoring.liked)
         exposures = [(shown, clicked.get(shown.request_id, frozenset())) for shown in store.exposures()]
         fingerprint = store.fingerprint()
     fitted = fit_log(

@@ -1,6 +1,6 @@
 """Features of a pool of candidates, by one function for training and serving: what both heads read.
 
-`Statistics` are fitted on a log up to a moment; histories are as of their own request. Rated rows are described by
+`ItemStatistics` are fitted on a log up to a moment; histories are as of their own request. Rated rows are described by
 statistics of the events before them, held-out positions by those of the log without them: no row is part of what
 describes it, and statistics are as old as they will be in serving.
 """
@@ -16,9 +16,11 @@ from scipy.stats import rankdata
 
 from genrec.data.histories import HistoryBatch, Index
 from genrec.data.interactions import FloatArray, IntArray
+from genrec.data.item_statistics import PRIOR, ItemStatistics
+from genrec.data.labels import event_labels
 from genrec.scoring.calibration import to_logit
-from genrec.scoring.labels import event_labels
-from genrec.scoring.statistics import PRIOR, ItemTexts, Statistics, Vectors
+from genrec.scoring.item_texts import ItemTexts
+from genrec.text.encoders import Vectors
 
 Floats = npt.NDArray[np.float32]
 
@@ -88,13 +90,15 @@ def pool_columns(retriever: FloatArray, parts: Sequence[FloatArray], pairs: Floa
     return np.column_stack([np.column_stack(table), pairs]).astype(np.float32)
 
 
-def signals(statistics: Statistics, h: HistoryBatch) -> Floats:
-    """What the attention reads of each event beside its text [Q, H, 2]: residual (see `Statistics`) and label."""
+def signals(statistics: ItemStatistics, h: HistoryBatch) -> Floats:
+    """What the attention reads of each event beside its text [Q, H, 2]: residual (see `ItemStatistics`) and label."""
     residual = statistics.residual(h.item, h.value) * h.mask
     return np.stack([residual, event_labels(h.value, statistics.liked) * h.mask], axis=-1).astype(np.float32)
 
 
-def pair_features(statistics: Statistics, texts: ItemTexts, h: HistoryBatch, query: Index, item: IntArray) -> Floats:
+def pair_features(
+    statistics: ItemStatistics, texts: ItemTexts, h: HistoryBatch, query: Index, item: IntArray
+) -> Floats:
     """Features [R, F] of R pairs: `query` [R] is the row of the histories, `item` [R] the position of the item."""
     weight = h.mask.astype(np.float64)
     events = weight.sum(axis=1)

@@ -20,7 +20,7 @@ from genrec.data.sqlite.feedback import is_click
 from genrec.data.store import Exposure
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
@@ -180,7 +180,7 @@ class SqliteStore:
             assigned = None if experiment is None else Assignment(experiment, arm, json.loads(shares))
             yield Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix, assigned)
 
-    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
+    def clicked(self, liked: float = ScoringSettings().liked) -> Mapping[str, frozenset[str]]:
         """See `Store.clicked`."""
         rows = self._connection().execute(
             "SELECT e.request_id, i.external, t.name, e.value FROM events e JOIN items i ON i.id = e.item"

@@ -21,7 +21,7 @@ from genrec.evaluation import significance
 from genrec.evaluation.metrics import Values, ndcg
 from genrec.evaluation.tables import Table, as_json
 from genrec.evaluation.templates.verdicts import verdicts
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 MISMATCH = 0.001
 """A split is called wrong where chance alone would make one as far off more seldom than this."""
@@ -59,7 +59,7 @@ class Arm:
 
 
 def experiment_report(
-    store: Store, name: str | None = None, seed: int = 0, liked: float = ClickSettings().liked
+    store: Store, name: str | None = None, seed: int = 0, liked: float = ScoringSettings().liked
 ) -> dict[str, Any]:
     """Compares the arms of an experiment (the only one of the log if none is named) with the first one; JSON-ready.
 

@@ -1,15 +1,15 @@
-"""How good probabilities are, and how to make them honest."""
+"""Calibration: how good probabilities are, and the maps that turn logits into honest ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression, minimize
-from scipy.special import expit, logit
+from scipy.optimize import isotonic_regression, minimize, minimize_scalar
+from scipy.special import expit, log_softmax, logit, softmax
 from scipy.stats import rankdata
 
 from genrec.data.interactions import FloatArray
@@ -109,8 +109,8 @@ class Logistic:
         return p
 
 
-def fit_logistic(x: FloatArray, labels: FloatArray, lowest: float | None = None) -> Logistic:
-    """Logistic regression of labels [n] on rows [n, f] without a penalty; no weight below `lowest`.
+def fit_logistic(x: FloatArray, labels: FloatArray, lowest: float | None = None, l2: float = 0.0) -> Logistic:
+    """Logistic regression of labels [n] on rows [n, f], mean loss plus l2 * |weights|^2; no weight below `lowest`.
 
     Labels are smoothed to (positives + 1) / (positives + 2) and 1 / (negatives + 2) (Platt, 1999): it never diverges.
     """
@@ -119,8 +119,9 @@ def fit_logistic(x: FloatArray, labels: FloatArray, lowest: float | None = None)
 
     def loss(weights: FloatArray) -> tuple[float, FloatArray]:
         z = x @ weights[:-1] + weights[-1]
-        error = expit(z) - target
-        return float(np.mean(np.logaddexp(0, z) - target * z)), np.append(error @ x, error.sum()) / len(x)
+        slope = np.append((expit(z) - target) @ x, (expit(z) - target).sum()) / len(x)
+        slope[:-1] += 2 * l2 * weights[:-1]
+        return float(np.mean(np.logaddexp(0, z) - target * z) + l2 * weights[:-1] @ weights[:-1]), slope
 
     start = np.append(np.ones(x.shape[1]), 0.0)
     bounds = [(lowest, None)] * x.shape[1] + [(None, None)]
@@ -167,3 +168,113 @@ def to_logit(p: Array) -> FloatArray:
     """log(p / (1 - p)) [n], clipped so that it stays finite."""
     clipped: FloatArray = logit(np.clip(np.asarray(p, dtype=np.float64), _EPSILON, 1 - _EPSILON))
     return clipped
+
+
+@dataclass(frozen=True)
+class PoolCalibration:
+    """P(item i is what the user takes next) = P(the pool holds it) * softmax(temperature * logits)_i.
+
+    P(the pool holds it) = sigmoid(<weights, x>), x the columns of `_pool_facts`: a constant, log(1 + events of the
+    history), the logit of the ten best items' share of the softmax, and 1 for a query in words.
+    """
+
+    temperature: float = 1.0
+    weights: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+    def scaled(self, logits: FloatArray) -> FloatArray:
+        """Logits [n] of which the softmax is calibrated."""
+        return self.temperature * logits
+
+    def probabilities(self, scaled: FloatArray, events: int, asked: bool) -> FloatArray:
+        """P(click) [n] from scaled logits [n]; their sum is the probability that the pool holds what is taken."""
+        holds = float(expit(_pool_facts(scaled, events, asked) @ self.weights))
+        p: FloatArray = holds * softmax(scaled)
+        return p
+
+    def recombined(self, p: FloatArray, scaled: FloatArray) -> FloatArray:
+        """P(click) [n] of a part of the pool with new logits [n]: the part is as probable as before."""
+        again: FloatArray = p.sum() * softmax(scaled)
+        return again
+
+
+@dataclass(frozen=True)
+class PlaceCalibration:
+    """P(click | shown at the first place) = sigmoid(slope * logit + intercept), with examination divided out.
+
+    A position-based model (Richardson et al., Predicting clicks, 2007): an item at place k is looked at with
+    probability k^-eta (Joachims et al., Unbiased learning-to-rank with biased feedback, 2017), and then clicked as
+    probably as at the first place.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    eta: float = 0.0
+
+    def scaled(self, logits: FloatArray) -> FloatArray:
+        """Logits [n] of P(click)."""
+        return self.slope * logits + self.intercept
+
+    def probabilities(self, scaled: FloatArray, events: int, asked: bool) -> FloatArray:
+        """P(click) [n] from scaled logits [n]."""
+        p: FloatArray = expit(scaled)
+        return p
+
+    def recombined(self, p: FloatArray, scaled: FloatArray) -> FloatArray:
+        """P(click) [n] with new logits [n]."""
+        return self.probabilities(scaled, 0, False)
+
+
+def fit_temperature(cases: Sequence[tuple[FloatArray, int]]) -> float:
+    """The temperature of least mean -log softmax(temperature * logits)[target] over pools that hold what was taken.
+
+    One pool's worth of log(temperature)^2 is added: few pools leave it near 1.
+    """
+
+    def loss(log_temperature: float) -> float:
+        scale = np.exp(log_temperature)
+        return float(log_temperature**2 - sum(log_softmax(scale * logits)[target] for logits, target in cases))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
+
+
+def fit_holds(temperature: float, pools: Sequence[tuple[FloatArray, int, bool]], held: FloatArray) -> PoolCalibration:
+    """P(the pool holds what is taken) learned on scaled logits, events and query of pools, and whether each did [m].
+
+    Ridge-penalised logistic regression on smoothed labels; a column that is equal everywhere gets no weight.
+    """
+    if not len(pools):
+        return PoolCalibration(temperature)
+    facts = np.stack([_pool_facts(*pool) for pool in pools])
+    centre = facts.mean(axis=0) * [0, 1, 1, 1]
+    fitted = fit_logistic((facts - centre)[:, 1:], held, l2=1.0 / len(held))
+    weights = np.append(fitted.intercept - centre[1:] @ fitted.weights, fitted.weights)
+    return PoolCalibration(temperature, tuple(map(float, weights)))
+
+
+def fit_places(logits: FloatArray, places: FloatArray, clicked: FloatArray) -> PlaceCalibration:
+    """Maximum likelihood of the position-based model on shown items [n]: `places` [n] from 1, `clicked` [n] in {0, 1}.
+
+    Slope and eta are not negative; that of logits which say nothing is 0. What separates place from relevance is that
+    items of equal logit were shown at different places.
+    """
+    base = to_logit((clicked.sum() + 1) / (len(clicked) + 2))
+
+    def loss(x: FloatArray) -> float:
+        p = np.clip(places ** -x[2] * expit(x[0] * logits + x[1]), _EPSILON, 1 - _EPSILON)
+        return float(-np.mean(clicked * np.log(p) + (1 - clicked) * np.log1p(-p)))
+
+    found = minimize(loss, np.array([1.0, float(base), 0.5]), bounds=[(0, None), (None, None), (0, 3)])
+    return PlaceCalibration(*map(float, found.x))
+
+
+def calibration_of(data: Mapping[str, Any]) -> PoolCalibration | PlaceCalibration:
+    """The calibration of these fields; TypeError for fields of neither kind."""
+    if "eta" in data:
+        return PlaceCalibration(**data)
+    return PoolCalibration(**{**data, "weights": tuple(data["weights"])})
+
+
+def _pool_facts(scaled: FloatArray, events: int, asked: bool) -> FloatArray:
+    best = np.sort(softmax(scaled))[::-1][:10].sum() if len(scaled) else 0.0
+    share = float(logit(np.clip(best, 0.001, 0.999)))
+    return np.array([1.0, np.log1p(events), share, float(asked)])
