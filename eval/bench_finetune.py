@@ -48,13 +48,13 @@ DEFINITIONS = {
 
 def prepare(work: Path, options: argparse.Namespace, report: Report) -> dict[str, Any]:
     """Writes the slates of each step and those of validation, as serving renders them, and the recipe's config."""
-    from genrec.learning.batches import Batches
-    from genrec.learning.evaluation import ndcg
-    from genrec.learning.job import Job, config_file, load_recipe
-    from genrec.learning.preparing import prepare as examples
-    from genrec.learning.slates import Slates
+    from genrec.artifacts.workspace import Workspace
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
+    from genrec.training.batches import Batches
+    from genrec.training.evaluation import ndcg
+    from genrec.training.job import Job, config_file, load_recipe
+    from genrec.training.preparing import prepare as examples
+    from genrec.training.slates import Slates
 
     steps = max(1, options.slates // options.batch)
     loop = {
@@ -124,7 +124,7 @@ def _send(task: Callable[..., dict[str, Any]], work: Path, options: argparse.Nam
 def record(prepared: dict[str, Any], done: dict[str, dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
     """What is reported, in the form of `genrec.evaluation.report`."""
     from genrec.evaluation.runs import git_revision, versions
-    from genrec.learning.evaluation import interval
+    from genrec.training.evaluation import interval
 
     def mean(name: str, values: Sequence[float]) -> dict[str, Any]:
         return {name: float(np.mean(values)), f"{name}_ci": list(interval(np.array(values), prepared["users"]))}

@@ -20,9 +20,9 @@ Report = Callable[[str, int, int], None]
 
 def tune_genrec(work: Path, options: argparse.Namespace, report: Report) -> dict[str, Any]:
     """genrec's trainer, as the recipe calls it."""
-    from genrec.learning import checkpoints, logs
-    from genrec.learning.processes import Processes
-    from genrec.learning.trainer import Trainer
+    from genrec.training import checkpoints, logs
+    from genrec.training.processes import Processes
+    from genrec.training.trainer import Trainer
 
     config, training, validation = read(work)
     model = tuned_model(config)
@@ -59,9 +59,9 @@ def tune_trl(work: Path, options: argparse.Namespace, report: Report) -> dict[st
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from genrec.learning.trainer import rate
+    from genrec.artifacts.models import resolve
     from genrec.llm import hardware
-    from genrec.models import resolve
+    from genrec.training.trainer import rate
 
     disable_progress_bars()
     config, training, validation = read(work)
@@ -170,7 +170,7 @@ class Clock:
 
 def tuned_model(config: Any) -> Any:
     """The base with a fresh adapter: the same weights whenever it is called."""
-    from genrec.learning.lora import attach, load_base
+    from genrec.training.lora import attach, load_base
 
     return attach(load_base(config.model), config.lora, config.loop.seed)
 
@@ -179,8 +179,8 @@ def ndcgs(model: Any, slates: Sequence[Any], report: Report) -> list[float]:
     """NDCG@10 of each slate, read as the trainer of genrec does in validation."""
     import torch
 
-    from genrec.learning import forward
-    from genrec.learning.evaluation import ndcg
+    from genrec.training import forward
+    from genrec.training.evaluation import ndcg
 
     model.eval()
     found = []
@@ -201,8 +201,8 @@ def as_json(slate: Any) -> dict[str, Any]:
 
 def read(work: Path) -> tuple[Any, list[list[Any]], list[Any]]:
     """Config, slates of each step, and slates of validation, as `prepare` wrote them."""
-    from genrec.learning.base import TokenSlate
-    from genrec.learning.config import TrainConfig
+    from genrec.training.base import TokenSlate
+    from genrec.training.config import TrainConfig
 
     def slate(found: dict[str, Any]) -> TokenSlate:
         suffixes = tuple(map(tuple, found["suffixes"]))

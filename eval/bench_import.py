@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
+from genrec.artifacts.workspace import Workspace
 from genrec.cli.console import console, out
 from genrec.cli.files import write_json
 from genrec.data.importer import import_source
 from genrec.data.sources.tables import Tables
-from genrec.workspace import Workspace
 
 USERS, ITEMS, LOT = 138_493, 27_278, 1_000_000
 

@@ -49,7 +49,7 @@ class Measured:
 def slates(workspace: Path, count: int) -> list[tuple[Any, Any, Any]]:
     """(history, candidates, other candidates of the same user), the same for every system."""
     from genrec.domain import Candidates
-    from genrec.pipeline import RecommendationRequest, Recommender
+    from genrec.pipeline.recommender import RecommendationRequest, Recommender
     from genrec.settings import Settings
 
     settings = Settings.load(workspace / "genrec.toml", {"retrieval": {"candidates": 2 * SLATE}})
@@ -122,7 +122,7 @@ def transformers_titles(work: list[tuple[Any, Any, Any]], warm: bool) -> Iterato
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from genrec.models import resolve
+    from genrec.artifacts.models import resolve
 
     folder = resolve("smollm2-135m")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -215,7 +215,7 @@ def block_parameters() -> int:
     """Parameters that every computed token is multiplied with: all but the embedding."""
     from safetensors import safe_open
 
-    from genrec.models import resolve
+    from genrec.artifacts.models import resolve
 
     total = 0
     for file in resolve("smollm2-135m").glob("*.safetensors"):
@@ -273,9 +273,9 @@ def summary(rows: list[dict[str, float]], matmul: float, parameters: int) -> dic
 def main() -> None:
     from rich.table import Table
 
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console, out, progress
     from genrec.cli.files import write_json
-    from genrec.workspace import Workspace
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace/demo"))

@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from genrec.artifacts.workspace import Workspace
 from genrec.cli.console import console, out
 from genrec.cli.files import write_json
 from genrec.data.interactions import Interactions
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import History, HistoryEntry, Item
-from genrec.encoder import CachedEncoder, Encoder, HashingEncoder, item_text, load_encoder
-from genrec.retrieval.blend import Blend
-from genrec.retrieval.fitting import fit_blend
+from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.tuning import fit_blend
 from genrec.settings import Settings
-from genrec.workspace import Workspace
+from genrec.text.encoders import CachedEncoder, Encoder, HashingEncoder, item_text, load_encoder
 
 GENRES = ("action", "comedy", "drama", "puzzle", "racing", "sports", "strategy", "thriller")
 

@@ -15,15 +15,15 @@ from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 
+from genrec.artifacts.workspace import Workspace
 from genrec.cli.console import console
 from genrec.cli.files import write_text
 from genrec.data.splits import by_name
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Item
-from genrec.encoder import item_text
 from genrec.errors import DataError, GenrecError
 from genrec.retrieval.words import words
-from genrec.workspace import Workspace
+from genrec.text.encoders import item_text
 
 NO_WISH = frozenset({"in netflix queue"})
 """Says where a film is kept, not what it is like; the most frequent tag of ml-latest-small."""

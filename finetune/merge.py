@@ -10,11 +10,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from genrec import cache
-from genrec.adapters import CARD, Card, resolve
-from genrec.learning.config import Section, load_config
-from genrec.learning.job import Job
+from genrec.artifacts import downloads
+from genrec.artifacts.adapters import CARD, Card, resolve
 from genrec.llm.merging import weights
+from genrec.training.config import Section, load_config
+from genrec.training.job import Job
 
 
 class Config(Section):
@@ -36,8 +36,8 @@ def main(job: Job) -> Path:
 
     target = job.workspace.root / "models" / job.name
     # `job.locked` keeps others from this name.
-    with cache.staged(target, f"{model.name} with {adapter.name}") as staging:
-        shutil.copytree(merged, staging, dirs_exist_ok=True, ignore=shutil.ignore_patterns(cache.MARKER))
+    with downloads.staged(target, f"{model.name} with {adapter.name}") as staging:
+        shutil.copytree(merged, staging, dirs_exist_ok=True, ignore=shutil.ignore_patterns(downloads.MARKER))
         if card:
             shutil.copy(adapter / CARD, staging)
     return target

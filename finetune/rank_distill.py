@@ -14,17 +14,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from genrec.learning import checkpoints
-from genrec.learning.augment import AugmentSettings
-from genrec.learning.batches import Batches
-from genrec.learning.card import choosing, publish_adapter
-from genrec.learning.config import Section, TrainConfig
-from genrec.learning.examples import ExampleSettings
-from genrec.learning.job import Job
-from genrec.learning.lora import attach, load_base
-from genrec.learning.preparing import prepare
-from genrec.learning.slates import Slates
-from genrec.learning.trainer import Trainer
+from genrec.training import checkpoints
+from genrec.training.augment import AugmentSettings
+from genrec.training.batches import Batches
+from genrec.training.card import choosing, publish_adapter
+from genrec.training.config import Section, TrainConfig
+from genrec.training.examples import ExampleSettings
+from genrec.training.job import Job
+from genrec.training.lora import attach, load_base
+from genrec.training.preparing import prepare
+from genrec.training.slates import Slates
+from genrec.training.trainer import Trainer
 
 
 class Stages(Section):

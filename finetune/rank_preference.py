@@ -13,13 +13,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from genrec.learning.augment import AugmentSettings
-from genrec.learning.batches import Batches
-from genrec.learning.card import choosing, publish_adapter
-from genrec.learning.config import TrainConfig
-from genrec.learning.job import Job
-from genrec.learning.preference import PreferenceLoss, PreferenceTrainer, ShownSettings, begin, prepare_shown
-from genrec.learning.slates import Slates
+from genrec.training.augment import AugmentSettings
+from genrec.training.batches import Batches
+from genrec.training.card import choosing, publish_adapter
+from genrec.training.config import TrainConfig
+from genrec.training.job import Job
+from genrec.training.preference import PreferenceLoss, PreferenceTrainer, ShownSettings, begin, prepare_shown
+from genrec.training.slates import Slates
 
 
 class Config(TrainConfig):

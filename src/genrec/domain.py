@@ -44,7 +44,7 @@ class Event:
 class Evidence:
     """Something that is known of a candidate or of a history, as a named bucket and never as a number.
 
-    Kinds and buckets are those of `genrec.prompting.evidence_words`. `related` is the title in the history that it is
+    Kinds and buckets are those of `genrec.prompting.phrases`. `related` is the title in the history that it is
     about, `field` the metadata field that both share; empty where it is about none.
     """
 

@@ -48,7 +48,7 @@ class RetrievalSettings(_Section):
     """Candidates."""
 
     retrievers: tuple[str, ...] = ("covisit", "ials", "semantic", "popular")
-    """Module names in `genrec.retrieval`, or dotted paths. `genrec fit` learns their weights on validation."""
+    """Modules of `genrec.retrieval.retrievers`, or dotted paths. `genrec fit` learns their weights on validation."""
     pool: int = Field(default=200, ge=1)
     """How many items retrieval yields before the click scorer prunes them to `candidates`."""
     candidates: int = Field(default=20, ge=1, le=1000)
@@ -122,7 +122,7 @@ class PromptSettings(_Section):
 
 
 class ExperimentSettings(_Section):
-    """Users are split between arms; see `genrec.experiments`."""
+    """Users are split between arms; see `genrec.experiments.assignment`."""
 
     arms: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(min_length=1)
     """Weight of each arm. An arm is named by what it serves: `rank/pointwise.terse` (a template), `@mine` (an adapter

@@ -1,5 +1,5 @@
 import pytest
-from clicks_world import World, make_world
+from clicks_factories import World, make_world
 
 
 @pytest.fixture(scope="session")

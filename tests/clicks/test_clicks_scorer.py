@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from clicks_world import make_world
+from clicks_factories import make_world
 
 from genrec.clicks.calibration import auc, expected_calibration_error, log_loss
 from genrec.clicks.evaluate import BASELINE, predict_held_out

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from genrec.artifacts.workspace import Workspace
 from genrec.data.importer import import_source, validate_source
 from genrec.data.sources.movielens import MovieLens
 from genrec.data.sources.recbole import RecBole
 from genrec.data.sources.tables import Tables
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import DataError, GenrecError
-from genrec.workspace import Workspace
 
 ITEMS = "item_id,title\na,Alien\nb,Brazil\n"
 EVENTS = "user_id,item_id,timestamp\nu,a,1\nu,b,2\n"

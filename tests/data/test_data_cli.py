@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-import genrec.models
+import genrec.artifacts.models
 from genrec.cli.main import main
 
 ITEMS = "item_id,title\na,Alien\nb,Brazil\n"
@@ -99,7 +99,7 @@ def test_recbole_takes_a_folder_or_a_known_name(files, capsys, monkeypatch):
     folder = files / "cached"
     folder.mkdir()
     (folder / "x.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\nu\ta\t1\n")
-    monkeypatch.setattr(genrec.models, "fetch", lambda name: {"ml-100k": folder}[name])
+    monkeypatch.setattr(genrec.artifacts.models, "fetch", lambda name: {"ml-100k": folder}[name])
     assert run(capsys, "data import recbole --path cached --workspace W")[0] == 0
     code, out, _ = run(capsys, "data import recbole --path ml-100k --workspace W2")
     assert code == 0
@@ -120,7 +120,7 @@ def test_fetch(capsys, monkeypatch, tmp_path):
     code, out, _ = run(capsys, "data fetch --list")
     assert code == 0
     assert "ml-100k" in out
-    monkeypatch.setattr(genrec.models, "fetch", lambda name: tmp_path / name)
+    monkeypatch.setattr(genrec.artifacts.models, "fetch", lambda name: tmp_path / name)
     assert run(capsys, "data fetch ml-100k")[1].strip() == str(tmp_path / "ml-100k")
     code, _, err = run(capsys, "data fetch")
     assert code == 2

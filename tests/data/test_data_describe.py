@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from genrec.data.describe import describe, describe_html, describe_text
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
 
 DAY = 86_400.0

@@ -2,13 +2,13 @@ import signal
 import subprocess
 import sys
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Item
 
 WRITER = """
 import sys
 from pathlib import Path
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event
 store = SqliteStore(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from genrec.artifacts.workspace import Workspace
 from genrec.data.importer import import_source
 from genrec.data.sources.movielens import MovieLens
 from genrec.data.sources.recbole import RecBole
-from genrec.data.sqlite import SqliteStore
-from genrec.workspace import Workspace
+from genrec.data.sqlite.store import SqliteStore
 
 
 def kinds(workspace: Workspace) -> set[str]:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from genrec.data.feedback import is_click
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.feedback import is_click
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
 from genrec.evaluation.offpolicy.exposures import logged_lists

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from genrec.data.interactions import Interactions
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
 
 

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
+from genrec.artifacts.workspace import Workspace
 from genrec.data.importer import import_source
 from genrec.data.sources.tables import Tables
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event
 from genrec.errors import WorkspaceError
-from genrec.workspace import Workspace
 
 ITEMS = "item_id,title,sponsored,genre\na,Alien,,Horror\nb,Brazil,1,\nc,Cube,,\n"
 
@@ -170,7 +170,7 @@ from pathlib import Path
 import signal
 from genrec.data.importer import import_source
 from genrec.data.sources.tables import Tables
-from genrec.workspace import Workspace
+from genrec.artifacts.workspace import Workspace
 # A parent that runs in the background of a shell would hand down that it is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def stop(stage, share):

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from genrec.data import schema
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite import schema
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Assignment, Item
 from genrec.errors import DataError, WorkspaceError

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.data import schema
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite import schema
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from genrec.data import schema
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite import schema
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
 from genrec.errors import WorkspaceError

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.workspace import Workspace
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
-from genrec.workspace import Workspace
 
 N_ITEMS, N_USERS, LENGTH = 30, 60, 10
 

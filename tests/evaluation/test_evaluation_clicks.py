@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import DataError
 from genrec.evaluation.clicks import click_table, evaluate_clicks
 from genrec.evaluation.protocol import LEAK

@@ -1,6 +1,6 @@
 """What was fitted is kept once, by everything that decides it."""
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.evaluation import fits
 from genrec.settings import Settings
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from genrec.cli.main import main
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item, RankedItem, Ranking
 from genrec.errors import DataError, ModelError, SettingsError
 from genrec.evaluation import injection

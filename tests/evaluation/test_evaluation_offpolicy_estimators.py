@@ -11,7 +11,7 @@ from genrec.errors import DataError, NotFoundError
 from genrec.evaluation.offpolicy import estimators, intervals, support
 from genrec.evaluation.offpolicy.reward_model import STRENGTH, click_rates, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Rounds, importance, owners
-from genrec.exploration import plackett_luce_places, plackett_luce_prefixes
+from genrec.reranking.exploration import plackett_luce_places, plackett_luce_prefixes
 
 TWO_LISTS = Rounds(
     reward=np.array([[1.0, 0.0], [0.0, 2.0]]),

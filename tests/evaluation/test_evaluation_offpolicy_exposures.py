@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genrec.cli.main import app
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
 from genrec.errors import DataError, NotFoundError, SettingsError
@@ -17,7 +17,7 @@ from genrec.evaluation.offpolicy.evaluate import evaluate_policies
 from genrec.evaluation.offpolicy.exposures import logged_lists
 from genrec.evaluation.offpolicy.policies import FUSED, RETRIEVER, answers, fitted_before, policies_of
 from genrec.evaluation.suite.external import Lists
-from genrec.exploration import epsilon_greedy
+from genrec.reranking.exploration import epsilon_greedy
 from genrec.settings import Settings
 
 CATALOGUE = ["a", "b", "c", "d"]

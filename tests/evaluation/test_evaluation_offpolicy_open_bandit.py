@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from genrec import cache, models
+from genrec.artifacts import downloads, models
 from genrec.cli.main import app
 from genrec.errors import DataError, SettingsError
 from genrec.evaluation.offpolicy import open_bandit
@@ -110,7 +110,7 @@ def test_the_command_leaves_a_run_with_a_report(folder, tmp_path):
     assert done.exit_code == 0, done.output
     result = json.loads((tmp_path / "result.json").read_text())
     assert (result["kind"], result["campaign"], result["clip"]) == ("policy", "men", 100.0)
-    assert result["fingerprint"] == json.loads((folder / cache.MARKER).read_text())["source"]
+    assert result["fingerprint"] == json.loads((folder / downloads.MARKER).read_text())["source"]
     (run,) = (tmp_path / "here" / "runs").iterdir()
     assert json.loads((run / "record.json").read_text()) == result
     page = (run / "report.html").read_text()

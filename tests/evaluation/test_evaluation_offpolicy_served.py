@@ -5,12 +5,12 @@ import uuid
 import numpy as np
 import pytest
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event
 from genrec.evaluation.offpolicy.evaluate import evaluate_policies
 from genrec.evaluation.offpolicy.policies import FUSED
-from genrec.fit import fit_log
-from genrec.pipeline import Recommender
+from genrec.fitting.workspace import fit_log
+from genrec.pipeline.recommender import Recommender
 from genrec.settings import Settings
 
 PLACES, LISTS = 3, 420
@@ -47,7 +47,7 @@ def recommender(fitted, store, settings, temperature=0.0):
 def numbered(monkeypatch):
     """Request ids, which are the seeds of exploration, that are the same in every run of a test."""
     numbers = np.random.default_rng(3)
-    monkeypatch.setattr("genrec.pipeline.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
+    monkeypatch.setattr("genrec.pipeline.recommender.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
 
 
 def serve(recommender, store):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from genrec.cli.main import main
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, NotFoundError, SettingsError
-from genrec.evaluation.prompts.evaluate import DEFINITIONS, evaluate_prompts
-from genrec.evaluation.prompts.sides import sides
-from genrec.evaluation.prompts.verdicts import NOT_SEEN, in_words, verdicts
-from genrec.evaluation.prompts.walking import OWN_LOG
 from genrec.evaluation.suite.schema import SplitSpec
+from genrec.evaluation.templates.evaluate import DEFINITIONS, evaluate_prompts
+from genrec.evaluation.templates.sides import sides
+from genrec.evaluation.templates.verdicts import NOT_SEEN, in_words, verdicts
+from genrec.evaluation.templates.walking import OWN_LOG
 from genrec.evaluation.values import UserValues
 from genrec.llm import loading
 from genrec.llm.scripted import ScriptedModel
@@ -301,7 +301,7 @@ def test_wrong_calls_end_with_2_and_a_message(capsys, workspace, scripted, argum
 
 
 def test_times_far_beyond_the_others_count_as_the_usual_longest():
-    from genrec.evaluation.prompts.evaluate import _usual
+    from genrec.evaluation.templates.evaluate import _usual
 
     times = np.array([[1.0] * 10 + [2.0] * 10 + [9000.0, np.nan]])
     usual = _usual(times)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
-from genrec.evaluation.prompts.changes import Mover, rank_changes
+from genrec.evaluation.templates.changes import Mover, rank_changes
 
 ORDERS = st.lists(st.permutations(list("abcdef")), min_size=1, max_size=6)
 

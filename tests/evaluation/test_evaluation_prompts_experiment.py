@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from genrec.artifacts.workspace import Workspace
 from genrec.cli.main import main
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Assignment, Event, Item
 from genrec.errors import DataError, NotFoundError
-from genrec.evaluation.prompts.experiment import COLUMNS, MISMATCH, experiment_report, split_test
-from genrec.evaluation.prompts.page import page
-from genrec.experiments import drawn, read
+from genrec.evaluation.templates.experiment import COLUMNS, MISMATCH, experiment_report, split_test
+from genrec.evaluation.templates.page import page
+from genrec.experiments.assignment import drawn, read
 from genrec.settings import ExperimentSettings
-from genrec.workspace import Workspace
 
 CONTROL, SHORT = "rank/pointwise", "rank/short"
 HALVES = {CONTROL: 0.5, SHORT: 0.5}

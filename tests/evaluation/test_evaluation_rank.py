@@ -5,10 +5,10 @@ import json
 import pytest
 
 from genrec.data.splits import by_name
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError
 from genrec.evaluation import fits, rank
-from genrec.evaluation.walk import Walk
+from genrec.evaluation.replay import Walk
 from genrec.llm.scripted import ScriptedModel
 from genrec.settings import Settings
 

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.workspace import Workspace
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
-from genrec.workspace import Workspace
 
 SCRIPT = Path(__file__).parents[2] / "eval" / "requests_from_tags.py"
 TAGS = """userId,movieId,tag,timestamp

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from genrec.artifacts.workspace import Workspace
 from genrec.errors import WorkspaceError
 from genrec.evaluation import report, runs
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 SYSTEMS = {
     "retriever": {"ndcg@10": 0.2, "ndcg@10_ci": [0.1, 0.3], "hr@10": 0.5, "hr@10_ci": [0.4, 0.6]},

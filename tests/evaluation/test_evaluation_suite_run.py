@@ -9,7 +9,7 @@ import yaml
 
 from genrec.cli.main import main
 from genrec.data.splits import leave_one_out
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.evaluation.suite import retrievers
 
 SUITE = {

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genrec.adapters import Card, publish
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.adapters import Card, publish
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, SettingsError
 from genrec.evaluation import protocol
 from genrec.evaluation.suite import runner, served
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
+from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.fusion.language_model import LanguageModelWeights
-from genrec.learning.requests import RequestSimulator
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.settings import Settings
 
 LLM = {

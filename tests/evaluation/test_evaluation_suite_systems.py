@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import SettingsError
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.suite import retrievers

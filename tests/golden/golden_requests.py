@@ -18,11 +18,11 @@ import numpy as np
 from golden_catalogue import FIRST, ITEMS, USERS
 from golden_workspace import FAULTY, SOUND, GoldenWorkspace
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import History, HistoryEntry, Item, Recommendation, TemplateRef
-from genrec.explaining import Explained, converse, explain, explained
-from genrec.pipeline import RecommendationRequest
+from genrec.explanation.explain import Explained, converse, explain, explained
+from genrec.pipeline.slate import RecommendationRequest
 
 EXPECTED = Path(__file__).with_name("expected.jsonl")
 REQUESTS = 200

@@ -21,22 +21,22 @@ from genrec.clicks.network import Network
 from genrec.clicks.scorer import ClickScorer
 from genrec.clicks.statistics import ItemSide, Statistics
 from genrec.data.interactions import Interactions
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Item, RankedItem, Ranking, Reader
-from genrec.encoder import HashingEncoder
 from genrec.fusion.language_model import Gate, LanguageModelWeights
 from genrec.fusion.model import Fusion
 from genrec.fusion.network import MonotoneNetwork
 from genrec.fusion.pools import MONOTONE, columns
 from genrec.fusion.request import RequestWeights
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.fitting import fit_blend
+from genrec.retrieval.tuning import fit_blend
 from genrec.settings import Settings
+from genrec.text.encoders import HashingEncoder
 
 RETRIEVERS = ("covisit", "semantic", "item_knn", "popular")
 SAID = (

@@ -15,13 +15,13 @@ import httpx
 import numpy as np
 import pytest
 
+from genrec.artifacts.models import resolve
 from genrec.errors import ModelError
 from genrec.llm import load
 from genrec.llm.arguments import BLOCK
 from genrec.llm.base import LabelChoice, LanguageModel
 from genrec.llm.scripted import ScriptedModel
 from genrec.llm.vllm import VllmOffline
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 MODEL = "smollm2-135m"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from test_prompting_lint import BODY, FRONT, folder_with
 
+from genrec.artifacts.workspace import Workspace
 from genrec.cli.main import main
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
 from genrec.settings import ExperimentSettings, Settings
-from genrec.workspace import Workspace
 
 
 @pytest.fixture
@@ -127,11 +127,11 @@ def test_tokens_are_of_a_median_user_of_the_workspace(
 def test_arms_of_running_experiments_are_labels(
     workspace: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from genrec import experiments
+    from genrec.experiments import assignment
 
     settings = Settings.load(None)
     arms = {"rank/pointwise": 3.0, "rank/pointwise.zh": 1.0}
-    experiments.start(workspace, settings, "terse", ExperimentSettings(arms=arms))
+    assignment.start(workspace, settings, "terse", ExperimentSettings(arms=arms))
     found = rows(capsys, "-w", str(workspace), "--model", str(model))
     assert found["rank/pointwise"]["labels"] == ["live", "arm 75%"]
     assert found["rank/pointwise.zh"]["labels"] == ["arm 25%"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from test_prompting_lint import BODY, FRONT, folder_with
 
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.workspace import Workspace
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
-from genrec.workspace import Workspace
 
 HEAVY = {
     *("torch", "vllm", "transformers", "datasets", "peft", "tensorflow"),

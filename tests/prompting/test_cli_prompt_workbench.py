@@ -134,7 +134,7 @@ def test_a_new_template_lints_clean_at_once(
 @pytest.mark.parametrize("task", ["rank", "explain"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_skeletons_of_every_task_lint_clean(task: str, language: str, tmp_path: Path) -> None:
-    from genrec.models import resolve
+    from genrec.artifacts.models import resolve
     from genrec.prompting.tokenizer import load_tokenizer
 
     folder = tmp_path / "fresh"

@@ -14,10 +14,10 @@ from prompting_samples import FRONT, make_tokenizer, write_template
 
 from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item
 from genrec.errors import TemplateError
-from genrec.prompting import evidence_words
+from genrec.prompting import phrases
 from genrec.prompting.cases import find_case, inputs_of, render_inputs, text_of
-from genrec.prompting.evidence_words import BUCKETS, KINDS, evidence_text
 from genrec.prompting.library import TemplateLibrary
+from genrec.prompting.phrases import BUCKETS, KINDS, evidence_text
 from genrec.prompting.render import render
 from genrec.prompting.template import Template
 from genrec.prompting.tokenizer import ChatTokenizer
@@ -35,7 +35,7 @@ def shown(template: Template, tokenizer: ChatTokenizer, *evidence: Evidence, hab
 
 
 def test_every_bucket_has_words_in_every_language() -> None:
-    tables = evidence_words._WORDS
+    tables = phrases._WORDS
     assert {frozenset(table) for table in tables.values()} == {
         frozenset((kind, bucket) for kind, buckets in BUCKETS.items() for bucket in buckets)
     }

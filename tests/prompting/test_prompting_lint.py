@@ -169,7 +169,7 @@ def test_shipped_templates_have_no_findings(library: TemplateLibrary) -> None:
 
 @pytest.mark.model
 def test_shipped_cases_and_snapshots(library: TemplateLibrary) -> None:
-    from genrec.models import resolve
+    from genrec.artifacts.models import resolve
     from genrec.prompting.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(resolve("smollm2-135m"))

@@ -89,7 +89,7 @@ def test_faults(tmp_path: Path) -> None:
 def test_equal_to_transformers() -> None:
     from transformers import AutoTokenizer
 
-    from genrec.models import resolve
+    from genrec.artifacts.models import resolve
 
     folder = resolve("smollm2-135m")
     ours, theirs = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)

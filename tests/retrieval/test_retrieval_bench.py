@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.workspace import Workspace
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
-from genrec.workspace import Workspace
 
 BENCH = Path(__file__).parents[2] / "eval" / "bench_retrieval.py"
 

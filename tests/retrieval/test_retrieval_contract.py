@@ -13,13 +13,13 @@ import pytest
 import genrec.retrieval
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.encoder import HashingEncoder
 from genrec.errors import SettingsError, WorkspaceError
 from genrec.retrieval.base import Query, Retriever
-from genrec.retrieval.blend import retriever_class
-from genrec.retrieval.fitting import fit_blend, fit_retriever
+from genrec.retrieval.hybrid import retriever_class
 from genrec.retrieval.scoring import score_batch
+from genrec.retrieval.tuning import fit_blend, fit_retriever
 from genrec.settings import Settings
+from genrec.text.encoders import HashingEncoder
 
 HELPERS = {"base", "blend", "factors", "files", "fitting", "matrices", "pools", "scoring", "texts", "words"}
 RETRIEVERS = sorted({module.name for module in pkgutil.iter_modules(genrec.retrieval.__path__)} - HELPERS)
@@ -129,6 +129,8 @@ def test_an_unknown_retriever_is_named() -> None:
 
 
 def test_a_dotted_path_names_a_retriever_of_ones_own(log: Interactions, catalogue: list[Item]) -> None:
-    settings = Settings.model_validate({"retrieval": {"retrievers": ("genrec.retrieval.covisit", "popular")}})
+    settings = Settings.model_validate(
+        {"retrieval": {"retrievers": ("genrec.retrieval.retrievers.covisit", "popular")}}
+    )
     blend = fit_blend(log, catalogue, settings=settings, tune=False)
-    assert list(blend.parts) == ["genrec.retrieval.covisit", "popular"]
+    assert list(blend.parts) == ["genrec.retrieval.retrievers.covisit", "popular"]

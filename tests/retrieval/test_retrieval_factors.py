@@ -9,10 +9,10 @@ import pytest
 
 from genrec.data.interactions import Interactions
 from genrec.retrieval.base import Query
-from genrec.retrieval.bpr import Fitted as Bpr
 from genrec.retrieval.factors import implicit_module
-from genrec.retrieval.ials import Fitted as Ials
 from genrec.retrieval.matrices import touched
+from genrec.retrieval.retrievers.bpr import Fitted as Bpr
+from genrec.retrieval.retrievers.ials import Fitted as Ials
 
 N_ITEMS = 21
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.artifacts.tensors import read_tensors, write_tensors
 from genrec.domain import Item
-from genrec.encoder import HashingEncoder
 from genrec.errors import WorkspaceError
-from genrec.retrieval.files import read_tensors, write_tensors
-from genrec.retrieval.texts import TextIndex
+from genrec.retrieval.text_search import TextIndex
 from genrec.retrieval.words import WordIndex, words
+from genrec.text.encoders import HashingEncoder
 
 TEXTS = ["The Racing Game", "The Quiet Game", "the puzzle", "星际穿越"]
 

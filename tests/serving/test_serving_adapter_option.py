@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from genrec import adapters
-from genrec.adapters import Card, TunedTemplate
+from genrec.artifacts import adapters
+from genrec.artifacts.adapters import Card, TunedTemplate
+from genrec.artifacts.workspace import Workspace
 from genrec.cli import options
 from genrec.cli.main import main
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Reader
 from genrec.errors import NotFoundError
 from genrec.fusion.model import Fusion
 from genrec.prompting.library import TemplateLibrary
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 
 @pytest.fixture

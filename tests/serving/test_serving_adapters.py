@@ -16,10 +16,10 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from serving_world import USERS, make_workspace, publish_adapter, tiny_model
+from serving_factories import USERS, make_workspace, publish_adapter, tiny_model
 
-from genrec import adapters
-from genrec.pipeline import Recommender
+from genrec.artifacts import adapters
+from genrec.pipeline.recommender import Recommender
 from genrec.ranking.loading import reader_named, reader_of
 from genrec.settings import Settings
 from support import Served, serving

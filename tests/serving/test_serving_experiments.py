@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from genrec import adapters
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts import adapters
+from genrec.artifacts.workspace import Workspace
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
-from genrec.experiments import drawn, reweigh, roll_back, start, stop
+from genrec.experiments.assignment import drawn, reweigh, roll_back, start, stop
 from genrec.llm.base import LanguageModel
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import RecommendationRequest
+from genrec.pipeline.recommender import RecommendationRequest
 from genrec.serving.models import ServedAdapters, ServedModels
 from genrec.serving.state import Live
 from genrec.settings import ExperimentSettings, Settings
-from genrec.workspace import Workspace
 from support import genrec
 
 DEFAULT, OTHER = "rank/pointwise", "rank/pointwise.zh"

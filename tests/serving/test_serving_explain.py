@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from explaining_world import TITLES, small_recommender
+from explanation_factories import TITLES, small_recommender
 from genrec.errors import GenrecError
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from genrec.artifacts.workspace import Workspace
 from genrec.errors import WorkspaceError
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.serving.launch import _export, serve
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import served_adapters
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 
 def test_a_flag_that_says_the_default_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

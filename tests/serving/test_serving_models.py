@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genrec import adapters
+from genrec.artifacts import adapters
 from genrec.errors import ModelError, NotFoundError, SettingsError
 from genrec.llm.base import LanguageModel
 from genrec.llm.scripted import ScriptedModel

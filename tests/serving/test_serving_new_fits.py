@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from genrec.artifacts.workspace import Workspace
 from genrec.errors import GenrecError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.serving import state
 from genrec.serving.models import ServedAdapters, ServedModels
 from genrec.serving.state import Live
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 
 class Fits:

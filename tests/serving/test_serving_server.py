@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from support import Served
 
 pytestmark = pytest.mark.model

@@ -148,11 +148,11 @@ def describe(
     """Show what people look at first: activity, popularity, time span, cold items, values."""
     from rich.table import Table
 
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console, out
     from genrec.data.describe import describe as describe_store
     from genrec.data.describe import describe_html, describe_text
-    from genrec.data.sqlite import SqliteStore
-    from genrec.workspace import Workspace
+    from genrec.data.sqlite.store import SqliteStore
 
     with SqliteStore(Workspace.open(workspace).database) as store:
         description = describe_store(store)
@@ -174,10 +174,10 @@ def fetch(
     show: Annotated[bool, typer.Option("--list", help="Show the known names.")] = False,
 ) -> None:
     """Fetch a data set or model by name into the cache, and print its folder."""
+    from genrec.artifacts.models import fetch as fetch_by_name
+    from genrec.artifacts.models import known
     from genrec.cli.console import out
     from genrec.errors import NotFoundError
-    from genrec.models import fetch as fetch_by_name
-    from genrec.models import known
 
     if show:
         for known_name, description in known().items():
@@ -205,8 +205,8 @@ def _recbole(path: str, unit: Unit) -> Source:
 
     folder = Path(path)
     if not folder.exists():
-        from genrec.models import fetch as fetch_by_name
-        from genrec.models import known
+        from genrec.artifacts.models import fetch as fetch_by_name
+        from genrec.artifacts.models import known
 
         if path in known():
             folder = fetch_by_name(path)
@@ -220,8 +220,8 @@ def _hub(interactions: Path, items: Path | None, unit: Unit) -> Source:
 
 
 def _import(source: Source, root: Path, max_bad_rows: int, min_item_events: int, min_user_events: int) -> None:
+    from genrec.artifacts.workspace import Workspace
     from genrec.data.importer import import_source
-    from genrec.workspace import Workspace
 
     workspace = Workspace.create(root)
     with _bar() as progress:
@@ -260,10 +260,10 @@ def _print_report(report: ImportReport, root: Path) -> None:
 
 
 def _validate(source: Source, root: Path | None) -> None:
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console, out
     from genrec.data.importer import validate_source
     from genrec.errors import DataError
-    from genrec.workspace import Workspace
 
     try:
         with _bar() as progress:

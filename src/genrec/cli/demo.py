@@ -19,9 +19,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from genrec.artifacts.workspace import PARTS, Workspace
 from genrec.cli.console import console, out, progress, reporter
 from genrec.errors import GenrecError, ModelError
-from genrec.workspace import PARTS, Workspace
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -58,9 +58,9 @@ def demo(
 
 def prepare(folder: Path) -> Workspace:
     """Fetch, import, fit: each only if it is not done yet."""
-    from genrec.fit import fit_workspace
-    from genrec.models import resolve
-    from genrec.reading import named_readers
+    from genrec.artifacts.models import resolve
+    from genrec.fitting.llm_scores import named_readers
+    from genrec.fitting.workspace import fit_workspace
     from genrec.settings import Settings
 
     for name in ("ml-100k", "smollm2-135m", "minilm-l6"):
@@ -144,8 +144,8 @@ def chat(client: OpenAI, user: str) -> str:
 
 def prompt_text(workspace: Workspace, user: str) -> Text:
     """The shared prefix and the first candidate's tail, rendered as the server renders them."""
-    from genrec.models import resolve
-    from genrec.pipeline import RecommendationRequest, Recommender
+    from genrec.artifacts.models import resolve
+    from genrec.pipeline.recommender import RecommendationRequest, Recommender
     from genrec.prompting.library import TemplateLibrary
     from genrec.prompting.render import render
     from genrec.prompting.tokenizer import load_tokenizer
@@ -251,8 +251,8 @@ def _get(response: Any) -> Any:
 
 
 def _import(workspace: Workspace) -> None:
+    from genrec.artifacts.models import resolve
     from genrec.data.importer import import_source
     from genrec.data.sources.recbole import RecBole
-    from genrec.models import resolve
 
     import_source(RecBole(resolve("ml-100k")), workspace)

@@ -26,12 +26,12 @@ def doctor(
 
     from rich.markup import escape
 
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console, out
+    from genrec.cli.diagnosis import Finding, examine
     from genrec.cli.files import write_json
-    from genrec.doctor import Finding, examine
     from genrec.errors import SettingsError
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
     findings: list[Finding] = []
     flags = {"model": {"name": model, "engine": engine}}

@@ -17,10 +17,10 @@ from genrec.cli.policy import policy
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from genrec.data.sqlite import SqliteStore
+    from genrec.artifacts.workspace import Workspace
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation.runs import Run
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
 
 class SuitesToo(TyperGroup):
@@ -58,7 +58,7 @@ def suite(
 ) -> None:
     """Run a suite: all its systems, one report, exit code 1 if a gate fails. Interrupted runs resume."""
     from genrec.cli.console import console, out, progress, reporter
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation import injection, runs
     from genrec.evaluation.protocol import read_users
     from genrec.evaluation.suite import runner, schema
@@ -91,10 +91,10 @@ def suite(
 @app.command("runs")
 def list_runs(workspace: options.WorkspaceOption = Path("workspace"), json: options.JsonOption = None) -> None:
     """List the runs of a workspace, oldest first."""
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import out
     from genrec.cli.files import write_json
     from genrec.evaluation.runs import all_runs
-    from genrec.workspace import Workspace
 
     found = all_runs(Workspace.open(workspace))
     if json is None:
@@ -116,11 +116,11 @@ def compare(
     json: options.JsonOption = None,
 ) -> None:
     """Compare two runs of suites, paired by user: what the second changes."""
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console, out
     from genrec.cli.files import write_json
     from genrec.evaluation.runs import find_run
     from genrec.evaluation.suite.compare import compare_runs, parse_pairs
-    from genrec.workspace import Workspace
 
     place = Workspace(workspace)
     found = compare_runs(find_run(place, first), find_run(place, second), parse_pairs(pair), force=force)
@@ -218,7 +218,7 @@ class _Run:
 def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
     """Opens what an evaluation needs; afterwards writes the record and shows the result."""
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation import runs
     from genrec.evaluation.protocol import read_users
 

@@ -39,11 +39,11 @@ def finetune(
 
     For several processes or GPUs: torchrun --nproc-per-node N -m genrec.cli.main finetune ...
     """
-    from genrec.adapters import BASE, check_name
+    from genrec.artifacts.adapters import BASE, check_name
     from genrec.cli.console import progress, reporter
     from genrec.errors import SettingsError
-    from genrec.learning.config import HeldOut
-    from genrec.learning.job import Job, config_file, load_recipe
+    from genrec.training.config import HeldOut
+    from genrec.training.job import Job, config_file, load_recipe
 
     splits = get_args(HeldOut)
     if held_out not in splits:
@@ -74,10 +74,10 @@ def finetune(
 
 
 def _show(made: Path, json: str | None) -> None:
-    from genrec.adapters import Card
+    from genrec.artifacts.adapters import Card
     from genrec.cli.console import console
     from genrec.cli.files import write_json
-    from genrec.learning.card import UNMOVED
+    from genrec.training.card import UNMOVED
 
     card = Card.load(made)
     if json is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genrec.adapters import resolved, with_adapter
+from genrec.artifacts.adapters import resolved, with_adapter
 from genrec.cli import options
 from genrec.errors import SettingsError
 from genrec.settings import Settings
@@ -38,9 +38,9 @@ def fit(
     """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
     from genrec.cli.console import console, progress, reporter
     from genrec.cli.files import write_json
-    from genrec.fit import fit_workspace
+    from genrec.fitting.llm_scores import named_readers
+    from genrec.fitting.workspace import fit_workspace
     from genrec.ranking.loading import reader_named
-    from genrec.reading import named_readers
 
     place, settings = options.open_workspace(
         workspace,

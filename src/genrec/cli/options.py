@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from genrec import adapters
+from genrec.artifacts import adapters
+from genrec.artifacts.workspace import Workspace
 from genrec.cli.files import writable
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the catalogue.")]
 JsonOption = Annotated[

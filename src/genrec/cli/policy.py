@@ -14,7 +14,7 @@ import typer
 from genrec.cli import options
 
 if TYPE_CHECKING:
-    from genrec.workspace import Workspace
+    from genrec.artifacts.workspace import Workspace
 
 
 class Data(StrEnum):
@@ -77,7 +77,7 @@ def _workspace(
     seed: int,
 ) -> tuple[Workspace, dict[str, Any]]:
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation import runs
     from genrec.evaluation.offpolicy.evaluate import evaluate_policies
     from genrec.evaluation.offpolicy.policies import SYSTEMS
@@ -104,11 +104,11 @@ def _workspace(
 
 def _open_bandit(folder: Path, campaign: str, clip: float | None, seed: int) -> tuple[Workspace, dict[str, Any]]:
     """Needs nothing of the workspace but the place for its run."""
-    from genrec import cache
+    from genrec.artifacts import downloads
+    from genrec.artifacts.models import fetch
+    from genrec.artifacts.workspace import Workspace
     from genrec.evaluation import runs
     from genrec.evaluation.offpolicy.open_bandit_check import evaluate_open_bandit
-    from genrec.models import fetch
-    from genrec.workspace import Workspace
 
     logs = fetch("open-bandit")
     result = evaluate_open_bandit(logs, campaign, clip=clip, seed=seed)
@@ -118,7 +118,7 @@ def _open_bandit(folder: Path, campaign: str, clip: float | None, seed: int) -> 
         "kind": "policy",
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", created),
         **result,
-        "fingerprint": load_json((logs / cache.MARKER).read_text("utf-8"))["source"],
+        "fingerprint": load_json((logs / downloads.MARKER).read_text("utf-8"))["source"],
         "versions": runs.versions(),
         "git_revision": runs.git_revision(),
     }

@@ -45,8 +45,8 @@ def recommend(
     facts = dict(_fact(entry) for entry in context or [])
 
     from genrec.domain import History, HistoryEntry
-    from genrec.explaining import explained
-    from genrec.pipeline import RecommendationRequest, Recommender
+    from genrec.explanation.explain import explained
+    from genrec.pipeline.recommender import RecommendationRequest, Recommender
     from genrec.serving.schemas import recommendation_answer
 
     with console.status("loading the language model" if llm else "opening the workspace"):

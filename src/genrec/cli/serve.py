@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from genrec.adapters import BASE, resolved, with_adapter
+from genrec.artifacts.adapters import BASE, resolved, with_adapter
+from genrec.artifacts.workspace import Workspace
 from genrec.cli import options
 from genrec.cli.console import console
 from genrec.errors import WorkspaceError
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 app = typer.Typer()
 

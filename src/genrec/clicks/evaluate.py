@@ -17,9 +17,9 @@ from genrec.clicks.statistics import Vectors
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.splits import by_name
 from genrec.domain import Item
-from genrec.encoder import Progress
 from genrec.errors import DataError
 from genrec.settings import Settings
+from genrec.text.encoders import Progress
 
 BASELINE = "item + user rate"
 DEFINITION = (

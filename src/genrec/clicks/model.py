@@ -18,7 +18,7 @@ from genrec.clicks.histories import Index
 from genrec.clicks.network import Network
 from genrec.clicks.pairs import Floats, Pairs
 from genrec.data.interactions import FloatArray
-from genrec.encoder import Progress, one_thread
+from genrec.text.encoders import Progress, one_thread
 
 
 @dataclass(frozen=True)

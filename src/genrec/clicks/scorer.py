@@ -21,10 +21,10 @@ from genrec.clicks.training import learn
 from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.data.store import Exposure
 from genrec.domain import History, Item
-from genrec.encoder import Progress
 from genrec.errors import WorkspaceError
-from genrec.retrieval.covisit import Fitted as Covisit
+from genrec.retrieval.retrievers.covisit import Fitted as Covisit
 from genrec.settings import Settings
+from genrec.text.encoders import Progress
 
 MAX_ROWS = 200_000
 """The newest labelled rows that are learned from."""

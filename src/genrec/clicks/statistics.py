@@ -13,7 +13,7 @@ from scipy.sparse.linalg import svds
 from genrec.clicks.labels import Rows
 from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.domain import Item
-from genrec.retrieval.covisit import Fitted as Covisit
+from genrec.retrieval.retrievers.covisit import Fitted as Covisit
 
 PRIOR = 5.0
 """Weight of the base rate in every smoothed rate and mean, in events."""

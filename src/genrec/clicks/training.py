@@ -22,7 +22,7 @@ from genrec.clicks.pairs import Pairs, describe
 from genrec.clicks.statistics import ItemSide, Statistics
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.domain import Item
-from genrec.encoder import Progress
+from genrec.text.encoders import Progress
 
 BLOCKS = 8
 """Training rows are cut into this many blocks by time; each is described by statistics of the time before it."""

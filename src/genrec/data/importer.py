@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from genrec.data import schema
-from genrec.data.coding import CodedBatch, Reader
-from genrec.data.merge import merge
+from genrec.artifacts.workspace import Workspace
 from genrec.data.sources.base import BadRow, BadRows, Source
-from genrec.data.sqlite import SqliteStore, item_row
+from genrec.data.sqlite import schema
+from genrec.data.sqlite.coding import CodedBatch, Reader
+from genrec.data.sqlite.merge import merge
+from genrec.data.sqlite.store import SqliteStore, item_row
 from genrec.errors import DataError, WorkspaceError
-from genrec.workspace import Workspace
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1."""

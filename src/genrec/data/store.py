@@ -1,4 +1,4 @@
-"""The interface of catalogue and event log. `genrec.data.sqlite` implements it; a server database can later."""
+"""The interface of catalogue and event log. `genrec.data.sqlite.store` implements it; a server database can later."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Store(Protocol):
     def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
         """Ids of the items that were clicked, for each request id that a click names.
 
-        What a click is `genrec.data.feedback.is_click` says; `liked` is the least rating that counts as one.
+        What a click is `genrec.data.sqlite.feedback.is_click` says; `liked` is the least rating that counts as one.
         """
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:

@@ -14,9 +14,9 @@ from scipy.sparse import csr_matrix
 from genrec.data.interactions import BoolArray, IntArray, Interactions
 from genrec.data.splits import Split
 from genrec.domain import Item
-from genrec.encoder import Vectors, unit_length
 from genrec.errors import DataError
 from genrec.evaluation import groups
+from genrec.text.encoders import Vectors, unit_length
 
 GENRE_FIELDS = ("genres", "genre", "categories", "category")
 """Metadata fields that are taken for genres, the first that any item has."""

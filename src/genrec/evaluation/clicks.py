@@ -14,13 +14,13 @@ from genrec.clicks.evaluate import BASELINE, DEFINITION, Predictions, predict_he
 from genrec.clicks.labels import Rows
 from genrec.data.splits import by_name
 from genrec.data.store import Store
-from genrec.encoder import CachedEncoder, Encoder, Progress, item_text, load_encoder
 from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.metrics import Values
 from genrec.evaluation.protocol import LEAK, few_users, left_out
 from genrec.evaluation.tables import Table, adjust, as_json
 from genrec.settings import Settings
+from genrec.text.encoders import CachedEncoder, Encoder, Progress, item_text, load_encoder
 
 METRICS = ("auc", "grouped_auc", "log_loss", "calibration_error")
 _ROW_BUDGET = 20_000_000

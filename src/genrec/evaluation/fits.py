@@ -13,17 +13,17 @@ from pathlib import Path
 
 from genrec.artifacts.memo import code_hash
 from genrec.clicks.scorer import ClickScorer
-from genrec.combining import Readers
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.encoder import Encoder, Progress
 from genrec.errors import WorkspaceError
-from genrec.fit import NOBODY, Fitted, fit_log
+from genrec.fitting.scoring import Readers
+from genrec.fitting.workspace import NOBODY, Fitted, fit_log
 from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
-from genrec.retrieval.blend import Blend, own_source
+from genrec.retrieval.hybrid import Blend, own_source
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 KEEP = 24
 _PARTS = ("retrieval", "clicks", "fusion")

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from genrec.artifacts.memo import code_hash
+from genrec.artifacts.models import resolve
 from genrec.evaluation.runs import versions
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 _FILES = ("*.safetensors", "*config.json", "tokenizer*", "vocab*", "merges*", "*.model")

@@ -13,21 +13,21 @@ import numpy as np
 from genrec.data.interactions import IntArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.encoder import Encoder, Progress
 from genrec.evaluation.cached import CachedModel, Load
 from genrec.evaluation.fits import fitted_on, reader_name
 from genrec.evaluation.hits import hits
 from genrec.evaluation.metrics import agreement, validity
 from genrec.evaluation.protocol import prepare, sampled
+from genrec.evaluation.replay import Answer, Walk
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.tables import Table, definitions, ranking_table
-from genrec.evaluation.walk import Answer, Walk
-from genrec.fit import Fitted
+from genrec.fitting.llm_scores import loaded_reader
+from genrec.fitting.workspace import Fitted
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
-from genrec.reading import loaded_reader
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 COLUMNS = (("ndcg", 10), ("hr", 10), ("mrr", 10))
 HEADLINE = ("ndcg@10", "hr@10", "mrr@10")

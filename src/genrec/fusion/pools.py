@@ -14,7 +14,7 @@ from genrec.clicks.features import FEATURES as PAIR_FEATURES
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History
-from genrec.retrieval.blend import REQUEST, REQUEST_WORDS
+from genrec.retrieval.hybrid import REQUEST, REQUEST_WORDS
 
 Floats = npt.NDArray[np.float32]
 _NEWEST = 10

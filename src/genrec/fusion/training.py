@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genrec.encoder import Progress, one_thread
 from genrec.fusion.network import CLIP, MonotoneNetwork
+from genrec.text.encoders import Progress, one_thread
 
 Floats = npt.NDArray[np.float32]
 

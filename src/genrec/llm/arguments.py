@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from genrec.artifacts.models import resolve
 from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.merging import weights
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 BLOCK = 32

@@ -6,10 +6,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from genrec import cache
-from genrec.adapters import WEIGHTS
+from genrec.artifacts import downloads
+from genrec.artifacts.adapters import WEIGHTS
+from genrec.artifacts.models import resolve
 from genrec.errors import MissingExtraError, ModelError
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 
@@ -35,10 +35,10 @@ def weights(settings: ModelSettings) -> Path:
     for file in files:
         digest.update(file.read_bytes())
     source = digest.hexdigest()
-    folder = cache.root() / "merged" / source[:24]
-    with cache.locked(f"merged-{source[:24]}"):
-        if not cache.finished(folder, source):
-            with cache.staged(folder, source) as staging:
+    folder = downloads.root() / "merged" / source[:24]
+    with downloads.locked(f"merged-{source[:24]}"):
+        if not downloads.finished(folder, source):
+            with downloads.staged(folder, source) as staging:
                 _merge(base, adapter, staging)
     return folder
 

@@ -12,10 +12,10 @@ import numpy as np
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, BadRequestError, OpenAIError
 from openai import UnprocessableEntityError as UnprocessableError
 
+from genrec.artifacts.models import resolve
 from genrec.errors import ModelError
 from genrec.llm.base import LabelChoice, LogProbs
 from genrec.llm.checks import check_generate, check_read, check_write, draw, generator
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 READ_LIMIT = 128

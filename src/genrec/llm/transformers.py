@@ -14,14 +14,14 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
-from genrec.adapters import label
+from genrec.artifacts.adapters import label
+from genrec.artifacts.models import resolve
 from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.base import LabelChoice, LogProbs
 from genrec.llm.checks import check_generate, check_read, check_write, draw, generator
 from genrec.llm.merging import weights
 from genrec.llm.texts import Decoder, until
-from genrec.models import resolve
 from genrec.settings import ModelSettings
 
 BATCH_TOKENS = 32_768

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrec.adapters import label
+from genrec.artifacts.adapters import label
 from genrec.errors import ModelError
 from genrec.llm import hardware
 from genrec.llm.arguments import BLOCK, engine_arguments, set_environment

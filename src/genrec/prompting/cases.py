@@ -12,11 +12,11 @@ from typing import Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from genrec.documents import line_of, load_yaml
+from genrec.artifacts.yaml_files import line_of, load_yaml
 from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item, MetadataValue
 from genrec.errors import NotFoundError, TemplateError
-from genrec.prompting.evidence_words import BUCKETS
 from genrec.prompting.library import SUFFIX, TemplateLibrary, read_text
+from genrec.prompting.phrases import BUCKETS
 from genrec.prompting.render import render
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
 from genrec.prompting.template import Template, validation_message
@@ -31,7 +31,7 @@ class _Part(BaseModel):
 
 
 class CaseEvidence(_Part):
-    """What is known of a candidate; kinds and buckets are those of `genrec.prompting.evidence_words`."""
+    """What is known of a candidate; kinds and buckets are those of `genrec.prompting.phrases`."""
 
     kind: str
     bucket: str

@@ -12,10 +12,10 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from genrec.documents import line_of, load_yaml
+from genrec.artifacts.yaml_files import line_of, load_yaml
 from genrec.domain import TemplateRef
 from genrec.errors import TemplateError
-from genrec.prompting.evidence_words import KINDS
+from genrec.prompting.phrases import KINDS
 
 InputType = Literal["items", "text", "facts"]
 OutputKind = Literal["ranking", "yes_no", "text"]

@@ -9,9 +9,9 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from genrec.domain import Candidate, Evidence, HistoryEntry, Item, MetadataValue
-from genrec.prompting import words
-from genrec.prompting.evidence_words import evidence_text, separator
+from genrec.prompting import event_verbs
 from genrec.prompting.guard import guard
+from genrec.prompting.phrases import evidence_text, separator
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.syntax import MARKS
 from genrec.prompting.template import Input
@@ -78,7 +78,7 @@ class ViewMaker:
         """Views, and how many were shortened."""
         views, shortened = self._items([entry.item for entry in entries], spec)
         found = HistoryView(
-            replace(view, verb=words.verb(entry, self._language), rating=words.rating(entry))
+            replace(view, verb=event_verbs.verb(entry, self._language), rating=event_verbs.rating(entry))
             for view, entry in zip(views, entries, strict=True)
         )
         found.habits = separator(self._language).join(self._evidence(evidence, spec))
@@ -165,14 +165,14 @@ class ViewMaker:
             "".join(self._value(year, spec)),
             (clean_genres,) if isinstance(clean_genres, str) and clean_genres else tuple(clean_genres),
             MappingProxyType(fields),
-            domain=words.domain(item),
+            domain=event_verbs.domain(item),
         )
 
     def _value(self, value: MetadataValue, spec: Input) -> FieldValue:
         if isinstance(value, tuple | list):
             return tuple(clean for clean in (self._clean(str(part), spec, MAX_TITLE) for part in value) if clean)
         if isinstance(value, int | float):
-            return words.number(value)
+            return event_verbs.number(value)
         return self._clean(value, spec, MAX_FIELD)
 
     def _fit(self, view: ItemView, limit: int) -> ItemView:

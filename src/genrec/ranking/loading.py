@@ -6,10 +6,10 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from genrec.adapters import Card, label
+from genrec.artifacts.adapters import Card, label
+from genrec.artifacts.models import resolve
 from genrec.domain import Reader
 from genrec.errors import NotFoundError
-from genrec.models import resolve
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.data.splits import Split
-from genrec.encoder import Progress
 from genrec.retrieval.base import Retriever, Scores
 from genrec.retrieval.scoring import batches, queries_of, scaled, score_batch, top_k
+from genrec.text.encoders import Progress
 
 _DEPTH = 100
 """An item that no part has among its best hundred is not expected among the ten best of a blend."""

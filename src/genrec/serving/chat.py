@@ -25,8 +25,8 @@ from starlette.types import Receive, Scope, Send
 
 from genrec.domain import Recommendation, RecommendedItem
 from genrec.errors import GenrecError
-from genrec.explaining import Explained, converse, explained
-from genrec.pipeline import RecommendationRequest, Recommender
+from genrec.explanation.explain import Explained, converse, explained
+from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_of, invalid, parse_object, read_bytes
 from genrec.serving.routes import live, until_disconnect

@@ -7,14 +7,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from genrec.adapters import BASE, with_adapter
+from genrec.artifacts.adapters import BASE, with_adapter
+from genrec.artifacts.workspace import Workspace
 from genrec.errors import MissingExtraError
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.serving.hosts import check_host
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import ADAPTERS_VARIABLE, WORKSPACE_VARIABLE
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 
 def serve(

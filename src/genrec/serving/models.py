@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from genrec import adapters
+from genrec.artifacts import adapters
 from genrec.errors import ModelError, NotFoundError, SettingsError
 from genrec.llm.base import LanguageModel
 

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.datastructures import State
 
-from genrec.adapters import label
+from genrec.artifacts.adapters import label
 from genrec.errors import GenrecError
 from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error

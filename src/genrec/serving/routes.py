@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from genrec.errors import GenrecError
-from genrec.explaining import explained
+from genrec.explanation.explain import explained
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_response, invalid, parse_object, read_body, read_bytes
 from genrec.serving.schemas import (

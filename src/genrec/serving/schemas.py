@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genrec.conditions import Condition
 from genrec.data.store import Store
 from genrec.domain import LATEST_TIMESTAMP, Event, History, HistoryEntry, Item, Recommendation
-from genrec.explaining import Explained, How
-from genrec.pipeline import RecommendationRequest
+from genrec.explanation.explain import Explained, How
+from genrec.filtering.conditions import Condition
+from genrec.pipeline.recommender import RecommendationRequest
 from genrec.settings import Policy
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
@@ -76,7 +76,7 @@ class EventBody(_Body):
     With `request_id` it says something of the list that was shown. It is a click if its type takes the item up (click,
     open, view, play, listen, buy, like, save, ...), or is rated (rating, watch, read, complete, interaction, ...) with
     a `value` of at least the setting `clicks.liked` or without one. Other types (impression, skip, dislike, ...) are no
-    click: `genrec.data.feedback` has the whole list.
+    click: `genrec.data.sqlite.feedback` has the whole list.
     """
 
     user_id: Id

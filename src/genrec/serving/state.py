@@ -8,17 +8,17 @@ import os
 from functools import cache
 from pathlib import Path
 
-from genrec.adapters import mismatch, mismatch_of, resolved, with_adapter
-from genrec.arms import Arms
+from genrec.artifacts.adapters import mismatch, mismatch_of, resolved, with_adapter
+from genrec.artifacts.workspace import Workspace
 from genrec.errors import GenrecError, WorkspaceError
-from genrec.experiments import LiveExperiments
+from genrec.experiments.assignment import LiveExperiments
+from genrec.experiments.router import Arms
 from genrec.llm.base import LanguageModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.ranking.loading import for_template, ranker_for
 from genrec.serving.models import ServedAdapters, ServedModels
 from genrec.settings import Settings
-from genrec.workspace import Workspace
 
 WORKSPACE_VARIABLE = "GENREC_SERVED_WORKSPACE"
 ADAPTERS_VARIABLE = "GENREC_SERVED_ADAPTERS"

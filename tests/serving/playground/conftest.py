@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playground_world import KEY, app_of, client, make_store, running, served_bench, settings_of
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.serving.playground.bench import Bench, Engine
 
 

@@ -15,20 +15,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from genrec.clicks.scorer import ClickScorer
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
-from genrec.encoder import HashingEncoder
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline import Recommender
+from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.fitting import fit_blend
+from genrec.retrieval.tuning import fit_blend
 from genrec.serving.playground.bench import Bench, Engine
 from genrec.serving.playground.preview import preview_app
 from genrec.serving.playground.served import ServedBench
 from genrec.serving.state import Live
 from genrec.settings import Settings
+from genrec.text.encoders import HashingEncoder
 
 N_ITEMS, N_USERS = 40, 30
 KEY = "a-key"

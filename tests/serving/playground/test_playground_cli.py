@@ -8,13 +8,13 @@ from pathlib import Path
 
 from playground_world import make_store
 
-from genrec.workspace import Workspace
+from genrec.artifacts.workspace import Workspace
 from support import genrec
 
 
 def test_without_an_engine_nothing_heavy_is_loaded() -> None:
     code = (
-        "import sys, genrec.cli.prompt.playground, genrec.serving.playground.preview, genrec.data.sqlite\n"
+        "import sys, genrec.cli.prompt.playground, genrec.serving.playground.preview, genrec.data.sqlite.store\n"
         "heavy = {'torch', 'vllm', 'transformers', 'datasets', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

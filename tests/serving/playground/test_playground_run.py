@@ -25,7 +25,7 @@ from playground_world import (
 )
 from scipy.stats import kendalltau
 
-from genrec.data.sqlite import SqliteStore
+from genrec.data.sqlite.store import SqliteStore
 from genrec.serving.playground.bench import Engine
 from genrec.serving.playground.served import ServedBench
 from genrec.serving.state import Live

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from genrec.cli.prompt import checking, comparing, creating, evaluating, experiment, listing, playground, previewing
+from genrec.cli.prompt import diff, eval, experiment, lint, list, new, playground, render
 
 app = typer.Typer(
     help="See, write, check, compare and try out the templates of what the model reads.",
@@ -12,13 +12,13 @@ app = typer.Typer(
     add_completion=False,
 )
 
-app.command("list")(listing.list_templates)
-app.command()(previewing.render)
-app.command()(comparing.diff)
-app.command()(checking.lint)
-app.command()(checking.lock)
-app.command()(creating.new)
-app.command("eval")(evaluating.evaluate)
-app.command()(evaluating.report)
+app.command("list")(list.list_templates)
+app.command()(render.render)
+app.command()(diff.diff)
+app.command()(lint.lint)
+app.command()(lint.lock)
+app.command()(new.new)
+app.command("eval")(eval.evaluate)
+app.command()(eval.report)
 app.add_typer(experiment.app, name="experiment")
 app.command()(playground.playground)

@@ -10,10 +10,10 @@ import typer
 from genrec.cli.files import writable
 
 if TYPE_CHECKING:
+    from genrec.artifacts.workspace import Workspace
     from genrec.prompting.library import TemplateLibrary
     from genrec.prompting.tokenizer import ChatTokenizer
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_WORKSPACE = Path("workspace")
@@ -48,7 +48,7 @@ def library_of(folder: Path | None) -> TemplateLibrary:
 
 def tokenizer_of(model: str | None) -> ChatTokenizer:
     """The tokenizer of a model; a known one is fetched if needed."""
-    from genrec.models import resolve
+    from genrec.artifacts.models import resolve
     from genrec.prompting.tokenizer import load_tokenizer
 
     return load_tokenizer(fetched_folder(model) or resolve(model or DEFAULT_MODEL))
@@ -66,8 +66,8 @@ def note(text: str) -> None:
 
 def opened(workspace: Path, folder: Path | None) -> tuple[Workspace, Settings]:
     """The workspace and its settings; `folder` goes before the template folder that they name."""
+    from genrec.artifacts.workspace import Workspace
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
     place = Workspace.open(workspace)
     return place, Settings.load(place.settings_file, {"prompts": {"folder": folder}})
@@ -75,7 +75,7 @@ def opened(workspace: Path, folder: Path | None) -> tuple[Workspace, Settings]:
 
 def fetched_folder(model: str | None) -> Path | None:
     """The folder of a model that needs no download: a local one, or a known name in the cache; else None."""
-    from genrec.models import cached, known
+    from genrec.artifacts.models import cached, known
 
     name = model or DEFAULT_MODEL
     path = Path(name).expanduser()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import genrec
-from genrec import cache
+from genrec.artifacts import downloads
 from genrec.errors import GenrecError
 from genrec.prompting.cases import RenderInputs, find_case, inputs_of, render_inputs
 from genrec.prompting.library import TemplateLibrary
@@ -32,7 +32,7 @@ class Costs:
 
     def __init__(self, library: TemplateLibrary, model: Path, inputs: RenderInputs | None = None) -> None:
         self._library, self._model, self._inputs = library, model, inputs
-        self._known = _read(cache.root() / FILE)
+        self._known = _read(downloads.root() / FILE)
         self._new: dict[str, Cost] = {}
 
     def of(self, template: Template) -> Cost | None:
@@ -50,7 +50,7 @@ class Costs:
         """Writes what was counted anew; a cache that cannot be written is none."""
         if not self._new:
             return
-        file = cache.root() / FILE
+        file = downloads.root() / FILE
         kept = dict([*self._known.items()][-_MOST:])
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

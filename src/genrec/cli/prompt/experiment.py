@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from genrec.artifacts.workspace import Workspace
     from genrec.settings import ExperimentSettings, Settings
-    from genrec.workspace import Workspace
 
 app = typer.Typer(
     help="Show users different templates or adapters. Holds from the next request on, without a restart.",
@@ -36,8 +36,8 @@ def start(
     workspace: WorkspaceOption = Path("workspace"),
 ) -> None:
     """Split users between arms (what they are shown) by weight; the first arm is the control."""
-    from genrec import experiments
     from genrec.errors import SettingsError
+    from genrec.experiments import assignment
     from genrec.settings import ExperimentSettings
 
     place, settings = _opened(workspace)
@@ -47,27 +47,27 @@ def start(
     if not any(arms.values()):
         raise SettingsError("no arm has a weight above 0", "write rank/pointwise=1 rank/listwise=1")
     experiment = ExperimentSettings(arms=arms, share=share, salt=salt)
-    experiments.start(place.root, settings, name, experiment)
+    assignment.start(place.root, settings, name, experiment)
     _say(name, experiment)
 
 
 @app.command()
 def weights(name: Name, weights: Weights, workspace: WorkspaceOption = Path("workspace")) -> None:
     """Change the weights of arms; the other arms keep theirs, and only users who must move do."""
-    from genrec import experiments
+    from genrec.experiments import assignment
 
     place, settings = _opened(workspace)
-    experiments.reweigh(place.root, settings, name, _parsed(weights))
-    _say(name, experiments.known(place.root, settings)[name])
+    assignment.reweigh(place.root, settings, name, _parsed(weights))
+    _say(name, assignment.known(place.root, settings)[name])
 
 
 @app.command()
 def stop(name: Name, workspace: WorkspaceOption = Path("workspace")) -> None:
     """End an experiment: everybody gets what the settings name."""
-    from genrec import experiments
+    from genrec.experiments import assignment
 
     place, settings = _opened(workspace)
-    experiments.stop(place.root, settings, name)
+    assignment.stop(place.root, settings, name)
     typer.echo(f"{name} is stopped")
 
 
@@ -79,26 +79,26 @@ def rollback(
     workspace: WorkspaceOption = Path("workspace"),
 ) -> None:
     """Give everybody the control arm (the first one), from the next request on."""
-    from genrec import experiments
+    from genrec.experiments import assignment
 
     place, settings = _opened(workspace)
-    for rolled_back in experiments.roll_back(place.root, settings, name):
-        _say(rolled_back, experiments.known(place.root, settings)[rolled_back])
+    for rolled_back in assignment.roll_back(place.root, settings, name):
+        _say(rolled_back, assignment.known(place.root, settings)[rolled_back])
 
 
 @app.command("list")
 def list_experiments(workspace: WorkspaceOption = Path("workspace")) -> None:
     """Show the experiments of a workspace and the shares of their arms."""
-    from genrec import experiments
+    from genrec.experiments import assignment
 
     place, settings = _opened(workspace)
-    for name, experiment in sorted(experiments.known(place.root, settings).items()):
+    for name, experiment in sorted(assignment.known(place.root, settings).items()):
         _say(name, experiment)
 
 
 def _opened(folder: Path) -> tuple[Workspace, Settings]:
+    from genrec.artifacts.workspace import Workspace
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
     place = Workspace.open(folder)
     return place, Settings.load(place.settings_file)
@@ -123,8 +123,8 @@ def _parsed(texts: list[str]) -> dict[str, float]:
 
 def _check(arm: str, place: Workspace, settings: Settings) -> None:
     """NotFoundError for an arm whose template does not exist or does not rank, or whose adapter does not exist."""
-    from genrec import adapters
-    from genrec.experiments import serves
+    from genrec.artifacts import adapters
+    from genrec.experiments.assignment import serves
     from genrec.prompting.library import TemplateLibrary
 
     template, adapter = serves(arm)
@@ -139,7 +139,7 @@ def _check(arm: str, place: Workspace, settings: Settings) -> None:
 
 
 def _say(name: str, experiment: ExperimentSettings) -> None:
-    from genrec.experiments import control, shares
+    from genrec.experiments.assignment import control, shares
 
     if not experiment.enabled:
         typer.echo(f"{name}: stopped")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from genrec.data import schema
-from genrec.data.sqlite import SqliteStore
+from genrec.artifacts.workspace import PARTS, Workspace
+from genrec.data.sqlite import schema
+from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates
 from genrec.errors import NotFoundError
 from genrec.prompting.cases import RenderInputs
 from genrec.settings import Settings
-from genrec.workspace import PARTS, Workspace
 
 _SAMPLE = 201
 _RECENT = 20_000
@@ -69,7 +69,7 @@ def _popular(workspace: Workspace) -> list[str]:
 
 
 def _served(workspace: Workspace, settings: Settings, user: str, request: str | None) -> tuple[RenderInputs, str]:
-    from genrec.pipeline import RecommendationRequest, Recommender
+    from genrec.pipeline.recommender import RecommendationRequest, Recommender
 
     recommender = Recommender.open(workspace.root, settings, llm=False)
     try:

@@ -27,12 +27,12 @@ def playground(
     ] = None,
 ) -> None:
     """Edit templates in the browser and see what the model reads; runs no model and writes nothing."""
+    from genrec.artifacts.models import resolve
+    from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console
-    from genrec.data.sqlite import SqliteStore
+    from genrec.data.sqlite.store import SqliteStore
     from genrec.errors import MissingExtraError
-    from genrec.models import resolve
     from genrec.settings import Settings
-    from genrec.workspace import Workspace
 
     try:
         from genrec.serving.playground.bench import Bench, Engine

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
-from genrec.checks import validate
 from genrec.domain import Ranking
 from genrec.evaluation.metrics.validity import Wrong
 from genrec.ranking.base import Ranker, RankingTask
+from genrec.reranking.policy import validate
 
 
 @dataclass(frozen=True, slots=True)

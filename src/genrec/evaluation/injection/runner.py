@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from genrec import adapters
+from genrec.artifacts import adapters
+from genrec.artifacts.models import resolve
+from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
-from genrec.encoder import Progress
 from genrec.errors import NotFoundError
 from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
@@ -22,14 +23,13 @@ from genrec.evaluation.injection.slates import PlainSlate, draw_slates
 from genrec.evaluation.injection.together import Together
 from genrec.evaluation.suite.runner import Outcome
 from genrec.evaluation.suite.served import Load
-from genrec.models import resolve
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import READS, load_ranker
 from genrec.settings import Settings
-from genrec.workspace import Workspace
+from genrec.text.encoders import Progress
 
 
 @dataclass(eq=False)

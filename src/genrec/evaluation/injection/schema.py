@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genrec.documents import line_of, load_yaml
+from genrec.artifacts.yaml_files import line_of, load_yaml
 from genrec.errors import SettingsError
 from genrec.evaluation.suite import gates
 from genrec.evaluation.suite.gates import Gate

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from genrec.data.store import Store
-from genrec.encoder import Encoder, Progress
 from genrec.errors import SettingsError
 from genrec.evaluation.offpolicy.exposures import LoggedLists, logged_lists
 from genrec.evaluation.offpolicy.intervals import LOGGED
@@ -17,6 +16,7 @@ from genrec.evaluation.offpolicy.policies import SYSTEMS, answers, fitted_before
 from genrec.evaluation.protocol import few_users, left_out
 from genrec.evaluation.suite.external import Lists
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 MANY_LEFT_OUT = 0.05
 

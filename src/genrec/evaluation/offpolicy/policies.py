@@ -9,15 +9,15 @@ from pathlib import Path
 
 from genrec.data.store import Exposure, Store
 from genrec.domain import History
-from genrec.encoder import Encoder, Progress
 from genrec.errors import DataError, NotFoundError
 from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.offpolicy.exposures import LoggedLists
 from genrec.evaluation.suite.external import Lists
-from genrec.fit import Fitted
-from genrec.pipeline import RecommendationRequest, Recommender
-from genrec.retrieval.blend import Blend
+from genrec.fitting.workspace import Fitted
+from genrec.pipeline.recommender import RecommendationRequest, Recommender
+from genrec.retrieval.hybrid import Blend
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 RETRIEVER, FUSED = "retriever", "fused without llm"
 SYSTEMS = {

@@ -20,8 +20,8 @@ from genrec.data.interactions import IntArray, Interactions
 from genrec.data.splits import Split
 from genrec.data.store import Store
 from genrec.domain import Item
-from genrec.encoder import Encoder, Progress
 from genrec.settings import Settings
+from genrec.text.encoders import Encoder, Progress
 
 KEEP = 200
 """Ranked lists that are kept in the cache, the last used ones."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from genrec.data.cold_splits import hours, request_times
 from genrec.data.interactions import BoolArray, IntArray
-from genrec.encoder import CachedEncoder, item_text, load_encoder
 from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.breakdown import Buckets, buckets_of, by_name
@@ -20,6 +19,7 @@ from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.schema import Subset
 from genrec.evaluation.tables import Column, Comparison, Table, column_name, ranking_table, user_values
 from genrec.evaluation.values import UserValues
+from genrec.text.encoders import CachedEncoder, item_text, load_encoder
 
 DAY_PARTS = ("night, 0 to 6", "morning, 6 to 12", "afternoon, 12 to 18", "evening, 18 to 24")
 """Quarters of the day."""

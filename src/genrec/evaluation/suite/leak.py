@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrec.adapters import Card, tuned_by
+from genrec.artifacts.adapters import Card, tuned_by
 from genrec.data.cold_splits import HeldOut
 from genrec.errors import SettingsError
 from genrec.settings import Settings

@@ -12,7 +12,7 @@ from genrec.errors import DataError
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.tsv import read_of_users
-from genrec.learning.requests import RequestSimulator
+from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.ranking.loading import template_of
 
 WARNING = (

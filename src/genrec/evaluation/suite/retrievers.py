@@ -12,8 +12,8 @@ from genrec.errors import SettingsError
 from genrec.evaluation.retrieval import ranked_lists
 from genrec.evaluation.suite.bench import Bench, Lists
 from genrec.evaluation.suite.schema import System
-from genrec.retrieval.blend import Blend, own_source, retriever_class
-from genrec.retrieval.fitting import fit_blend, refit_blend
+from genrec.retrieval.hybrid import Blend, own_source, retriever_class
+from genrec.retrieval.tuning import fit_blend, refit_blend
 
 
 @dataclass(eq=False)

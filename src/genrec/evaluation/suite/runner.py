@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from genrec.artifacts.workspace import Workspace
 from genrec.data.interactions import BoolArray, IntArray
 from genrec.data.store import Store
-from genrec.encoder import Encoder, Progress
 from genrec.evaluation.breakdown import breakdown
 from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
 from genrec.evaluation.controls import controlled
@@ -29,7 +29,7 @@ from genrec.evaluation.suite.user_groups import groups_of
 from genrec.evaluation.tables import Table, definitions
 from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
-from genrec.workspace import Workspace
+from genrec.text.encoders import Encoder, Progress
 
 DECISIVE = (
     "the language model read only slates that hold an item to be found: in the others its order changes no metric here"

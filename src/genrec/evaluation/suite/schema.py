@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genrec.artifacts.yaml_files import load_yaml
 from genrec.data.cold_splits import COLD
-from genrec.documents import load_yaml
 from genrec.errors import GenrecError, NotFoundError, SettingsError
 from genrec.evaluation.controls import CONTROLS
 from genrec.evaluation.suite import gates
@@ -98,7 +98,7 @@ class System(_Strict):
     """One thing that ranks: exactly one of `retriever`, `blend`, `served` and `external`."""
 
     retriever: str | None = None
-    """A module of `genrec.retrieval`, tuned on validation unless `hyper_parameters` are given."""
+    """A module of `genrec.retrieval.retrievers`, tuned on validation unless `hyper_parameters` are given."""
     hyper_parameters: dict[str, Any] = Field(default_factory=dict)
     blend: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Retrievers with weights chosen on validation."""
@@ -114,7 +114,7 @@ class System(_Strict):
         if self.hyper_parameters and self.retriever is None:
             raise ValueError("hyper_parameters are for a retriever")
         for name in self.retrievers:
-            if "." not in name and importlib.util.find_spec(f"genrec.retrieval.{name}") is None:
+            if "." not in name and importlib.util.find_spec(f"genrec.retrieval.retrievers.{name}") is None:
                 raise ValueError(f"there is no retriever {name!r}")
         return self
 
@@ -182,8 +182,8 @@ class Suite(_Strict):
     that it reads in serving, so that the order `served` is exact, and `llm` and `fused` cannot be judged; where all
     metrics are of what was found, only the decisive ones of them."""
     requests: Literal["none", "simulated"] | Path = "none"
-    """simulated: each request says in words what the user would look for; see `genrec.learning.requests`. A file: what
-    users said, TSV with a header `user request`."""
+    """simulated: each request says in words what the user would look for; see `genrec.fitting.simulated_queries`. A
+    file: what users said, TSV with a header `user request`."""
     groups: Path | None = None
     """Groups of users for `user_gap`, TSV with a header `user group`; without it they go by the length of history."""
     genre_field: str | None = None

@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from genrec import adapters
+from genrec.artifacts import adapters
 from genrec.artifacts.memo import Memo, code_hash
 from genrec.data.interactions import IntArray
-from genrec.encoder import CachedEncoder, load_encoder
 from genrec.evaluation import fits
 from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
 from genrec.evaluation.metrics.validity import Wrong
+from genrec.evaluation.replay import Answer, Walk
 from genrec.evaluation.suite.bench import Bench
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served, overlaid
-from genrec.evaluation.walk import Answer, Walk
-from genrec.fit import NOBODY, Fitted
+from genrec.fitting.llm_scores import loaded_reader
+from genrec.fitting.workspace import NOBODY, Fitted
 from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
-from genrec.reading import loaded_reader
 from genrec.settings import ModelSettings, Settings
+from genrec.text.encoders import CachedEncoder, load_encoder
 
 Load = Callable[[ModelSettings], Awaitable[LanguageModel]]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from genrec import cache, models
+from genrec.artifacts import downloads, models
+from genrec.artifacts.workspace import Workspace
 from genrec.data.importer import Progress, import_source
 from genrec.data.sources import base
 from genrec.data.sources.movielens import MovieLens
@@ -15,7 +16,6 @@ from genrec.data.sources.recbole import RecBole
 from genrec.data.sources.tables import Tables
 from genrec.errors import WorkspaceError
 from genrec.evaluation.suite.schema import Source
-from genrec.workspace import Workspace
 
 
 class Sourced(Protocol):
@@ -63,7 +63,7 @@ def _cached_folder(source: Source, folder: Path) -> Path:
     """One workspace for each source: suites of the same data share what they fit."""
     place = source.path if source.path in models.known() else str((folder / source.path).resolve())
     digest = hashlib.sha256(source.model_copy(update={"path": place}).model_dump_json().encode()).hexdigest()[:8]
-    return cache.root() / "suites" / f"{Path(source.path).name}-{digest}"
+    return downloads.root() / "suites" / f"{Path(source.path).name}-{digest}"
 
 
 def _source(source: Source, folder: Path) -> base.Source:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from genrec.data.store import Store
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
-from genrec.evidence import EvidenceMaker
+from genrec.facts.extract import EvidenceMaker
 from genrec.ranking.base import RankingTask
 from genrec.serving.playground.bodies import InputsBody
 

@@ -6,9 +6,9 @@ import asyncio
 from functools import cached_property
 from typing import Any, cast
 
-from genrec.explaining import explained
-from genrec.models import resolve
-from genrec.pipeline import RecommendationRequest, Recommender
+from genrec.artifacts.models import resolve
+from genrec.explanation.explain import explained
+from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import for_template, load_ranker

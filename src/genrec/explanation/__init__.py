@@ -1,0 +1,1 @@
+"""Why each item stands where it stands."""

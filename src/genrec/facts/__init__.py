@@ -1,0 +1,1 @@
+"""Facts about candidates and histories, for prompts and reasons."""

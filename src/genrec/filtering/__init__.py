@@ -1,0 +1,1 @@
+"""Rules that keep an item out of an answer, each with its reason."""

@@ -1,0 +1,198 @@
+"""Fitting a catalogue: retrievers and their blend, the click scorer, and the fusion of both with the language model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from genrec import __version__
+from genrec.artifacts.workspace import Workspace
+from genrec.clicks.scorer import ClickScorer
+from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
+from genrec.data.splits import temporal
+from genrec.data.sqlite.store import SqliteStore
+from genrec.data.store import Exposure
+from genrec.domain import Candidates, History, Item
+from genrec.errors import DataError
+from genrec.fitting.holdout import HeldOutPositions, hold_out
+from genrec.fitting.scoring import Readers, fit_fusion
+from genrec.fusion.model import Fusion
+from genrec.fusion.pools import pool_of
+from genrec.ranking.loading import template_of
+from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.tuning import fit_blend, refit_blend
+from genrec.settings import Settings
+from genrec.text.encoders import CachedEncoder, Encoder, Progress, item_text, load_encoder
+
+MIN_TEMPORAL_USERS = 50
+"""With fewer test users a temporal split chooses by chance."""
+
+_NONE: frozenset[str] = frozenset()
+NOBODY: Readers = MappingProxyType({})
+"""No language model is weighed."""
+
+Shown = Sequence[tuple[Exposure, Collection[str]]]
+"""Shown lists with the ids that were clicked in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What is fitted on one log, and the record of how."""
+
+    blend: Blend
+    clicks: ClickScorer
+    fusion: Fusion
+    record: dict[str, Any]
+
+    def base_scores(self, history: History, candidates: Candidates, now: float) -> FloatArray:
+        """Second-stage scores [n] of the candidates: without the language model, higher is better."""
+        return self.fusion.base(pool_of(candidates, history, self.clicks, now))
+
+    def save(self, folders: dict[str, Path]) -> None:
+        """Writes each part into its folder, with the record beside it."""
+        self.blend.save(folders["retrieval"])
+        self.clicks.save(folders["clicks"])
+        self.fusion.save(folders["fusion"])
+        for folder in folders.values():
+            (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), "utf-8")
+
+
+def fit_workspace(
+    workspace: Workspace,
+    settings: Settings,
+    *,
+    readers: Readers = NOBODY,
+    progress: Progress | None = None,
+    tune: bool = True,
+    encoder: Encoder | None = None,
+) -> dict[str, Any]:
+    """Fits everything on the workspace's log and makes it live; returns the record.
+
+    Nothing changes before all parts are written: an interrupted or failed fit leaves the live versions as they were.
+    Raises WorkspaceError without data, DataError if there is nothing to learn from, ModelError for the encoder.
+    """
+    start = time.monotonic()
+    with SqliteStore(Workspace.open(workspace.root).database) as store:
+        interactions, items = store.interactions(), list(store.all_items())
+        clicked = store.clicked(settings.clicks.liked)
+        exposures = [(shown, clicked.get(shown.request_id, frozenset())) for shown in store.exposures()]
+        fingerprint = store.fingerprint()
+    fitted = fit_log(
+        interactions,
+        items,
+        settings,
+        encoder=encoder,
+        cache_folder=workspace.root / "cache",
+        split=validation_kind(interactions),
+        exposures=exposures,
+        readers=readers,
+        tune=tune,
+        language=template_of(settings).language,
+        progress=progress,
+    )
+    fitted.record.update(
+        genrec=__version__,
+        data=fingerprint,
+        settings=settings.model_dump(mode="json", exclude={"serving"}),
+        seconds=round(time.monotonic() - start, 1),
+    )
+    with workspace.publish("retrieval", "clicks", "fusion") as folders:
+        fitted.save(folders)
+    return fitted.record
+
+
+def fit_log(
+    interactions: Interactions,
+    items: Sequence[Item],
+    settings: Settings,
+    *,
+    encoder: Encoder | None = None,
+    cache_folder: Path | None = None,
+    split: str = "leave-one-out",
+    exposures: Shown = (),
+    readers: Readers = NOBODY,
+    tune: bool = True,
+    language: str = "en",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fits everything on a log: what `fit_workspace` publishes, and what an evaluation fits on its training part.
+
+    Hyper-parameters and blend weights of the retrievers are chosen on a split (of the kind `split`) of the log: a log
+    as thick as the one they are for. Then what users did last is held out (see `learning.positions.hold_out`): the
+    retrievers, as chosen, and the click network are fitted on the rest, the fusion on the held-out events. Requests in
+    words are simulated in `language`. `seed` draws who is held out, and the start of whatever is fitted by chance.
+    """
+    if not len(interactions):
+        raise DataError("there are no events to learn from", "import a log first: genrec data import --help")
+    given = encoder or load_encoder(settings.encoder)
+    cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
+    vectors = cached.encode([item_text(item) for item in items], progress)
+    shared: dict[str, Any] = {"settings": settings, "encoder": cached, "seed": seed, "progress": progress}
+    blend = fit_blend(interactions, items, split=split, tune=tune, **shared)
+    # Whatever comes next is to be foreseen, liked or not: how it is liked is for P(click) to say.
+    held_out = hold_out(interactions, -np.inf, seed=seed)
+    before = refit_blend(blend, held_out.rest, items, **shared)
+    clicks = ClickScorer.fit(
+        held_out.rest,
+        items,
+        vectors,
+        settings=settings,
+        exposures=shown_before(held_out, exposures),
+        progress=progress,
+        seed=seed,
+    )
+    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, readers, progress, language, seed)
+    return Fitted(
+        blend,
+        clicks.refreshed(interactions, items, vectors, exposures=exposures),
+        fusion,
+        {
+            "events": len(interactions),
+            "users": interactions.n_users,
+            "items": interactions.n_items,
+            "encoder": cached.name,
+            "retrieval": blend.record,
+            "clicks": clicks.record,
+            "fusion": measured,
+        },
+    )
+
+
+def shown_before(held_out: HeldOutPositions, exposures: Shown) -> list[tuple[Exposure, Collection[str]]]:
+    """The lists that tell nothing of what is held out: of its users those before the newest event that is left.
+
+    A click on a later list is the very event to be foreseen, and so is one on an earlier list that was clicked late.
+    """
+    whole, rest = held_out.whole, held_out.rest
+    newest: dict[str | None, float] = {}
+    hidden: dict[str | None, frozenset[str]] = {}
+    for user in np.flatnonzero(np.diff(whole.indptr) > np.diff(rest.indptr)):
+        of_user, left = whole.rows_of(int(user)), rest.rows_of(int(user))
+        n = left.stop - left.start
+        name = str(whole.user_ids[user])
+        newest[name] = float(rest.timestamp[left.stop - 1]) if n else -np.inf
+        hidden[name] = frozenset(whole.item_ids[whole.item[of_user.start + n : of_user.stop]].tolist())
+    return [
+        (shown, clicked)
+        for shown, clicked in exposures
+        if shown.timestamp < newest.get(shown.user_id, np.inf) and hidden.get(shown.user_id, _NONE).isdisjoint(clicked)
+    ]
+
+
+def validation_kind(interactions: Interactions) -> str:
+    """The split on which the retrievers choose: temporal, as serving is, where times and users allow."""
+    if float(interactions.timestamp.min(initial=np.inf)) < EARLIEST_CLOCK:
+        return "leave-one-out"
+    try:
+        users = len(temporal(interactions).users)
+    except DataError:
+        users = 0
+    return "temporal" if users >= MIN_TEMPORAL_USERS else "leave-one-out"

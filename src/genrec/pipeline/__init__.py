@@ -1,0 +1,1 @@
+"""The served path: a request, its slate, and the recommendation."""

@@ -1,0 +1,1 @@
+"""From a ranking to the final list."""
