@@ -27,8 +27,8 @@ from genrec.cli.files import write_json
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import History, HistoryEntry, Item
-from genrec.retrieval.hybrid import Blend
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.hybrid import HybridRetriever
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import CachedEncoder, Encoder, HashingEncoder, item_text, load_encoder
 
@@ -59,7 +59,7 @@ def replicated(log: Interactions, times: int) -> Interactions:
     return Interactions.from_columns(names, log.item_ids, user, *columns)
 
 
-def latencies_ms(blend: Blend, log: Interactions, items: Sequence[Item], queries: int, k: int) -> np.ndarray:
+def latencies_ms(blend: HybridRetriever, log: Interactions, items: Sequence[Item], queries: int, k: int) -> np.ndarray:
     """Wall and processor time [queries, 2] of `candidates` for users drawn with a fixed seed."""
     by_id = {item.id: item for item in items}
     active = np.flatnonzero(np.diff(log.indptr))
@@ -79,7 +79,7 @@ def measure(
 ) -> dict[str, Any]:
     """One column of the table."""
     wall, cpu = time.perf_counter(), time.process_time()
-    blend = fit_blend(log, items, settings=settings, encoder=encoder, tune=False)
+    blend = fit_hybrid(log, items, settings=settings, encoder=encoder, tune=False)
     fitted, used = time.perf_counter(), time.process_time()
     p50, p99 = np.percentile(latencies_ms(blend, log, items, args.queries, args.k), [50, 99], axis=0)
     return {

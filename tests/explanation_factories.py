@@ -14,7 +14,7 @@ from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 
 TITLES = ["Alien", "Heat", "Fargo", "Toy Story", "Blade Runner", "Casino", "Gattaca", "千与千寻", "Se7en", "Amadeus"]
@@ -56,7 +56,7 @@ def small_recommender(
         ranker = load_ranker(settings.ranking, model, load_tokenizer(model_folder), TemplateLibrary())
     return Recommender(
         store=store,
-        retriever=fit_blend(store.interactions(), list(store.all_items()), settings=settings, tune=False),
+        retriever=fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, tune=False),
         ranker=ranker,
         clicks=None,
         fusion=None,

@@ -41,7 +41,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Fact:
     """Something that is known of a candidate or of a history, as a named bucket and never as a number.
 
     Kinds and buckets are those of `genrec.prompting.phrases`. `related` is the title in the history that it is
@@ -73,7 +73,7 @@ class History:
 
     user_id: str | None
     entries: tuple[HistoryEntry, ...] = ()
-    evidence: Sequence[Evidence] = ()
+    evidence: Sequence[Fact] = ()
 
     def item_ids(self) -> tuple[str, ...]:
         """Ids of the entries, oldest first; an item seen twice is there twice."""
@@ -92,7 +92,7 @@ class Candidate:
     score: float
     sources: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
-    evidence: Sequence[Evidence] = ()
+    evidence: Sequence[Fact] = ()
 
 
 @dataclass(frozen=True, slots=True)

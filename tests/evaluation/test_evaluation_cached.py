@@ -24,11 +24,11 @@ class CountingModel:
         self.loaded = 0
         self.closed = False
 
-    async def read(self, prompts, token_ids, *, cache_salt=None):
+    async def score_tokens(self, prompts, token_ids, *, cache_salt=None):
         self.asked += [tuple(prompt) for prompt in prompts]
         return np.array([[-(sum(prompt) + token) / 7 for token in token_ids] for prompt in prompts], dtype=np.float32)
 
-    async def generate(self, prompt, labels, k, *, temperature=0.0, seed=0, cache_salt=None):
+    async def generate_labels(self, prompt, labels, k, *, temperature=0.0, seed=0, cache_salt=None):
         self.generated += 1
         for label in range(k):
             yield LabelChoice(label, -0.1 * label - seed)
@@ -46,12 +46,12 @@ def cached(inner, path, fingerprint="m"):
 
 
 def read(model, prompts, token_ids=(1, 2)):
-    return asyncio.run(model.read(prompts, token_ids))
+    return asyncio.run(model.score_tokens(prompts, token_ids))
 
 
 def generate(model, *arguments, **named):
     async def collect():
-        return [choice async for choice in model.generate(*arguments, **named)]
+        return [choice async for choice in model.generate_labels(*arguments, **named)]
 
     return asyncio.run(collect())
 
@@ -109,7 +109,7 @@ def test_generations_are_kept_when_complete_only(tmp_path):
     model = cached(inner, tmp_path / "reads.sqlite")
 
     async def stop_early():
-        generation = model.generate((1,), (4, 5, 6), 3)
+        generation = model.generate_labels((1,), (4, 5, 6), 3)
         async for _ in generation:
             break
         await generation.aclose()

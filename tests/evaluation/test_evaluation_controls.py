@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item
+from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item
 from genrec.errors import NotFoundError
 from genrec.evaluation.controls import CONTROLS, DEFINITIONS, controlled, invented_title
 from genrec.llm.scripted import ScriptedModel
@@ -187,16 +187,14 @@ def test_evidence_goes_the_way_of_what_it_speaks_of():
         replace(
             candidate,
             evidence=(
-                Evidence("transitions", "often", known),
-                Evidence("popularity", ("popular", "new", "little known", "very popular")[place]),
-                Evidence("ratings", "above the user's mean"),
+                Fact("transitions", "often", known),
+                Fact("popularity", ("popular", "new", "little known", "very popular")[place]),
+                Fact("ratings", "above the user's mean"),
             ),
         )
         for place, candidate in enumerate(task.candidates.items)
     )
-    task = replace(
-        task, candidates=Candidates(slate), history=replace(task.history, evidence=(Evidence("habits", "x"),))
-    )
+    task = replace(task, candidates=Candidates(slate), history=replace(task.history, evidence=(Fact("habits", "x"),)))
 
     renamed = CONTROLS["renamed_titles"](task, 1)
     told = {fact.related for one in renamed.candidates.items for fact in one.evidence if fact.related}

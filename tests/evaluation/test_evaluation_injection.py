@@ -19,7 +19,7 @@ from genrec.evaluation.injection.measure import at_once, effect
 from genrec.evaluation.injection.rendering import damage
 from genrec.evaluation.injection.schema import Attack, Slates
 from genrec.evaluation.injection.slates import PlainSlate, draw_slates
-from genrec.evaluation.injection.together import Together
+from genrec.evaluation.injection.together import BatchingModel
 from genrec.evaluation.suite import schema
 from genrec.llm import loading
 from genrec.llm.scripted import ScriptedModel
@@ -304,26 +304,28 @@ def test_what_is_not_ranked_stands_last_and_is_counted():
 
 def test_what_is_asked_at_once_is_read_together_and_each_prompt_once():
     model = ScriptedModel()
-    together = Together(model)
+    together = BatchingModel(model)
 
     async def ask():
         return await asyncio.gather(
-            together.read([(1, 2), (3,)], (7, 8)), together.read([(3,), (4,)], (7, 8)), together.read([(3,)], (9,))
+            together.score_tokens([(1, 2), (3,)], (7, 8)),
+            together.score_tokens([(3,), (4,)], (7, 8)),
+            together.score_tokens([(3,)], (9,)),
         )
 
     first, second, third = asyncio.run(ask())
     assert (model.calls, model.prompts_read) == (2, 4)
     alone = ScriptedModel()
-    np.testing.assert_array_equal(first, asyncio.run(alone.read([(1, 2), (3,)], (7, 8))))
-    np.testing.assert_array_equal(second, asyncio.run(alone.read([(3,), (4,)], (7, 8))))
-    np.testing.assert_array_equal(third, asyncio.run(alone.read([(3,)], (9,))))
+    np.testing.assert_array_equal(first, asyncio.run(alone.score_tokens([(1, 2), (3,)], (7, 8))))
+    np.testing.assert_array_equal(second, asyncio.run(alone.score_tokens([(3,), (4,)], (7, 8))))
+    np.testing.assert_array_equal(third, asyncio.run(alone.score_tokens([(3,)], (9,))))
 
 
 def test_a_read_that_fails_ends_all_that_were_asked_for_with_it():
-    together = Together(ScriptedModel(fail_at=0))
+    together = BatchingModel(ScriptedModel(fail_at=0))
 
     async def ask(token):
-        await together.read([(token,)], (7,))
+        await together.score_tokens([(token,)], (7,))
 
     with pytest.raises(ModelError):
         asyncio.run(at_once(ask(token) for token in range(3)))

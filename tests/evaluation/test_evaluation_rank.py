@@ -8,7 +8,7 @@ from genrec.data.splits import by_name
 from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError
 from genrec.evaluation import fits, rank
-from genrec.evaluation.replay import Walk
+from genrec.evaluation.replay import Replay
 from genrec.llm.scripted import ScriptedModel
 from genrec.settings import Settings
 
@@ -82,13 +82,13 @@ def test_every_ranking_is_valid_and_everything_is_accounted_for(evaluate):
 @pytest.mark.parametrize("split", ["temporal", "leave-one-out"])
 def test_nothing_is_fitted_on_or_told_about_what_is_to_be_found(evaluate, workspace, monkeypatch, split):
     histories = []
-    one_user = Walk.history
+    one_user = Replay.history
 
     def watched(walk, row):
         histories.append((row, one_user(walk, row)))
         return histories[-1][1]
 
-    monkeypatch.setattr(Walk, "history", watched)
+    monkeypatch.setattr(Replay, "history", watched)
     (workspace.root / "cache" / "fits").unlink()
     evaluate(split, limit=None)
     with SqliteStore(workspace.database) as store:

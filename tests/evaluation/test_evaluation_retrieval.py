@@ -67,13 +67,13 @@ def test_repeats_to_the_bit():
 
 def test_fits_on_the_training_part_only(monkeypatch):
     fitted_on = []
-    fit = retrieval.fit_blend
+    fit = retrieval.fit_hybrid
 
     def watched(interactions, *arguments, **named):
         fitted_on.append(interactions)
         return fit(interactions, *arguments, **named)
 
-    monkeypatch.setattr(retrieval, "fit_blend", watched)
+    monkeypatch.setattr(retrieval, "fit_hybrid", watched)
     log = chain_log()
     retrieval.evaluate_retrieval(LogStore(log), SETTINGS, "temporal")
     cut = temporal(log).now[0]

@@ -77,7 +77,7 @@ def test_a_second_run_ranks_nothing_anew_and_finds_the_same(run, monkeypatch):
     def never(*_, **__):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(retrievers, "fit_blend", never)
+    monkeypatch.setattr(retrievers, "fit_hybrid", never)
     _, second, _ = run(seeds=[0, 1])
     assert second["systems"] == first["systems"]
     assert second["fitted"] == first["fitted"]
@@ -109,13 +109,13 @@ def test_users_of_a_file_beside_the_suite(run, tmp_path):
 
 def test_nothing_is_fitted_on_what_is_to_be_found(run, workspace, monkeypatch):
     seen = []
-    fit = retrievers.fit_blend
+    fit = retrievers.fit_hybrid
 
     def watched(interactions, *arguments, **named):
         seen.append(interactions)
         return fit(interactions, *arguments, **named)
 
-    monkeypatch.setattr(retrievers, "fit_blend", watched)
+    monkeypatch.setattr(retrievers, "fit_hybrid", watched)
     run(metrics=["ndcg@3"], gates=[])
     run(metrics=["ndcg@30"], gates=[], split={"name": "cold-users", "of": "leave-one-out"})
     with SqliteStore(workspace.database) as store:

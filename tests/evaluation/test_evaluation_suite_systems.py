@@ -10,7 +10,7 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import SettingsError
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.suite import retrievers
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.schema import System
 from genrec.settings import Settings
 
@@ -21,7 +21,7 @@ def bench(workspace):
         log = store.interactions()
         protocol = prepare(log, "leave-one-out")
         settings = Settings.load(workspace.settings_file)
-        yield Bench(
+        yield EvaluationContext(
             workspace.root,
             store,
             store.fingerprint(),
@@ -37,7 +37,7 @@ def bench(workspace):
 @pytest.fixture
 def fits(monkeypatch):
     """How often each function of fitting was called."""
-    counts = {"fit_blend": 0, "refit_blend": 0}
+    counts = {"fit_hybrid": 0, "refit_blend": 0}
     for name in counts:
         original = getattr(retrievers, name)
 
@@ -72,11 +72,11 @@ def test_what_has_chance_in_it_is_tuned_once_and_fitted_for_each_seed(bench, fit
     chance = System(retriever="suite.chance")
     system = retrievers.Retrieval("chance", chance, bench)
     first, second = system.lists(0), system.lists(1)
-    assert fits == {"fit_blend": 1, "refit_blend": 1}
+    assert fits == {"fit_hybrid": 1, "refit_blend": 1}
     assert (first != second).any()
     again = retrievers.Retrieval("chance", chance, bench)
     assert (again.lists(1) == second).all()
-    assert fits == {"fit_blend": 1, "refit_blend": 1}
+    assert fits == {"fit_hybrid": 1, "refit_blend": 1}
     made = again.record["parts"]["suite.chance"]
     assert len(made["ndcg@10"]) == 2
 
@@ -84,7 +84,7 @@ def test_what_has_chance_in_it_is_tuned_once_and_fitted_for_each_seed(bench, fit
 def test_what_has_none_is_fitted_once(bench, fits):
     system = retrievers.Retrieval("covisit", System(retriever="covisit"), bench)
     assert (system.lists(0) == system.lists(7)).all()
-    assert fits == {"fit_blend": 1, "refit_blend": 0}
+    assert fits == {"fit_hybrid": 1, "refit_blend": 0}
 
 
 def test_given_hyper_parameters_are_not_tuned(bench, fits):
@@ -114,7 +114,7 @@ def test_a_retriever_of_ones_own_that_was_edited_is_fitted_again(bench, fits, mo
     for source, made in (("as it was", 1), ("as it was", 1), ("edited", 2)):
         monkeypatch.setattr(retrievers, "own_source", lambda name, source=source: source)
         retrievers.Retrieval("popular", System(retriever="popular"), bench).lists(0)
-        assert fits["fit_blend"] == made
+        assert fits["fit_hybrid"] == made
 
 
 def test_a_broken_file_of_the_cache_is_made_anew(bench, fits):
@@ -123,7 +123,7 @@ def test_a_broken_file_of_the_cache_is_made_anew(bench, fits):
     (file,) = (bench.cache / "lists").iterdir()
     file.write_bytes(b"broken")
     assert (retrievers.Retrieval("popular", system, bench).lists(0) == first).all()
-    assert fits["fit_blend"] == 2
+    assert fits["fit_hybrid"] == 2
 
 
 def test_the_quick_store_is_the_store(bench):

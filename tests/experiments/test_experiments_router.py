@@ -18,7 +18,7 @@ from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import ExperimentSettings, Settings
 
 CONTROL, OTHER = "rank/pointwise", "rank/pointwise.zh"
@@ -35,7 +35,7 @@ def recommender(tmp_path: Path, tiny_tokenizer_folder: Path, monkeypatch: pytest
         [Event(user, f"i{(3 * n + step) % 20}", 10.0 * step) for n, user in enumerate(USERS) for step in (0, 1)]
     )
     settings = Settings.load(None, {"retrieval": {"retrievers": ("popular",), "candidates": 6, "pool": 10}})
-    blend = fit_blend(store.interactions(), list(store.all_items()), settings=settings, tune=False)
+    blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, tune=False)
     model, tokenizer = ScriptedModel(block=16), load_tokenizer(tiny_tokenizer_folder)
     monkeypatch.setattr(
         "genrec.experiments.router.ranker_for",

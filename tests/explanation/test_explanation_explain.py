@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from explanation_factories import TITLES, small_recommender
-from genrec.domain import Evidence, Item, Recommendation
+from genrec.domain import Fact, Item, Recommendation
 from genrec.explanation.explain import ANSWER, REASONS, Explained, How, _Telling, _words, converse, explain, explained
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
@@ -64,10 +64,10 @@ def test_every_item_has_grounded_words_without_a_model(make: Callable[..., Recom
 def test_evidence_speaks_for_an_item_in_its_order(make: Callable[..., Recommender]) -> None:
     answer, _ = told(make(None), "words")
     facts = (
-        Evidence("popularity", "popular"),
-        Evidence("recency", "fading"),
-        Evidence("transitions", "often", 'He"at\u202e <b>'),
-        Evidence("graph", "same", "Alien", "director"),
+        Fact("popularity", "popular"),
+        Fact("recency", "fading"),
+        Fact("transitions", "often", 'He"at\u202e <b>'),
+        Fact("graph", "same", "Alien", "director"),
     )
 
     class Known:
@@ -76,7 +76,7 @@ def test_evidence_speaks_for_an_item_in_its_order(make: Callable[..., Recommende
     said = list(_words(answer.items[0], Known(), "en"))  # type: ignore[arg-type]
     assert said == ['often chosen with "He\'at ‹b›"', 'same director as "Alien"', "popular"]
     assert list(_words(answer.items[0], Known(), "zh"))[1] == '与"Alien"的导演相同'  # type: ignore[arg-type]
-    Known.evidence = (Evidence("popularity", "little known"), Evidence("transitions", "seldom", "Heat"))
+    Known.evidence = (Fact("popularity", "little known"), Fact("transitions", "seldom", "Heat"))
     assert "seldom" not in " ".join(_words(answer.items[0], Known(), "en"))  # type: ignore[arg-type]
 
 

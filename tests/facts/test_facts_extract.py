@@ -1,4 +1,4 @@
-"""Evidence by hand on a tiny log, at the edges of its buckets, and without what is to be foreseen."""
+"""Fact by hand on a tiny log, at the edges of its buckets, and without what is to be foreseen."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from genrec.data.interactions import Interactions
 from genrec.data.store import Exposure
-from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item
-from genrec.facts.extract import EvidenceMaker
+from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item
+from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.training.examples import ExampleSettings, SlateSource
 from genrec.training.exposures import ExposureSource
-from genrec.training.pools import Pools
+from genrec.training.pools import TrainingPools
 
 ITEMS = [
     Item("a", "Alien", {"director": ("Scott",), "genres": ("Horror",), "year": "1979"}),
@@ -46,38 +46,38 @@ def slate(*items: Item) -> Candidates:
     return Candidates(tuple(Candidate(item, 0.0) for item in items))
 
 
-def kinds(maker: EvidenceMaker, past: History, item: Item) -> dict[str, Evidence]:
+def kinds(maker: FactExtractor, past: History, item: Item) -> dict[str, Fact]:
     ((facts),) = maker.of_candidates(past, slate(item))
     assert len({fact.kind for fact in facts}) == len(facts)
     return {fact.kind: fact for fact in facts}
 
 
 @pytest.fixture
-def maker() -> EvidenceMaker:
-    return EvidenceMaker.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)
+def maker() -> FactExtractor:
+    return FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)
 
 
-def test_transitions_name_the_title_that_goes_with_the_candidate_most(maker: EvidenceMaker) -> None:
+def test_transitions_name_the_title_that_goes_with_the_candidate_most(maker: FactExtractor) -> None:
     a, b, c, d = ITEMS
     # a with b: 1 + 1 + 1/2 over 3 + 20 is 0.109; c with b: 1 over 1 + 20 is 0.048
-    assert kinds(maker, history(a, c), b)["transitions"] == Evidence("transitions", "often", "Alien")
-    assert kinds(maker, history(c), b)["transitions"] == Evidence("transitions", "seldom", "Casablanca")
+    assert kinds(maker, history(a, c), b)["transitions"] == Fact("transitions", "often", "Alien")
+    assert kinds(maker, history(c), b)["transitions"] == Fact("transitions", "seldom", "Casablanca")
     assert "transitions" not in kinds(maker, history(a, b, c), d)
     assert "transitions" not in kinds(maker, history(), b)
     assert "transitions" not in kinds(maker, history(b), b), "a title says nothing of itself"
 
 
-def test_popularity_by_share_of_events(maker: EvidenceMaker) -> None:
+def test_popularity_by_share_of_events(maker: FactExtractor) -> None:
     # 3, 3, 1 and 0 of 7 events; before them are 0, 3/7, 6/7
     found = [kinds(maker, history(), item)["popularity"].bucket for item in ITEMS]
     assert found == ["very popular", "popular", "little known", "new"]
     assert kinds(maker, history(), Item("unheard", "Of"))["popularity"].bucket == "new"
 
 
-def test_graph_names_the_newest_title_that_shares_the_rarest_value(maker: EvidenceMaker) -> None:
+def test_graph_names_the_newest_title_that_shares_the_rarest_value(maker: FactExtractor) -> None:
     a, b, c, d = ITEMS
-    assert kinds(maker, history(a, c), b)["graph"] == Evidence("graph", "same", "Alien", "director")
-    assert kinds(maker, history(c), d)["graph"] == Evidence("graph", "same", "Casablanca", "studio")
+    assert kinds(maker, history(a, c), b)["graph"] == Fact("graph", "same", "Alien", "director")
+    assert kinds(maker, history(c), d)["graph"] == Fact("graph", "same", "Casablanca", "studio")
     assert "graph" not in kinds(maker, history(a), d), "neither years nor descriptions are shared"
     assert "graph" not in kinds(maker, history(d), d)
     again = Item("e", "Dark Star", {"director": ("Scott",)})
@@ -86,12 +86,12 @@ def test_graph_names_the_newest_title_that_shares_the_rarest_value(maker: Eviden
 
 def test_what_much_of_the_catalogue_shares_says_nothing() -> None:
     items = [Item(str(n), f"Film {n}", {"genres": ("Drama",), "domain": "video"}) for n in range(6)]
-    maker = EvidenceMaker.of_log(log_of([(0, 0, 0, 5), (0, 1, 1, 5)], items), items, 4.0)
+    maker = FactExtractor.of_log(log_of([(0, 0, 0, 5), (0, 1, 1, 5)], items), items, 4.0)
     assert "graph" not in kinds(maker, history(items[0]), items[1])
-    assert "graph" in kinds(EvidenceMaker.of_log(log_of(EVENTS, ITEMS), items[:5], 4.0), history(items[0]), items[1])
+    assert "graph" in kinds(FactExtractor.of_log(log_of(EVENTS, ITEMS), items[:5], 4.0), history(items[0]), items[1])
 
 
-def fake(**columns: Any) -> EvidenceMaker:
+def fake(**columns: Any) -> FactExtractor:
     """Statistics of one item 'x' (and of the unknown one), as given."""
     known = {"liked": 4.0, "value_mean": 3.0, "value_scale": 1.0, "newest": 100.0, "span": 100.0}
     arrays = {"count": [0, 0], "recent": [0, 0], "first": [0, 0], "deviation": [0, 0]}
@@ -101,7 +101,7 @@ def fake(**columns: Any) -> EvidenceMaker:
         **{name: np.array(columns.get(name, values), dtype=float) for name, values in arrays.items()},
         together=lambda source, target: np.full((len(source), len(target)), together),
     )
-    return EvidenceMaker(lambda: statistics, ["x"], lambda: [])  # type: ignore[arg-type,return-value]
+    return FactExtractor(lambda: statistics, ["x"], lambda: [])  # type: ignore[arg-type,return-value]
 
 
 X = Item("x", "X")
@@ -117,7 +117,7 @@ def test_edges_of_transitions(together: float, bucket: str | None) -> None:
 
 def test_edges_of_popularity() -> None:
     items = [Item(name, name) for name in "abc"]
-    equal = EvidenceMaker.of_log(log_of([(0, n, n, 5) for n in (0, 1, 2)], items), items, 4.0)
+    equal = FactExtractor.of_log(log_of([(0, n, n, 5) for n in (0, 1, 2)], items), items, 4.0)
     # 0, 1/3 and 2/3 of the events are about items before; the last one was first chosen at the end of the log
     assert [kinds(equal, history(), item)["popularity"].bucket for item in items] == ["very popular", "popular", "new"]
 
@@ -175,7 +175,7 @@ def test_habits_of_rating(values: tuple[float, ...], expected: list[str]) -> Non
     assert [bucket for bucket in found if "ratings" in bucket] == expected
 
 
-def test_habits_of_choosing(maker: EvidenceMaker) -> None:
+def test_habits_of_choosing(maker: FactExtractor) -> None:
     a, b, _, d = ITEMS
     buckets = lambda *items: [fact.bucket for fact in maker.of_history(history(*items))]  # noqa: E731
     strangers = [Item(f"s{n}", "S") for n in range(5)]
@@ -190,9 +190,9 @@ def test_nothing_is_found_before_it_is_read() -> None:
 
     def fit() -> Any:
         asked.append(1)
-        return EvidenceMaker.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)._fit()
+        return FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)._fit()
 
-    past, pool = EvidenceMaker(fit, list("abcd"), lambda: ITEMS).attached(history(ITEMS[0]), slate(*ITEMS[1:]))
+    past, pool = FactExtractor(fit, list("abcd"), lambda: ITEMS).attached(history(ITEMS[0]), slate(*ITEMS[1:]))
     assert not asked
     assert [fact.kind for fact in pool.items[0].evidence] == ["transitions", "popularity", "graph"]
     assert len(past.evidence) == 0
@@ -206,10 +206,10 @@ def test_nothing_is_found_before_it_is_read() -> None:
     assert hash(pool.items[0].evidence) == hash(copied)
 
 
-def test_an_empty_slate_and_unknown_items(maker: EvidenceMaker) -> None:
+def test_an_empty_slate_and_unknown_items(maker: FactExtractor) -> None:
     assert maker.of_candidates(history(ITEMS[0]), slate()) == []
     stranger = Item("s", "S")
-    assert kinds(maker, history(stranger), stranger) == {"popularity": Evidence("popularity", "new")}
+    assert kinds(maker, history(stranger), stranger) == {"popularity": Fact("popularity", "new")}
 
 
 def test_training_knows_nothing_of_the_target() -> None:
@@ -220,7 +220,7 @@ def test_training_knows_nothing_of_the_target() -> None:
     keep = np.arange(len(whole)) != row
     positions = HeldOutPositions(whole, whole.select(keep), np.array([row]), np.array([], dtype=np.int64))
     table = np.array([[3, 1]], dtype=np.int32)
-    pools = Pools(
+    pools = TrainingPools(
         np.array([row]), np.zeros(1, np.int32), table, np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), 1, 1
     )
     source = SlateSource(positions, ITEMS, pools, ExampleSettings(candidates=2), liked=4.0)
@@ -229,7 +229,7 @@ def test_training_knows_nothing_of_the_target() -> None:
     _, known = example.evidence.attached(example.history, example.candidates)
     target = next(candidate for candidate in known.items if candidate.item.id == "d")
     assert [fact.kind for fact in target.evidence] == ["popularity"]
-    cheated = EvidenceMaker.of_log(whole, ITEMS, 4.0)
+    cheated = FactExtractor.of_log(whole, ITEMS, 4.0)
     assert "transitions" in kinds(cheated, example.history, ITEMS[3])
 
 

@@ -1,4 +1,4 @@
-"""Evidence on the way to the model: what is served is what training reads, and nothing where nothing is known."""
+"""Fact on the way to the model: what is served is what training reads, and nothing where nothing is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates, Event, History, Item
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.prompting.cases import text_of
@@ -19,7 +19,7 @@ from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import RankingTask
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.training.base import Example
 from genrec.training.tokens import tokenise
@@ -50,7 +50,7 @@ def recommender(store: SqliteStore, folder: Path, with_clicks: bool, ranker: str
     model = ScriptedModel(block=16, context=8192)
     return Recommender(
         store=store,
-        retriever=fit_blend(log, items, settings=settings, tune=False),
+        retriever=fit_hybrid(log, items, settings=settings, tune=False),
         ranker=load_ranker(settings.ranking, model, load_tokenizer(folder), TemplateLibrary()),
         clicks=ClickScorer.fit(log, items, vectors, settings=settings) if with_clicks else None,
         fusion=None,
@@ -81,7 +81,7 @@ def test_what_is_served_is_what_training_reads(
         History("u3", slate.history.entries),
         bare,
         np.zeros(len(bare.items)),
-        evidence=EvidenceMaker.of_log(log, items, 4.0),
+        evidence=FactExtractor.of_log(log, items, 4.0),
     )
     trained = tokenise(example, TemplateLibrary().get(template), tokenizer, 16, context_tokens=8192)
     assert (trained.prefix, trained.suffixes) == (prompt.prefix, prompt.suffixes)

@@ -20,7 +20,7 @@ from genrec.fitting.workspace import fit_log, fit_workspace, shown_before
 from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.ranking.loading import ranker_for, reader_named, reader_of
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
@@ -64,7 +64,7 @@ def test_all_parts_go_live_together_with_their_record(workspace, settings):
     record = fitted(workspace, settings)
     assert set(workspace.versions()) == {"retrieval", "clicks", "fusion"}
     assert len(set(workspace.versions().values())) == 1
-    blend, clicks = Blend.load(workspace.part("retrieval")), ClickScorer.load(workspace.part("clicks"))
+    blend, clicks = HybridRetriever.load(workspace.part("retrieval")), ClickScorer.load(workspace.part("clicks"))
     assert len(blend.item_ids) == len(clicks.item_ids) == 60
     assert Fusion.load(workspace.part("fusion")).record["pools"] == record["fusion"]["in_pool"] > 20
     stored = json.loads((workspace.part("clicks") / "record.json").read_text())
@@ -77,7 +77,7 @@ def test_all_parts_go_live_together_with_their_record(workspace, settings):
 def test_the_live_parts_know_the_whole_log(workspace, settings):
     fitted(workspace, settings, tune=False)
     assert ClickScorer.load(workspace.part("clicks")).statistics.count.sum() == len(events())
-    assert Blend.load(workspace.part("retrieval")).newest == max(event.timestamp for event in events())
+    assert HybridRetriever.load(workspace.part("retrieval")).newest == max(event.timestamp for event in events())
 
 
 def test_the_record_holds_no_secrets(workspace):
@@ -307,14 +307,14 @@ def test_the_seed_reaches_everything_that_starts_by_chance(workspace, settings, 
 
         monkeypatch.setattr(module, name, call)
 
-    for module, name in ((fit, "fit_blend"), (fit, "refit_blend"), (fit, "hold_out"), (fit, "fit_fusion")):
+    for module, name in ((fit, "fit_hybrid"), (fit, "refit_blend"), (fit, "hold_out"), (fit, "fit_fusion")):
         watched(module, name)
     watched(ClickScorer, "fit")
     watched(Fusion, "fit")
     with SqliteStore(workspace.database) as store:
         log, items = store.interactions(), list(store.all_items())
     fit.fit_log(log, items, settings, encoder=HashingEncoder(32), tune=False, seed=7)
-    assert seen == dict.fromkeys(("fit_blend", "refit_blend", "hold_out", "fit_fusion", "fit"), 7)
+    assert seen == dict.fromkeys(("fit_hybrid", "refit_blend", "hold_out", "fit_fusion", "fit"), 7)
 
 
 def test_two_adapters_of_one_name_are_refused(workspace, tmp_path, capsys):

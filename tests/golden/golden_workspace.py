@@ -34,7 +34,7 @@ from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
@@ -157,7 +157,7 @@ class GoldenWorkspace:
         for user in (3, 10, 17):
             store.block(f"u{user}", [f"i{n}" for n in range(user % 4, ITEMS, 4)])
         log, settings = store.interactions(), self._settings({})
-        blend = fit_blend(log, self.items, settings=settings, encoder=HashingEncoder(96), tune=False)
+        blend = fit_hybrid(log, self.items, settings=settings, encoder=HashingEncoder(96), tune=False)
         clicks = click_scorer(log, self.items, settings)
 
         def without_model(store: SqliteStore, clicks: ClickScorer | None, fusion: Fusion | None) -> Recommender:

@@ -110,13 +110,13 @@ def text_prompts() -> list[list[int]]:
 async def collect(
     model: LanguageModel, prompt: list[int], labels: list[int], k: int, **options: float
 ) -> list[LabelChoice]:
-    return [choice async for choice in model.generate(prompt, labels, k, **options)]  # type: ignore[arg-type]
+    return [choice async for choice in model.generate_labels(prompt, labels, k, **options)]  # type: ignore[arg-type]
 
 
 @pytest.mark.model
 def test_engines_agree_on_log_probabilities_and_order(runner: asyncio.Runner, models: dict[str, LanguageModel]) -> None:
     prompts = text_prompts()
-    reads = {engine: runner.run(models[engine].read(prompts, LABELS)) for engine in REAL}
+    reads = {engine: runner.run(models[engine].score_tokens(prompts, LABELS)) for engine in REAL}
     for one, other in itertools.combinations(REAL, 2):
         assert np.abs(reads[one] - reads[other]).max() < 1e-3, (one, other)
         assert (reads[one][:5, 0] - reads[one][:5, 1]).argsort().tolist() == (
@@ -138,7 +138,7 @@ def test_engines_agree_on_greedy_labels_and_their_log_probabilities(
 @pytest.mark.model
 def test_engines_write_the_same_text(runner: asyncio.Runner, models: dict[str, LanguageModel]) -> None:
     async def written(engine: str, **options: object) -> str:
-        stream = models[engine].write(text_prompts()[-1], max_tokens=16, **options)  # type: ignore[arg-type]
+        stream = models[engine].generate_text(text_prompts()[-1], max_tokens=16, **options)  # type: ignore[arg-type]
         return "".join([piece async for piece in stream])
 
     texts = {engine: runner.run(written(engine)) for engine in REAL}
@@ -164,9 +164,9 @@ class TestEveryEngine:
 
     def test_reads_have_one_row_for_each_prompt_and_do_not_depend_on_the_others(self) -> None:
         prompts = text_prompts()
-        together = self.runner.run(self.model.read(prompts, LABELS[:2]))
-        backwards = self.runner.run(self.model.read(prompts[::-1], LABELS[1::-1]))
-        alone = self.runner.run(self.model.read([prompts[3]], LABELS[:2]))
+        together = self.runner.run(self.model.score_tokens(prompts, LABELS[:2]))
+        backwards = self.runner.run(self.model.score_tokens(prompts[::-1], LABELS[1::-1]))
+        alone = self.runner.run(self.model.score_tokens([prompts[3]], LABELS[:2]))
         assert together.shape == (len(prompts), 2)
         assert together.dtype == np.float32
         assert (together < 0).all()
@@ -175,12 +175,12 @@ class TestEveryEngine:
         assert np.abs(together[3] - alone[0]).max() <= tolerance
 
     def test_no_prompts_are_no_rows(self) -> None:
-        assert self.runner.run(self.model.read([], LABELS)).shape == (0, len(LABELS))
+        assert self.runner.run(self.model.score_tokens([], LABELS)).shape == (0, len(LABELS))
 
     def test_more_tokens_than_one_request_takes(self) -> None:
         prompt = text_prompts()[-1]
-        many = self.runner.run(self.model.read([prompt], range(300, 600)))
-        few = self.runner.run(self.model.read([prompt], [300, 427, 428, 599]))
+        many = self.runner.run(self.model.score_tokens([prompt], range(300, 600)))
+        few = self.runner.run(self.model.score_tokens([prompt], [300, 427, 428, 599]))
         assert many[0, [0, 127, 128, 299]] == pytest.approx(few[0], abs=1e-3)
 
     def test_all_labels_are_generated_each_once(self) -> None:
@@ -200,38 +200,38 @@ class TestEveryEngine:
 
     def test_a_generation_can_be_left_early(self) -> None:
         async def first() -> int:
-            async for choice in self.model.generate(text_prompts()[0], LABELS, 20):
+            async for choice in self.model.generate_labels(text_prompts()[0], LABELS, 20):
                 return choice.label
             raise AssertionError("nothing was generated")
 
         assert 0 <= self.runner.run(first()) < len(LABELS)
-        assert self.runner.run(self.model.read([text_prompts()[0]], LABELS)).shape == (1, len(LABELS))
+        assert self.runner.run(self.model.score_tokens([text_prompts()[0]], LABELS)).shape == (1, len(LABELS))
 
     def test_concurrent_calls_do_not_disturb_each_other(self) -> None:
         prompts = text_prompts()
 
         async def together() -> list[object]:
             return await asyncio.gather(
-                self.model.read(prompts[:3], LABELS[:2]),
+                self.model.score_tokens(prompts[:3], LABELS[:2]),
                 collect(self.model, prompts[0], LABELS, 4),
-                self.model.read(prompts[3:], LABELS[:3]),
+                self.model.score_tokens(prompts[3:], LABELS[:3]),
                 collect(self.model, prompts[1], LABELS[:5], 4),
             )
 
         read, generated, other_read, other_generated = self.runner.run(together())
-        assert np.abs(read - self.runner.run(self.model.read(prompts[:3], LABELS[:2]))).max() < 1e-3
-        assert np.abs(other_read - self.runner.run(self.model.read(prompts[3:], LABELS[:3]))).max() < 1e-3
+        assert np.abs(read - self.runner.run(self.model.score_tokens(prompts[:3], LABELS[:2]))).max() < 1e-3
+        assert np.abs(other_read - self.runner.run(self.model.score_tokens(prompts[3:], LABELS[:3]))).max() < 1e-3
         for choices, prompt, labels in ((generated, prompts[0], LABELS), (other_generated, prompts[1], LABELS[:5])):
             alone = self.runner.run(collect(self.model, prompt, labels, 4))
             assert [choice.label for choice in choices] == [choice.label for choice in alone]
 
     def test_prompts_that_do_not_fit_are_model_errors(self) -> None:
         with pytest.raises(ModelError, match="context"):
-            self.runner.run(self.model.read([[5] * CONTEXT], LABELS))
+            self.runner.run(self.model.score_tokens([[5] * CONTEXT], LABELS))
         with pytest.raises(ModelError, match="context"):
             self.runner.run(collect(self.model, [5] * (CONTEXT - 2), LABELS, 3))
         longest = [5] * (CONTEXT - 1)
-        assert self.runner.run(self.model.read([longest], LABELS)).shape == (1, len(LABELS))
+        assert self.runner.run(self.model.score_tokens([longest], LABELS)).shape == (1, len(LABELS))
 
 
 @pytest.mark.model
@@ -265,7 +265,7 @@ def test_a_closed_engine_says_so(runner: asyncio.Runner, tmp_path: Path) -> None
     model = runner.run(load(ModelSettings(name=MODEL, engine="transformers", context=CONTEXT)))
     runner.run(model.close())
     with pytest.raises(ModelError, match="closed"):
-        runner.run(model.read([[1, 2]], LABELS))
+        runner.run(model.score_tokens([[1, 2]], LABELS))
 
 
 @pytest.mark.model

@@ -55,9 +55,9 @@ def test_a_merged_model_says_what_base_and_adapter_say(
     apart = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(adapter)).eval()
     with torch.inference_mode():
         expected = apart(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)[[7, 9]].numpy()
-    found = asyncio.run(merged.read([prompt], [7, 9]))[0]
+    found = asyncio.run(merged.score_tokens([prompt], [7, 9]))[0]
     assert found == pytest.approx(expected, abs=1e-5)
-    assert np.abs(found - asyncio.run(plain.read([prompt], [7, 9]))[0]).max() > 1e-3
+    assert np.abs(found - asyncio.run(plain.score_tokens([prompt], [7, 9]))[0]).max() > 1e-3
     assert merged.adapter == "adapter"
 
 

@@ -72,7 +72,7 @@ def tokenizer_folder(tmp_path: Path) -> str:
 
 def test_vllm_is_asked_for_the_named_tokens_of_all_prompts_at_once() -> None:
     server = Server()
-    read = asyncio.run(model(server).read([[1, 2], [3, 4, 5]], [7, 9], cache_salt="tenant"))
+    read = asyncio.run(model(server).score_tokens([[1, 2], [3, 4, 5]], [7, 9], cache_salt="tenant"))
     assert read == pytest.approx(np.array([[-2.007, -2.009], [-3.007, -3.009]]), abs=1e-5)
     (body,) = server.bodies
     assert body["prompt"] == [[1, 2], [3, 4, 5]]
@@ -83,7 +83,7 @@ def test_vllm_is_asked_for_the_named_tokens_of_all_prompts_at_once() -> None:
 
 def test_more_tokens_than_one_request_takes_are_split() -> None:
     server = Server()
-    read = asyncio.run(model(server).read([[1]], range(300)))
+    read = asyncio.run(model(server).score_tokens([[1]], range(300)))
     assert sorted(len(body["logprob_token_ids"]) for body in server.bodies) == [44, 128, 128]
     assert read[0, 299] == pytest.approx(-1.299, abs=1e-5)
 
@@ -95,7 +95,7 @@ def test_other_servers_are_read_by_their_likeliest_tokens(tokenizer_folder: str,
 
     async def reads() -> list[Any]:
         one = model(server, tokenizer_folder)
-        return [await one.read([[1, 2]], [7, 9]), await one.read([[1, 2, 3]], [7])]
+        return [await one.score_tokens([[1, 2]], [7, 9]), await one.score_tokens([[1, 2, 3]], [7])]
 
     first, second = asyncio.run(reads())
     assert first == pytest.approx(np.array([[-2.007, -2.009]]), abs=1e-5)
@@ -108,7 +108,7 @@ def test_a_wanted_token_that_is_not_among_the_likeliest_is_an_error_with_a_hint(
     server = Server()
     server.vllm = False
     with pytest.raises(ModelError, match="wanted token") as raised:
-        asyncio.run(model(server, tokenizer_folder).read([[1]], [50]))
+        asyncio.run(model(server, tokenizer_folder).score_tokens([[1]], [50]))
     assert "logprob_token_ids" in raised.value.hint
 
 
@@ -145,7 +145,7 @@ def fails_with(error: Exception) -> Handler:
 )
 def test_faults_are_model_errors_without_the_request_in_them(handler: Handler, message: str, hint: str) -> None:
     with pytest.raises(ModelError, match=message) as raised:
-        asyncio.run(model(handler).read([[1]], [2]))
+        asyncio.run(model(handler).score_tokens([[1]], [2]))
     assert hint in raised.value.hint
     assert "private" not in str(raised.value)
 
@@ -182,9 +182,9 @@ def test_a_refused_request_does_not_end_the_reading_of_named_tokens() -> None:
     async def reads() -> None:
         server.top = 0
         with pytest.raises(ModelError):
-            await one.read([[1]], [2])
+            await one.score_tokens([[1]], [2])
         server.refuses_extras = False
-        assert await one.read([[1]], [2]) == pytest.approx(-1.002, abs=1e-5)
+        assert await one.score_tokens([[1]], [2]) == pytest.approx(-1.002, abs=1e-5)
 
     asyncio.run(reads())
 

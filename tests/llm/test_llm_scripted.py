@@ -24,7 +24,7 @@ def generated(
     model: LanguageModel, prompt: list[int], labels: list[int], k: int, **options: float
 ) -> list[LabelChoice]:
     async def collect() -> list[LabelChoice]:
-        return [choice async for choice in model.generate(prompt, labels, k, **options)]  # type: ignore[arg-type]
+        return [choice async for choice in model.generate_labels(prompt, labels, k, **options)]  # type: ignore[arg-type]
 
     return asyncio.run(collect())
 
@@ -36,20 +36,20 @@ def test_reads_are_log_probabilities_that_depend_on_prompt_and_token_only(
 ) -> None:
     async def reads() -> None:
         model = ScriptedModel(seed)
-        together = await model.read(prompts, token_ids)
+        together = await model.score_tokens(prompts, token_ids)
         assert together.shape == (len(prompts), len(token_ids))
         assert together.dtype == np.float32
         assert (together < 0).all()
         for row, prompt in enumerate(prompts):
             for column, token in enumerate(token_ids):
-                assert (await model.read([prompt], [token]))[0, 0] == together[row, column]
+                assert (await model.score_tokens([prompt], [token]))[0, 0] == together[row, column]
 
     asyncio.run(reads())
 
 
 def test_seeds_prompts_and_tokens_give_different_values() -> None:
     values = [
-        asyncio.run(ScriptedModel(seed).read([[prompt]], [token]))[0, 0]
+        asyncio.run(ScriptedModel(seed).score_tokens([[prompt]], [token]))[0, 0]
         for seed in range(4)
         for prompt in range(4)
         for token in range(4)
@@ -100,10 +100,10 @@ def test_draws_follow_the_softmax_at_the_temperature() -> None:
 def test_injected_failures() -> None:
     async def calls() -> None:
         model = ScriptedModel(fail_at=1)
-        await model.read([[1]], [2])
+        await model.score_tokens([[1]], [2])
         for _ in range(2):
             with pytest.raises(ModelError):
-                await model.read([[1]], [2])
+                await model.score_tokens([[1]], [2])
 
     asyncio.run(calls())
     with pytest.raises(ModelError):

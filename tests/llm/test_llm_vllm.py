@@ -44,7 +44,7 @@ class FakeEngine:
             raise RuntimeError("no such modules")
         self.loaded.append(lora_request)
 
-    async def generate(
+    async def generate_labels(
         self, prompt: Any, params: Any, request_id: str, *, lora_request: Any = None
     ) -> AsyncIterator[Any]:
         self.requests.append((prompt, params, request_id, lora_request))
@@ -71,13 +71,13 @@ class FakeEngine:
 
 
 async def generated(model: VllmServed, k: int) -> list[LabelChoice]:
-    return [choice async for choice in model.generate([1, 2], [10, 20, 30], k, seed=5, cache_salt="tenant")]
+    return [choice async for choice in model.generate_labels([1, 2], [10, 20, 30], k, seed=5, cache_salt="tenant")]
 
 
 def test_a_read_is_one_request_of_one_token_for_each_prompt() -> None:
     fake = FakeEngine()
     model = VllmServed(fake, "small")  # type: ignore[arg-type]
-    read = asyncio.run(model.read([[1], [1, 2]], [5, 6], cache_salt="tenant"))
+    read = asyncio.run(model.score_tokens([[1], [1, 2]], [5, 6], cache_salt="tenant"))
     assert read.tolist() == [[-6, -7], [-7, -8]]
     assert (model.context, model.adapter) == (64, None)
     prompts = [prompt for prompt, *_ in fake.requests]
@@ -122,7 +122,7 @@ def test_a_read_that_fails_is_a_model_error(fault: str) -> None:
     fake = FakeEngine(fault)
     model = VllmServed(fake, "small")  # type: ignore[arg-type]
     with pytest.raises(ModelError):
-        asyncio.run(model.read([[1], [2], [3]], [5]))
+        asyncio.run(model.score_tokens([[1], [2], [3]], [5]))
 
 
 def test_a_caller_who_leaves_aborts_the_request() -> None:
@@ -130,7 +130,7 @@ def test_a_caller_who_leaves_aborts_the_request() -> None:
     model = VllmServed(fake, "small")  # type: ignore[arg-type]
 
     async def leave() -> None:
-        stream = model.generate([1, 2], [10, 20, 30], 3)
+        stream = model.generate_labels([1, 2], [10, 20, 30], 3)
         assert (await anext(stream)).label == 2
         await stream.aclose()  # type: ignore[attr-defined]
 
@@ -143,7 +143,7 @@ class SlowEngine:
 
     vllm_config = FakeEngine().vllm_config
 
-    async def generate(self, prompt: Any, *_: Any, **__: Any) -> Any:
+    async def generate_labels(self, prompt: Any, *_: Any, **__: Any) -> Any:
         await asyncio.sleep(0.05)
         if list(prompt["prompt_token_ids"]) == [0]:
             raise RuntimeError("private")
@@ -213,7 +213,7 @@ def test_a_live_adapter_is_loaded_before_it_is_used(tmp_path: Path) -> None:
         model = VllmServed(fake, "small")  # type: ignore[arg-type]
         tuned = [await model.with_adapter(folder) for folder in folders]
         for one in (*tuned, model):
-            await one.read([[1]], [5])
+            await one.score_tokens([[1]], [5])
         with pytest.raises(ModelError, match="other@v1"):
             await model.with_adapter(tmp_path / "adapters" / "other" / "v1")
         return [one.adapter for one in tuned]
@@ -299,9 +299,9 @@ def test_calls_that_arrive_while_the_engine_works_are_one_batch(stepping: Steppi
     async def calls() -> list[Any]:
         model = VllmOffline({}, "small")
         stepping.gate.clear()
-        first = asyncio.create_task(model.read([[1]], [5]))
+        first = asyncio.create_task(model.score_tokens([[1]], [5]))
         await asyncio.sleep(0.05)
-        others = [asyncio.create_task(model.read([[1] * size] * 2, [5, 6])) for size in (2, 3)]
+        others = [asyncio.create_task(model.score_tokens([[1] * size] * 2, [5, 6])) for size in (2, 3)]
         await asyncio.sleep(0.05)
         stepping.gate.set()
         reads = await asyncio.gather(first, *others)
@@ -318,11 +318,11 @@ def test_labels_are_streamed_step_by_step_and_a_caller_who_leaves_aborts(steppin
     async def leave() -> None:
         model = VllmOffline({}, "small")
         stepping.pause_after = 1
-        stream = model.generate([1], [10, 20, 30], 3)
+        stream = model.generate_labels([1], [10, 20, 30], 3)
         assert await anext(stream) == LabelChoice(0, -1.0)
         await stream.aclose()  # type: ignore[attr-defined]
         stepping.gate.set()
-        assert (await model.read([[1, 2]], [5])).tolist() == [[-2]]
+        assert (await model.score_tokens([[1, 2]], [5])).tolist() == [[-2]]
         await model.close()
 
     asyncio.run(leave())
@@ -334,9 +334,9 @@ def test_a_refused_request_fails_alone(stepping: SteppingEngine) -> None:
     async def calls() -> None:
         model = VllmOffline({}, "small")
         with pytest.raises(ModelError, match="ValueError") as raised:
-            await model.read([[1], [13]], [5])
+            await model.score_tokens([[1], [13]], [5])
         assert "private" not in str(raised.value)
-        assert (await model.read([[1]], [5])).tolist() == [[-1]]
+        assert (await model.score_tokens([[1]], [5])).tolist() == [[-1]]
         await model.close()
 
     asyncio.run(calls())
@@ -347,7 +347,7 @@ def test_an_engine_that_dies_fails_its_callers_then_and_later(stepping: Stepping
     async def calls() -> None:
         model = VllmOffline({}, "small")
         stepping.gate.clear()
-        waiting = [asyncio.create_task(model.read([[1]], [5])) for _ in range(3)]
+        waiting = [asyncio.create_task(model.score_tokens([[1]], [5])) for _ in range(3)]
         await asyncio.sleep(0.05)
         stepping.crash = True
         stepping.gate.set()
@@ -355,7 +355,7 @@ def test_an_engine_that_dies_fails_its_callers_then_and_later(stepping: Stepping
             with pytest.raises(ModelError):
                 await call
         with pytest.raises(ModelError, match="stopped"):
-            await model.read([[1]], [5])
+            await model.score_tokens([[1]], [5])
         await model.close()
 
     asyncio.run(calls())
@@ -366,10 +366,10 @@ def test_closing_ends_what_waits(stepping: SteppingEngine) -> None:
     async def calls() -> None:
         model = VllmOffline({}, "small")
         stepping.gate.clear()
-        first = asyncio.create_task(model.read([[1]], [5]))
+        first = asyncio.create_task(model.score_tokens([[1]], [5]))
         await asyncio.sleep(0.05)
         closing = asyncio.create_task(model.close())
-        second = asyncio.create_task(model.read([[1]], [5]))
+        second = asyncio.create_task(model.score_tokens([[1]], [5]))
         await asyncio.sleep(0.05)
         stepping.gate.set()
         await closing

@@ -45,5 +45,5 @@ def test_it_is_no_fault_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     model = VllmOffline({}, "small")
     job = _Job([(SimpleNamespace(), SimpleNamespace())], ClosingLoop(), asyncio.Queue())  # type: ignore[list-item,arg-type]
     model._inbox.put(job)
-    assert asyncio.run(model.read([[1]], [5])).tolist() == [[-2.0]]
+    assert asyncio.run(model.score_tokens([[1]], [5])).tolist() == [[-2.0]]
     asyncio.run(model.close())

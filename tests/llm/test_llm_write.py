@@ -25,7 +25,7 @@ from genrec.settings import ModelSettings
 
 def written(model: LanguageModel, prompt: Sequence[int] = (1, 2), max_tokens: int = 50, **options: Any) -> list[str]:
     async def collect() -> list[str]:
-        return [piece async for piece in model.write(prompt, max_tokens=max_tokens, **options)]
+        return [piece async for piece in model.generate_text(prompt, max_tokens=max_tokens, **options)]
 
     return asyncio.run(collect())
 
@@ -161,7 +161,7 @@ def test_vllm_gives_its_pieces_and_frees_the_engine_when_left_early() -> None:
     assert (params.max_tokens, params.seed, params.stop, params.ignore_eos) == (9, 4, ["\n"], False)
 
     async def leave() -> None:
-        stream = model.write([1], max_tokens=9)
+        stream = model.generate_text([1], max_tokens=9)
         assert await anext(stream) == "Good "
         await stream.aclose()  # type: ignore[attr-defined]
 

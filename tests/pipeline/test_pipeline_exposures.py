@@ -14,7 +14,7 @@ from genrec.data.sqlite import schema
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
 from genrec.pipeline.recommender import Recommender
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 
 
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> SqliteStore:
 
 def recommender(store: SqliteStore) -> Recommender:
     settings = Settings.load(None, {"retrieval": {"retrievers": ("covisit", "popular"), "candidates": 8, "pool": 12}})
-    blend = fit_blend(store.interactions(), list(store.all_items()), settings=settings, encoder=None, tune=False)
+    blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, encoder=None, tune=False)
     return Recommender(
         store=store, retriever=blend, ranker=None, clicks=None, fusion=None, settings=settings, version="v1"
     )

@@ -55,9 +55,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
         return made
 
     monkeypatch.setattr(genrec.llm.loading, "load", load)
-    for part in ("Blend", "ClickScorer", "Fusion"):
+    for part in ("HybridRetriever", "ClickScorer", "Fusion"):
         monkeypatch.setattr(getattr(recommender, part), "load", lambda folder: folder)
-    monkeypatch.setattr(recommender, "SlateMaker", lambda *_: None)
+    monkeypatch.setattr(recommender, "SlateBuilder", lambda *_: None)
     monkeypatch.setattr(recommender, "ranker_for", lambda *_: None)
     return made
 
@@ -72,7 +72,7 @@ def test_the_model_is_loaded_only_once_the_rest_is_there(
     with pytest.raises(WorkspaceError, match="no fitted fusion"):
         Recommender.open(root)
     (root / "fusion" / "v1").mkdir()
-    monkeypatch.setattr(recommender.Blend, "load", torn)
+    monkeypatch.setattr(recommender.HybridRetriever, "load", torn)
     with pytest.raises(WorkspaceError, match="torn"):
         Recommender.open(root)
     assert engine.loaded is None

@@ -22,7 +22,7 @@ from genrec.pipeline.recommender import NOT_NEEDED, RecommendationRequest, Recom
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, HashingEncoder
 
@@ -60,7 +60,7 @@ def recommender(
     **sections: dict[str, Any],
 ) -> Recommender:
     settings = Settings.load(None, {"retrieval": RETRIEVAL, **sections})
-    blend = fit_blend(store.interactions(), list(store.all_items()), settings=settings, encoder=encoder, tune=False)
+    blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, encoder=encoder, tune=False)
     tokenizer = load_tokenizer(tokenizer_folder)
     ranker = None if model is None else load_ranker(settings.ranking, model, tokenizer, TemplateLibrary())
     return Recommender(
@@ -193,7 +193,7 @@ def test_leaving_a_stream_stops_the_model(store: SqliteStore, tiny_tokenizer_fol
     class Slow(ScriptedModel):
         cancelled = False
 
-        async def read(self, *args: Any, **options: Any) -> Any:
+        async def score_tokens(self, *args: Any, **options: Any) -> Any:
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:

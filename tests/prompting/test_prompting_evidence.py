@@ -1,4 +1,4 @@
-"""Evidence as prompts say it: in both languages, in buckets only, with titles that pass the guard."""
+"""Fact as prompts say it: in both languages, in buckets only, with titles that pass the guard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompting_samples import FRONT, make_tokenizer, write_template
 
-from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item
+from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item
 from genrec.errors import TemplateError
 from genrec.prompting import phrases
 from genrec.prompting.cases import find_case, inputs_of, render_inputs, text_of
@@ -23,14 +23,14 @@ from genrec.prompting.template import Template
 from genrec.prompting.tokenizer import ChatTokenizer
 from genrec.prompting.views import EVIDENCE_TITLE_TOKENS
 
-ALL = [Evidence(kind, bucket, "Heat", "directors") for kind, buckets in BUCKETS.items() for bucket in buckets]
+ALL = [Fact(kind, bucket, "Heat", "directors") for kind, buckets in BUCKETS.items() for bucket in buckets]
 EVIDENT = [f"rank/{ranker}.evidence{x}" for ranker, x in product(("pointwise", "listwise"), ("", ".zh"))]
 
 
-def shown(template: Template, tokenizer: ChatTokenizer, *evidence: Evidence, habits: tuple[str, ...] = ()) -> str:
+def shown(template: Template, tokenizer: ChatTokenizer, *evidence: Fact, habits: tuple[str, ...] = ()) -> str:
     """The text of a slate whose first candidate has the evidence."""
     slate = Candidates((Candidate(Item("1", "Ronin"), 0.0, evidence=evidence), Candidate(Item("2", "Casino"), 0.0)))
-    past = History(None, (HistoryEntry(Item("3", "Heat"), 0.0),), tuple(Evidence("habits", habit) for habit in habits))
+    past = History(None, (HistoryEntry(Item("3", "Heat"), 0.0),), tuple(Fact("habits", habit) for habit in habits))
     return text_of(render(template, history=past, candidates=slate, tokenizer=tokenizer), tokenizer)
 
 
@@ -58,7 +58,7 @@ def test_every_bucket_has_words_in_every_language() -> None:
     ],
 )
 def test_shared_fields(field: str, english: str, chinese: str) -> None:
-    fact = Evidence("graph", "same")
+    fact = Fact("graph", "same")
     assert evidence_text(fact, "en-GB", "Heat", field) == english
     assert evidence_text(fact, "zh", "Heat", field) == chinese
     assert evidence_text(fact, "fr", "Heat", field) == english
@@ -67,9 +67,9 @@ def test_shared_fields(field: str, english: str, chinese: str) -> None:
 @pytest.mark.parametrize("name", EVIDENT)
 def test_templates_say_what_is_known(name: str, library: TemplateLibrary, tokenizer: ChatTokenizer) -> None:
     facts = [
-        Evidence("popularity", "popular"),
-        Evidence("transitions", "often", "Heat"),
-        Evidence("graph", "same", "Heat", "tags"),
+        Fact("popularity", "popular"),
+        Fact("transitions", "often", "Heat"),
+        Fact("graph", "same", "Heat", "tags"),
     ]
     text = shown(library.get(name), tokenizer, *facts, habits=("high ratings", "returns"))
     if name.endswith("zh"):
@@ -85,7 +85,7 @@ def test_templates_say_what_is_known(name: str, library: TemplateLibrary, tokeni
 
 
 def test_a_template_that_does_not_ask_reads_nothing(library: TemplateLibrary, tokenizer: ChatTokenizer) -> None:
-    class Unread(tuple[Evidence, ...]):
+    class Unread(tuple[Fact, ...]):
         def __iter__(self):  # type: ignore[no-untyped-def]
             raise AssertionError("read")
 
@@ -103,7 +103,7 @@ def test_only_what_is_declared_in_the_order_declared(tmp_path: Path, tokenizer: 
         "candidates: {type: items, item_tokens: 40, evidence: [popularity, transitions]}",
     )
     body = '{% message "user" %}{% shared_prefix_end %}{{ candidate.evidence | join("|") }}{% endmessage %}'
-    facts = [Evidence("transitions", "often", "Heat"), Evidence("recency", "rising"), Evidence("popularity", "new")]
+    facts = [Fact("transitions", "often", "Heat"), Fact("recency", "rising"), Fact("popularity", "new")]
     assert 'new|often chosen with "Heat"' in shown(write_template(tmp_path, front + body), tokenizer, *facts)
 
 
@@ -147,16 +147,16 @@ hostile = st.text(max_size=60) | st.sampled_from(
 
 @given(title=hostile, field=hostile, name=st.sampled_from(EVIDENT))
 def test_related_titles_and_fields_stay_inside_their_quotation(title: str, field: str, name: str) -> None:
-    facts = Evidence("transitions", "often", title), Evidence("graph", "same", title, field)
+    facts = Fact("transitions", "often", title), Fact("graph", "same", title, field)
     text = shown(LIBRARY.get(name), TOKENIZER, *facts)
-    harmless = shown(LIBRARY.get(name), TOKENIZER, *(Evidence(fact.kind, fact.bucket, "x", "y") for fact in facts))
+    harmless = shown(LIBRARY.get(name), TOKENIZER, *(Fact(fact.kind, fact.bucket, "x", "y") for fact in facts))
     assert text.count("\n") == harmless.count("\n")
     assert text.count("<|im_start|>") == harmless.count("<|im_start|>")
     assert text.count('"') == harmless.count('"')
 
 
 def test_long_titles_are_shortened(library: TemplateLibrary, tokenizer: ChatTokenizer) -> None:
-    text = shown(library.get(EVIDENT[0]), tokenizer, Evidence("transitions", "often", "A very long title indeed"))
+    text = shown(library.get(EVIDENT[0]), tokenizer, Fact("transitions", "often", "A very long title indeed"))
     quoted = re.search(r'often chosen with "([^"]*)"', text)
     assert quoted is not None
     assert quoted[1].endswith("…")

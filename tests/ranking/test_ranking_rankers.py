@@ -157,7 +157,7 @@ def test_single_pass_averages_over_orders(tokenizer: Tokenizer) -> None:
     for order in label_orders(6, 4, 0):
         prompt = render_task(template, tokenizer, by_hand, task(titles), order)
         for position, label in enumerate(prompt.label_ids):
-            expected[position] += asyncio.run(by_hand.read([prompt.prefix], [label]))[0, 0] / 4
+            expected[position] += asyncio.run(by_hand.score_tokens([prompt.prefix], [label]))[0, 0] / 4
     assert [found[f"id-{n}"] for n in range(6)] == pytest.approx(expected, abs=1e-5)
 
 

@@ -17,7 +17,7 @@ from genrec.errors import SettingsError, WorkspaceError
 from genrec.retrieval.base import Query, Retriever
 from genrec.retrieval.hybrid import retriever_class
 from genrec.retrieval.scoring import score_batch
-from genrec.retrieval.tuning import fit_blend, fit_retriever
+from genrec.retrieval.tuning import fit_hybrid, fit_retriever
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
@@ -132,5 +132,5 @@ def test_a_dotted_path_names_a_retriever_of_ones_own(log: Interactions, catalogu
     settings = Settings.model_validate(
         {"retrieval": {"retrievers": ("genrec.retrieval.retrievers.covisit", "popular")}}
     )
-    blend = fit_blend(log, catalogue, settings=settings, tune=False)
+    blend = fit_hybrid(log, catalogue, settings=settings, tune=False)
     assert list(blend.parts) == ["genrec.retrieval.retrievers.covisit", "popular"]

@@ -12,9 +12,9 @@ from genrec.data.interactions import Interactions
 from genrec.domain import DroppedItem, History, HistoryEntry, Item
 from genrec.errors import WorkspaceError
 from genrec.retrieval.base import Query, Scores
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.scoring import query_of
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
@@ -44,36 +44,36 @@ def seen(*item_ids: str) -> History:
 
 
 @pytest.fixture
-def blend() -> Blend:
+def blend() -> HybridRetriever:
     parts = {"left": Fixed(4, 2, 0, 1, 0), "right": Fixed(0, 0, 0, 3, 6)}
-    return Blend(parts, {"left": 1.0, "right": 0.5}, IDS, np.array([0, 0, 2, 1, 0], dtype=np.float32))
+    return HybridRetriever(parts, {"left": 1.0, "right": 0.5}, IDS, np.array([0, 0, 2, 1, 0], dtype=np.float32))
 
 
-def chosen(blend: Blend, history: History, k: int = 5, **filters: object) -> list[str]:
+def chosen(blend: HybridRetriever, history: History, k: int = 5, **filters: object) -> list[str]:
     found = blend.candidates(history, k, now=0.0, items=lookup, **filters)  # type: ignore[arg-type]
     return [candidate.item.id for candidate in found.items]
 
 
-def test_scores_are_the_weighted_sum_of_scaled_parts(blend: Blend) -> None:
+def test_scores_are_the_weighted_sum_of_scaled_parts(blend: HybridRetriever) -> None:
     # left / 4, half of right / 6
     scores = blend.scores(query_of(seen("c"), blend.index, 0.0))
     np.testing.assert_allclose(scores, [1, 0.5, 0, 0.25 + 0.25, 0.5], atol=2e-6)
 
 
-def test_best_first_and_ties_by_popularity_then_by_position(blend: Blend) -> None:
+def test_best_first_and_ties_by_popularity_then_by_position(blend: HybridRetriever) -> None:
     # b, d and e score the same: d is the more popular, b stands before e
     assert chosen(blend, seen("c"), allow_sponsored=True) == ["a", "d", "b", "e"]
 
 
-def test_without_any_history_the_popular_come_first(blend: Blend) -> None:
+def test_without_any_history_the_popular_come_first(blend: HybridRetriever) -> None:
     assert chosen(blend, History("new"), allow_sponsored=True) == ["c", "d", "a", "b", "e"]
 
 
-def test_an_item_that_the_index_does_not_know_is_no_history(blend: Blend) -> None:
+def test_an_item_that_the_index_does_not_know_is_no_history(blend: HybridRetriever) -> None:
     assert chosen(blend, seen("later")) == chosen(blend, History(None))
 
 
-def test_sources_are_the_raw_scores_of_the_parts_that_have_the_item_among_their_best(blend: Blend) -> None:
+def test_sources_are_the_raw_scores_of_the_parts_that_have_the_item_among_their_best(blend: HybridRetriever) -> None:
     found = blend.candidates(seen("c"), 2, now=0.0, items=lookup, allow_sponsored=True)
     assert {candidate.item.id: candidate.sources for candidate in found.items} == {
         "a": {"left": 4.0},
@@ -81,7 +81,7 @@ def test_sources_are_the_raw_scores_of_the_parts_that_have_the_item_among_their_
     }
 
 
-def test_dropped_items_have_the_reason_and_stand_before_the_last_that_is_kept(blend: Blend) -> None:
+def test_dropped_items_have_the_reason_and_stand_before_the_last_that_is_kept(blend: HybridRetriever) -> None:
     found = blend.candidates(
         seen("a"), 1, now=0.0, items=lookup, blocked=["b"], exclude=["c"], where=lambda item: item.id != "x"
     )
@@ -89,25 +89,25 @@ def test_dropped_items_have_the_reason_and_stand_before_the_last_that_is_kept(bl
     assert found.dropped == (DroppedItem("a", "seen"), DroppedItem("d", "sponsored"), DroppedItem("b", "blocked"))
 
 
-def test_conditions_of_the_caller(blend: Blend) -> None:
+def test_conditions_of_the_caller(blend: HybridRetriever) -> None:
     found = blend.candidates(seen("c"), 1, now=0.0, items=lookup, where=lambda item: item.id in "be")
     assert [candidate.item.id for candidate in found.items] == ["b"]
     assert found.dropped == (DroppedItem("a", "condition"), DroppedItem("d", "sponsored"))
 
 
-def test_seen_items_may_be_kept(blend: Blend) -> None:
+def test_seen_items_may_be_kept(blend: HybridRetriever) -> None:
     assert chosen(blend, seen("a"), k=1, keep_seen=True) == ["a"]
 
 
-def test_when_all_filters_are_passed_the_whole_catalogue_is_there(blend: Blend) -> None:
+def test_when_all_filters_are_passed_the_whole_catalogue_is_there(blend: HybridRetriever) -> None:
     assert sorted(chosen(blend, seen("c"), k=99, keep_seen=True, allow_sponsored=True)) == sorted(IDS)
 
 
-def test_nothing_is_left_when_nothing_passes(blend: Blend) -> None:
+def test_nothing_is_left_when_nothing_passes(blend: HybridRetriever) -> None:
     assert chosen(blend, seen("c"), where=lambda item: False) == []
 
 
-def test_scores_of_given_items_are_those_of_the_list(blend: Blend) -> None:
+def test_scores_of_given_items_are_those_of_the_list(blend: HybridRetriever) -> None:
     found = blend.candidates(seen("c"), 5, now=0.0, items=lookup, allow_sponsored=True)
     listed = {candidate.item.id: candidate for candidate in found.items}
     asked = [listed["e"].item, Item("unknown", "?"), listed["a"].item]
@@ -118,7 +118,7 @@ def test_scores_of_given_items_are_those_of_the_list(blend: Blend) -> None:
     assert first.sources == {"caller": first.score}
 
 
-def test_no_more_items_are_looked_up_than_wanted(blend: Blend) -> None:
+def test_no_more_items_are_looked_up_than_wanted(blend: HybridRetriever) -> None:
     asked: list[str] = []
 
     def counting(item_ids: Sequence[str]) -> list[Item]:
@@ -130,13 +130,13 @@ def test_no_more_items_are_looked_up_than_wanted(blend: Blend) -> None:
 
 
 def test_without_parts_it_is_popularity() -> None:
-    blend = Blend({}, {}, IDS, np.array([1, 5, 2, 0, 9], dtype=np.float32))
+    blend = HybridRetriever({}, {}, IDS, np.array([1, 5, 2, 0, 9], dtype=np.float32))
     assert chosen(blend, seen("a")) == ["e", "b", "c"]
     assert blend.name == "popularity"
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[Blend, dict[str, Item]]:
+def fitted() -> tuple[HybridRetriever, dict[str, Item]]:
     random = np.random.default_rng(0)
     catalogue = {f"i{n}": Item(f"i{n}", f"title {n % 7} {n}", sponsored=n % 9 == 0) for n in range(40)}
     user = np.repeat(np.arange(30), 5)
@@ -147,7 +147,7 @@ def fitted() -> tuple[Blend, dict[str, Item]]:
         random.integers(0, 35, len(user)),
         1e9 + np.arange(len(user)),
     )
-    return fit_blend(
+    return fit_hybrid(
         log, list(catalogue.values()), settings=Settings(), encoder=HashingEncoder(32), tune=False
     ), catalogue
 
@@ -157,7 +157,7 @@ ids = st.lists(st.integers(0, 45).map(lambda n: f"i{n}"), max_size=50)
 
 @given(history=ids, blocked=ids, exclude=ids, k=st.integers(0, 50), allow_sponsored=st.booleans())
 def test_lists_are_distinct_valid_full_and_free_of_what_was_filtered(
-    fitted: tuple[Blend, dict[str, Item]],
+    fitted: tuple[HybridRetriever, dict[str, Item]],
     history: list[str],
     blocked: list[str],
     exclude: list[str],
@@ -185,10 +185,10 @@ def test_lists_are_distinct_valid_full_and_free_of_what_was_filtered(
     assert np.isfinite(scores).all()
 
 
-def test_comes_back_from_disk_unchanged(fitted: tuple[Blend, dict[str, Item]], tmp_path: Path) -> None:
+def test_comes_back_from_disk_unchanged(fitted: tuple[HybridRetriever, dict[str, Item]], tmp_path: Path) -> None:
     blend, _ = fitted
     blend.save(tmp_path)
-    loaded = Blend.load(tmp_path)
+    loaded = HybridRetriever.load(tmp_path)
     query = query_of(seen("i3", "i4"), blend.index, 0.0)
     np.testing.assert_array_equal(loaded.scores(query), blend.scores(query))
     assert (loaded.item_ids, loaded.weights, loaded.record, loaded.newest) == (
@@ -201,10 +201,10 @@ def test_comes_back_from_disk_unchanged(fitted: tuple[Blend, dict[str, Item]], t
 
 @pytest.mark.parametrize("missing", ["items.arrow", "settings.json", "covisit/arrays.safetensors"])
 def test_a_missing_file_says_how_to_mend_it(
-    fitted: tuple[Blend, dict[str, Item]], tmp_path: Path, missing: str
+    fitted: tuple[HybridRetriever, dict[str, Item]], tmp_path: Path, missing: str
 ) -> None:
     fitted[0].save(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(WorkspaceError) as caught:
-        Blend.load(tmp_path)
+        HybridRetriever.load(tmp_path)
     assert "genrec fit" in caught.value.hint

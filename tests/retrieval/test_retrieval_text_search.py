@@ -12,9 +12,9 @@ import pytest
 from genrec.data.interactions import Interactions
 from genrec.domain import History, HistoryEntry, Item
 from genrec.errors import ModelError
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.text_search import TextIndex
-from genrec.retrieval.tuning import fit_blend, refit_blend
+from genrec.retrieval.tuning import fit_hybrid, refit_blend
 from genrec.retrieval.words import WordIndex
 from genrec.settings import EncoderSettings, Settings
 from genrec.text.encoders import CachedEncoder, HashingEncoder, Progress, Vectors
@@ -60,9 +60,9 @@ def history(*item_ids: str) -> History:
 
 
 @pytest.fixture
-def blend() -> Blend:
+def blend() -> HybridRetriever:
     """Recommends what is popular: a, b, c, and so on."""
-    return Blend({}, {}, list(BY_ID), POPULARITY, texts=TextIndex.fit(ITEMS, Compass(), "compass"))
+    return HybridRetriever({}, {}, list(BY_ID), POPULARITY, texts=TextIndex.fit(ITEMS, Compass(), "compass"))
 
 
 def test_nearness_is_the_standardised_cosine() -> None:
@@ -71,14 +71,14 @@ def test_nearness_is_the_standardised_cosine() -> None:
 
 
 @pytest.mark.parametrize("request_", ["gibberish", " ", "?!"])
-def test_a_request_that_tells_nothing_apart_changes_nothing(blend: Blend, request_: str) -> None:
+def test_a_request_that_tells_nothing_apart_changes_nothing(blend: HybridRetriever, request_: str) -> None:
     plain, asked = (
         blend.candidates(history("a"), 2, now=0.0, items=lookup, request=words) for words in (None, request_)
     )
     assert plain == asked
 
 
-def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: Blend) -> None:
+def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: HybridRetriever) -> None:
     found = blend.candidates(history("a"), 2, now=0.0, items=lookup, request="south")
     assert [candidate.item.id for candidate in found.items] == ["b", "c", "f"]
     assert [list(candidate.sources) for candidate in found.items] == [[], ["request"], ["request"]]
@@ -88,14 +88,14 @@ def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: Blend) -> 
     assert [candidate.parts["request words"] > 0 for candidate in found.items] == [False, True, True]
 
 
-def test_half_as_many_items_come_by_the_request(blend: Blend) -> None:
+def test_half_as_many_items_come_by_the_request(blend: HybridRetriever) -> None:
     for k, brought in ((1, 0), (2, 1), (3, 1), (4, 1), (6, 0)):
         found = blend.candidates(history(), k, now=0.0, items=lookup, request="east")
         assert len(found.items) == min(5, k) + brought, k
         assert len({candidate.item.id for candidate in found.items}) == len(found.items)
 
 
-def test_filters_hold_for_what_is_asked_for(blend: Blend) -> None:
+def test_filters_hold_for_what_is_asked_for(blend: HybridRetriever) -> None:
     filters = {"exclude": ["f"], "where": lambda item: item.id != "e"}
     found = blend.candidates(history("c"), 2, now=0.0, items=lookup, request="south", **filters)  # type: ignore[arg-type]
     assert [candidate.item.id for candidate in found.items] == ["a", "b"]
@@ -107,7 +107,7 @@ def test_filters_hold_for_what_is_asked_for(blend: Blend) -> None:
     }
 
 
-def test_the_callers_items_have_their_nearness(blend: Blend) -> None:
+def test_the_callers_items_have_their_nearness(blend: HybridRetriever) -> None:
     near, far, unknown = blend.given(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, request="east")
     assert near.parts["request"] > 0 > far.parts["request"]
     assert unknown.parts["request"] == unknown.parts["request words"] == 0
@@ -116,7 +116,9 @@ def test_the_callers_items_have_their_nearness(blend: Blend) -> None:
     assert "request" not in blend.given(history(), [BY_ID["b"]], now=0.0)[0].parts
 
 
-def test_without_its_encoder_the_answer_is_that_without_words(blend: Blend, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_its_encoder_the_answer_is_that_without_words(
+    blend: HybridRetriever, caplog: pytest.LogCaptureFixture
+) -> None:
     blend.texts = TextIndex(np.eye(6, 2, dtype=np.float32), WordIndex.fit([""] * 6), "compass", "compass", Broken())
     with caplog.at_level(logging.WARNING):
         asked = [blend.candidates(history("a"), 2, now=0.0, items=lookup, request="south") for _ in range(2)]
@@ -166,13 +168,13 @@ def test_a_fitted_blend_hears_requests_and_keeps_none_of_them(tmp_path: Path) ->
     )
     settings = Settings.load(None, {"retrieval": {"retrievers": ("popular",)}, "encoder": {"name": "hashing"}})
     cached = CachedEncoder(HashingEncoder(), tmp_path / "cache")
-    fitted = fit_blend(log, ITEMS, settings=settings, encoder=cached, tune=False)
+    fitted = fit_hybrid(log, ITEMS, settings=settings, encoder=cached, tune=False)
     (file,) = (tmp_path / "cache").iterdir()
     before = file.read_bytes()
     again = refit_blend(fitted, log, ITEMS, settings=settings, encoder=cached)
     fitted.save(tmp_path / "index")
-    for blend in (fitted, again, Blend.load(tmp_path / "index")):
+    for blend in (fitted, again, HybridRetriever.load(tmp_path / "index")):
         found = blend.candidates(history("a"), 2, now=0.0, items=lookup, request="go west or south")
         assert "f" in [candidate.item.id for candidate in found.items]
     assert file.read_bytes() == before
-    assert fit_blend(log, ITEMS, settings=settings, tune=False).texts is None
+    assert fit_hybrid(log, ITEMS, settings=settings, tune=False).texts is None

@@ -12,11 +12,11 @@ from genrec.domain import Item
 from genrec.errors import DataError
 from genrec.retrieval import tuning
 from genrec.retrieval.base import Query, Scores
-from genrec.retrieval.hybrid import Blend, retriever_class
-from genrec.retrieval.pools import Pools
-from genrec.retrieval.retrievers.covisit import Fitted as Covisit
+from genrec.retrieval.hybrid import HybridRetriever, retriever_class
+from genrec.retrieval.pools import TuningPools
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.retrieval.scoring import ndcg_at
-from genrec.retrieval.tuning import fit_blend, fit_retriever, refit_blend
+from genrec.retrieval.tuning import fit_hybrid, fit_retriever, refit_blend
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder, Progress, Vectors
 
@@ -61,8 +61,8 @@ def log(catalogue: list[Item]) -> Interactions:
 
 
 @pytest.fixture(scope="module")
-def blend(log: Interactions, catalogue: list[Item]) -> Blend:
-    return fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
+def blend(log: Interactions, catalogue: list[Item]) -> HybridRetriever:
+    return fit_hybrid(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
 
 
 def test_the_seed_draws_the_validation_users(log: Interactions) -> None:
@@ -77,23 +77,23 @@ def test_the_seed_reaches_what_starts_by_chance_and_nothing_else(log: Interactio
     query = Query(np.array([3, 4], np.int32), np.array([1e9, 1e9 + 1]), np.ones(2), 1e9 + 2)
     first, again, other = (
         {name: part.scores(query) for name, part in made.parts.items()}
-        for made in (fit_blend(log, catalogue, settings=settings, tune=False, seed=seed) for seed in (0, 0, 1))
+        for made in (fit_hybrid(log, catalogue, settings=settings, tune=False, seed=seed) for seed in (0, 0, 1))
     )
     np.testing.assert_array_equal(first["bpr"], again["bpr"])
     assert np.abs(first["bpr"] - other["bpr"]).max() > 1e-4
     np.testing.assert_array_equal(first["covisit"], other["covisit"])
 
 
-def test_the_record_says_what_was_chosen_and_how_well_it_did(blend: Blend) -> None:
+def test_the_record_says_what_was_chosen_and_how_well_it_did(blend: HybridRetriever) -> None:
     assert blend.record["split"] == "leave-one-out"
     assert blend.record["users"] == 80
     assert blend.record["weights"] == blend.weights
     chosen = blend.record["parts"]["covisit"]
-    assert len(chosen["ndcg@10"]) == len(Covisit.grid)
-    assert chosen["hyper_parameters"] in Covisit.grid
+    assert len(chosen["ndcg@10"]) == len(CovisitRetriever.grid)
+    assert chosen["hyper_parameters"] in CovisitRetriever.grid
 
 
-def test_on_validation_the_blend_is_at_least_as_good_as_its_best_part(blend: Blend) -> None:
+def test_on_validation_the_blend_is_at_least_as_good_as_its_best_part(blend: HybridRetriever) -> None:
     grids = {name: retriever_class(name).grid for name in blend.parts}
     reached = [
         part["ndcg@10"][grids[name].index(part["hyper_parameters"])] for name, part in blend.record["parts"].items()
@@ -101,27 +101,27 @@ def test_on_validation_the_blend_is_at_least_as_good_as_its_best_part(blend: Ble
     assert blend.record["ndcg@10"] >= max(reached) > 0.3
 
 
-def test_fitting_twice_gives_the_same(blend: Blend, log: Interactions, catalogue: list[Item]) -> None:
-    again = fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
+def test_fitting_twice_gives_the_same(blend: HybridRetriever, log: Interactions, catalogue: list[Item]) -> None:
+    again = fit_hybrid(log, catalogue, settings=Settings(), encoder=HashingEncoder(64))
     assert again.record == blend.record
 
 
 def test_fitting_again_on_another_log_chooses_nothing_anew(
-    log: Interactions, catalogue: list[Item], blend: Blend
+    log: Interactions, catalogue: list[Item], blend: HybridRetriever
 ) -> None:
     settings = Settings.model_validate({"retrieval": {"popular_days": 5.0}})
     half = log.select(log.timestamp < np.median(log.timestamp))
-    fewer = fit_blend(half, catalogue, settings=settings, encoder=HashingEncoder(64))
+    fewer = fit_hybrid(half, catalogue, settings=settings, encoder=HashingEncoder(64))
     again = refit_blend(fewer, log, catalogue, settings=settings, encoder=HashingEncoder(64))
     assert (again.weights, again.record) == (fewer.weights, fewer.record)
     assert again.newest == log.timestamp.max() > fewer.newest
-    expected = Covisit.fit(log, catalogue, **fewer.record["parts"]["covisit"]["hyper_parameters"])
+    expected = CovisitRetriever.fit(log, catalogue, **fewer.record["parts"]["covisit"]["hyper_parameters"])
     query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
     np.testing.assert_array_equal(again.parts["covisit"].scores(query), expected.scores(query))
 
 
 def test_a_single_retriever_is_chosen_on_validation_and_fitted_on_everything(
-    log: Interactions, catalogue: list[Item], blend: Blend
+    log: Interactions, catalogue: list[Item], blend: HybridRetriever
 ) -> None:
     chosen = fit_retriever("covisit", log, catalogue, settings=Settings())
     query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
@@ -133,13 +133,13 @@ def test_every_text_is_encoded_once_and_not_again_in_the_next_run(
 ) -> None:
     encoder = Counting(64)
     for _ in range(2):
-        fit_blend(log, catalogue, settings=Settings(), encoder=encoder, cache_folder=tmp_path)
+        fit_hybrid(log, catalogue, settings=Settings(), encoder=encoder, cache_folder=tmp_path)
     assert encoder.encoded == N_ITEMS
 
 
 def test_settings_reach_the_retrievers(log: Interactions, catalogue: list[Item]) -> None:
     settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit",), "history": 1}})
-    blend = fit_blend(log, catalogue, settings=settings, tune=False)
+    blend = fit_hybrid(log, catalogue, settings=settings, tune=False)
     long, short = (Query(log.item[:n][-m:], np.zeros(m), np.zeros(m), 0.0) for n, m in ((5, 5), (5, 1)))
     np.testing.assert_array_equal(blend.scores(long), blend.scores(short))
 
@@ -147,7 +147,7 @@ def test_settings_reach_the_retrievers(log: Interactions, catalogue: list[Item])
 def test_progress_is_reported(log: Interactions, catalogue: list[Item]) -> None:
     seen: list[tuple[str, int, int]] = []
     settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit",)}})
-    fit_blend(log, catalogue, settings=settings, progress=lambda *step: seen.append(step))
+    fit_hybrid(log, catalogue, settings=settings, progress=lambda *step: seen.append(step))
     assert {what for what, _, _ in seen} >= {"choosing covisit", "pooling candidates"}
     assert all(0 < done <= total for _, done, total in seen)
 
@@ -156,13 +156,13 @@ def test_a_log_too_small_to_split_is_fitted_with_defaults(catalogue: list[Item])
     ids = np.array([item.id for item in catalogue], dtype=object)
     one = Interactions.from_columns(np.array(["u"], dtype=object), ids, np.zeros(1), np.zeros(1), np.zeros(1))
     for split in ("leave-one-out", "temporal"):
-        blend = fit_blend(one, catalogue, settings=Settings(), encoder=HashingEncoder(64), split=split)
-        assert blend.record["parts"]["covisit"]["hyper_parameters"] == Covisit.grid[0]
+        blend = fit_hybrid(one, catalogue, settings=Settings(), encoder=HashingEncoder(64), split=split)
+        assert blend.record["parts"]["covisit"]["hyper_parameters"] == CovisitRetriever.grid[0]
 
 
 def test_an_unknown_split_is_an_error(log: Interactions, catalogue: list[Item]) -> None:
     with pytest.raises(DataError, match="sideways"):
-        fit_blend(log, catalogue, settings=Settings(), encoder=HashingEncoder(64), split="sideways")
+        fit_hybrid(log, catalogue, settings=Settings(), encoder=HashingEncoder(64), split="sideways")
 
 
 class Tunable:
@@ -192,10 +192,10 @@ def test_a_part_that_knows_nothing_has_no_weight(
     class Useless(Tunable):
         grid = ({"good": False},)
 
-    known = {"covisit": Covisit, "popular": retriever_class("popular"), "useless": Useless}
+    known = {"covisit": CovisitRetriever, "popular": retriever_class("popular"), "useless": Useless}
     monkeypatch.setattr("genrec.retrieval.tuning.retriever_class", known.get)
     settings = Settings.model_validate({"retrieval": {"retrievers": ("useless", "covisit")}})
-    assert fit_blend(log, catalogue, settings=settings).weights == {"useless": 0.0, "covisit": 1.0}
+    assert fit_hybrid(log, catalogue, settings=settings).weights == {"useless": 0.0, "covisit": 1.0}
 
 
 def test_the_better_entry_of_a_grid_is_taken(
@@ -247,9 +247,9 @@ def test_pools_give_the_ndcg_of_the_blend(log: Interactions) -> None:
     split = leave_one_out(log)
     random = np.random.default_rng(5)
     parts = {name: Fixed(random.normal(size=N_ITEMS).astype(np.float32)) for name in ("one", "two")}
-    pools = Pools.collect(list(parts.values()), split)
+    pools = TuningPools.collect(list(parts.values()), split)
     for weights in ([1.0, 0.0], [0.3, 0.8]):
-        blend = Blend(
+        blend = HybridRetriever(
             parts, dict(zip(parts, weights, strict=True)), log.item_ids.tolist(), np.zeros(N_ITEMS, np.float32)
         )
         assert pools.ndcg(np.array(weights)) == pytest.approx(ndcg_at(blend, split).mean())

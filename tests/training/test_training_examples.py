@@ -22,13 +22,13 @@ from genrec.domain import Event, Item
 from genrec.errors import DataError
 from genrec.fitting.holdout import hold_out
 from genrec.fitting.simulated_queries import Phase, Requests, RequestSimulator, wordings
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.training import preparing
 from genrec.training.base import Example
 from genrec.training.curriculum import draw, linear
 from genrec.training.examples import ExampleSettings, SlateSource, validation_examples
-from genrec.training.pools import Pools
+from genrec.training.pools import TrainingPools
 from genrec.training.preparing import prepare
 from genrec.training.targets import distilled, graded, grades, soft_targets
 
@@ -87,7 +87,7 @@ def test_a_log_without_a_second_liked_event_is_an_error() -> None:
         hold_out(log_of([("u0", "a", 0.0), ("u0", "b", 1.0)], ["a", "b"], [5, 1]), 4.0)
 
 
-# Pools
+# TrainingPools
 
 
 def test_pools_are_what_the_retriever_serves(world: LearningWorld) -> None:
@@ -104,9 +104,9 @@ def test_pools_are_what_the_retriever_serves(world: LearningWorld) -> None:
 
 
 def test_missed_targets_are_added_in_the_last_place_only_if_wanted(world: LearningWorld) -> None:
-    def collect(add: bool) -> Pools:
+    def collect(add: bool) -> TrainingPools:
         rows, how = world.positions.train, {"size": 5, "add_missed": add}
-        return Pools.collect(world.positions, rows, world.items, world.blend, None, **how)  # type: ignore[arg-type]
+        return TrainingPools.collect(world.positions, rows, world.items, world.blend, None, **how)  # type: ignore[arg-type]
 
     skipped, added = collect(False), collect(True)
     assert len(skipped) == skipped.found < len(added) == added.asked
@@ -116,7 +116,7 @@ def test_missed_targets_are_added_in_the_last_place_only_if_wanted(world: Learni
 
 
 def test_without_a_second_stage_the_order_is_that_of_retrieval(world: LearningWorld) -> None:
-    pools = Pools.collect(world.positions, world.positions.train[:5], world.items, world.blend, size=30)
+    pools = TrainingPools.collect(world.positions, world.positions.train[:5], world.items, world.blend, size=30)
     assert (pools.base == pools.score).all()
     assert pools.served(0, 8).tolist() == list(range(8))
 
@@ -148,12 +148,12 @@ def test_requests_reach_retrieval_and_come_with_the_example(world: LearningWorld
 def test_pools_survive_the_disk_and_a_broken_file_is_no_pool(world: LearningWorld, tmp_path: Path) -> None:
     pools, file = world.pools(), tmp_path / "new" / "pools.safetensors"
     pools.save(file)
-    loaded = Pools.load(file)
+    loaded = TrainingPools.load(file)
     assert (loaded.item == pools.item).all()
     assert (loaded.found, loaded.asked) == (pools.found, pools.asked)
     file.write_bytes(file.read_bytes()[:50])
     with pytest.raises(ValueError, match="pools"):
-        Pools.load(file)
+        TrainingPools.load(file)
 
 
 def test_validation_slates_are_as_served_and_hold_the_target(world: LearningWorld) -> None:
@@ -313,7 +313,7 @@ def test_prepare_fits_once_and_never_touches_test_events(
 
     def fit(log: Interactions, items: list[Item], settings: Settings, **_: object) -> SimpleNamespace:
         logs.append(log)
-        return SimpleNamespace(blend=fit_blend(log, items, settings=settings, tune=False), base_scores=world.teacher)
+        return SimpleNamespace(blend=fit_hybrid(log, items, settings=settings, tune=False), base_scores=world.teacher)
 
     def run(held_out: str = "temporal") -> tuple[SlateSource, list[Example], dict[str, object]]:
         return prepare(workspace, SETTINGS, options, held_out=held_out, validation_slates=12)  # type: ignore[arg-type]
@@ -358,7 +358,7 @@ def test_validation_is_asked_in_sentences_that_training_did_not_see(
     workspace: Workspace, world: LearningWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fit(log: Interactions, items: list[Item], settings: Settings, **_: object) -> SimpleNamespace:
-        return SimpleNamespace(blend=fit_blend(log, items, settings=settings, tune=False), base_scores=world.teacher)
+        return SimpleNamespace(blend=fit_hybrid(log, items, settings=settings, tune=False), base_scores=world.teacher)
 
     def pattern(phase: Phase) -> str:
         return "|".join(re.escape(sentence).replace(r"\{w\}", ".+") for sentence in wordings("en", phase))

@@ -38,7 +38,7 @@ def test_a_slate_scores_what_serving_reads_of_each_prompt(attention: str) -> Non
     served = TransformersModel(model, "tiny", 512)
     for row, one in enumerate(batch):
         prompts = [one.prefix + suffix for suffix in one.suffixes]
-        log_probs = asyncio.run(served.read(prompts, one.label_ids))
+        log_probs = asyncio.run(served.score_tokens(prompts, one.label_ids))
         assert found[row, : len(prompts)] == pytest.approx(log_probs[:, 0] - log_probs[:, 1], abs=1e-4)
 
 

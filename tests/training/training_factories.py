@@ -10,11 +10,11 @@ import numpy as np
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.domain import Candidates, History, Item
 from genrec.fitting.holdout import HeldOutPositions, Index, hold_out
-from genrec.retrieval.hybrid import Blend
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.hybrid import HybridRetriever
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.training.examples import ExampleSettings, SlateSource
-from genrec.training.pools import Pools
+from genrec.training.pools import TrainingPools
 
 SETTINGS = Settings(retrieval={"retrievers": ("covisit", "popular"), "pool": 30, "candidates": 8})
 
@@ -42,24 +42,24 @@ class LearningWorld:
         return hold_out(self.log, 4.0, per_user=3)
 
     @cached_property
-    def blend(self) -> Blend:
-        return fit_blend(self.positions.rest, self.items, settings=SETTINGS, tune=False)
+    def blend(self) -> HybridRetriever:
+        return fit_hybrid(self.positions.rest, self.items, settings=SETTINGS, tune=False)
 
     def teacher(self, history: History, candidates: Candidates, now: float) -> FloatArray:
         """A second stage that turns retrieval's order by the number of the item."""
         del history, now
         return np.array([-float(int(candidate.item.id[1:]) % 17) for candidate in candidates.items])
 
-    def pools(self, rows: Index | None = None, **options: object) -> Pools:
+    def pools(self, rows: Index | None = None, **options: object) -> TrainingPools:
         chosen = self.positions.train if rows is None else rows
-        return Pools.collect(self.positions, chosen, self.items, self.blend, self.teacher, size=30, **options)  # type: ignore[arg-type]
+        return TrainingPools.collect(self.positions, chosen, self.items, self.blend, self.teacher, size=30, **options)  # type: ignore[arg-type]
 
     def source(self, seed: int = 0, **options: object) -> SlateSource:
         settings = ExampleSettings(**{"candidates": 8, **options})  # type: ignore[arg-type]
         return SlateSource(self.positions, self.items, self._pools, settings, liked=4.0, seed=seed)
 
     @cached_property
-    def _pools(self) -> Pools:
+    def _pools(self) -> TrainingPools:
         return self.pools()
 
 

@@ -248,10 +248,10 @@ def _workspace(folder: Path) -> Iterator[Finding]:
 def _load(name: str, folder: Path) -> None:
     from genrec.clicks.scorer import ClickScorer
     from genrec.fusion.model import Fusion
-    from genrec.retrieval.hybrid import Blend
+    from genrec.retrieval.hybrid import HybridRetriever
 
     loaders: Mapping[str, Callable[[Path], object]] = {
-        "retrieval": Blend.load,
+        "retrieval": HybridRetriever.load,
         "clicks": ClickScorer.load,
         "fusion": Fusion.load,
     }

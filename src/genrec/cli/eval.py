@@ -37,7 +37,7 @@ SplitOption = Annotated[
     str,
     typer.Option(help="temporal: the latest tenth of the log is to be found. leave-one-out: each user's last event."),
 ]
-UsersOption = Annotated[Path | None, typer.Option(help="Judge only these users: a file with one user id a line.")]
+UsersOption = Annotated[Path | None, typer.Option(help="Metrics only these users: a file with one user id a line.")]
 
 
 @app.callback()
@@ -139,7 +139,7 @@ def retrieval(
     users: UsersOption = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge each retriever and their blend: full ranking over the catalogue, seen items removed."""
+    """Metrics each retriever and their blend: full ranking over the catalogue, seen items removed."""
     with _run("retrieval", workspace, users, json) as run:
         from genrec.evaluation.retrieval import evaluate_retrieval
 
@@ -155,7 +155,7 @@ def click(
     users: UsersOption = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge P(click) on held-out events, beside smoothed rates of item and user."""
+    """Metrics P(click) on held-out events, beside smoothed rates of item and user."""
     with _run("click", workspace, users, json) as run:
         from genrec.evaluation.clicks import evaluate_clicks
 
@@ -178,7 +178,7 @@ def rank(
     adapter: options.AdapterOption = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
+    """Metrics the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
     flags = {"model": model, "engine": engine, "ranker": ranker, "template": template, "adapter": adapter}
     with _run("rank", workspace, users, json, **flags) as run:
         from genrec.evaluation.identity import identity

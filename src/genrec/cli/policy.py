@@ -44,7 +44,7 @@ def policy(
     seed: Annotated[int, typer.Option(min=0, help="Seed of resampling and folds.")] = 0,
     json: options.JsonOption = None,
 ) -> None:
-    """Judge policies on what was shown under another one (off-policy), from exposures with propensities."""
+    """Metrics policies on what was shown under another one (off-policy), from exposures with propensities."""
     from genrec.cli.files import write_json
     from genrec.errors import SettingsError
     from genrec.evaluation import runs

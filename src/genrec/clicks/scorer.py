@@ -22,7 +22,7 @@ from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.data.store import Exposure
 from genrec.domain import History, Item
 from genrec.errors import WorkspaceError
-from genrec.retrieval.retrievers.covisit import Fitted as Covisit
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
 
@@ -191,7 +191,7 @@ class ClickScorer:
             arrays = load_file(folder / "arrays.safetensors")
             if tuple(data["features"]) != FEATURES:
                 raise ValueError("other features")
-            covisit = Covisit.load(folder / "covisit")
+            covisit = CovisitRetriever.load(folder / "covisit")
             statistics = Statistics(**data["statistics"], **{name: arrays[name] for name in _ARRAYS}, covisit=covisit)
             net = Network(load_file(folder / "net.safetensors")) if data["network"] else None
             side = ItemSide(arrays["vectors"], arrays["values"])

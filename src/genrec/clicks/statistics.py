@@ -13,7 +13,7 @@ from scipy.sparse.linalg import svds
 from genrec.clicks.labels import Rows
 from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.domain import Item
-from genrec.retrieval.retrievers.covisit import Fitted as Covisit
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
 PRIOR = 5.0
 """Weight of the base rate in every smoothed rate and mean, in events."""
@@ -44,7 +44,7 @@ class Statistics:
     first: FloatArray
     factors: Vectors
     """[I + 1, r]: what users' likings of the items have in common."""
-    covisit: Covisit
+    covisit: CovisitRetriever
 
     @classmethod
     def fit(
@@ -81,7 +81,7 @@ class Statistics:
             recent,
             first,
             _factors(log, residual),
-            Covisit.fit(log, items, source_power=_SOURCE_POWER, target_power=_TARGET_POWER),
+            CovisitRetriever.fit(log, items, source_power=_SOURCE_POWER, target_power=_TARGET_POWER),
         )
 
     def residual(self, item: IntArray, value: FloatArray) -> FloatArray:

@@ -53,7 +53,7 @@ class CachedModel:
             reads.close()
             raise
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See LanguageModel. Prompts that are not known yet are read together."""
@@ -63,7 +63,7 @@ class CachedModel:
         self._count(len(prompts), len(missing))
         if missing:
             model = await self._loaded()
-            fresh = await model.read([prompts[index] for index in missing], token_ids, cache_salt=cache_salt)
+            fresh = await model.score_tokens([prompts[index] for index in missing], token_ids, cache_salt=cache_salt)
             rows = [np.ascontiguousarray(row, dtype="<f4").tobytes() for row in fresh]
             self._reads.put([(keys[index], row) for index, row in zip(missing, rows, strict=True)])
             for index, row in zip(missing, rows, strict=True):
@@ -71,7 +71,7 @@ class CachedModel:
         values = [np.frombuffer(value, dtype="<f4") for value in known if value is not None]
         return np.stack(values) if values else np.zeros((0, len(token_ids)), dtype=np.float32)
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -90,16 +90,16 @@ class CachedModel:
                 yield LabelChoice(label, logprob)
             return
         model, choices = await self._loaded(), []
-        async for choice in model.generate(
+        async for choice in model.generate_labels(
             prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
         ):
             choices.append((choice.label, choice.logprob))
             yield choice
         self._reads.put([(key, json.dumps(choices).encode())])
 
-    async def write(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
+    async def generate_text(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
         """See LanguageModel. Not kept: nothing that is measured is made of it."""
-        async for piece in (await self._loaded()).write(prompt, **options):
+        async for piece in (await self._loaded()).generate_text(prompt, **options):
             yield piece
 
     async def close(self) -> None:

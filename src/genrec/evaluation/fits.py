@@ -21,7 +21,7 @@ from genrec.fitting.workspace import NOBODY, Fitted, fit_log
 from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
-from genrec.retrieval.hybrid import Blend, own_source
+from genrec.retrieval.hybrid import HybridRetriever, own_source
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
@@ -96,7 +96,10 @@ def _last_used(folder: Path) -> float:
 def _load(folder: Path) -> Fitted:
     record = json.loads((folder / "retrieval" / "record.json").read_text("utf-8"))
     return Fitted(
-        Blend.load(folder / "retrieval"), ClickScorer.load(folder / "clicks"), Fusion.load(folder / "fusion"), record
+        HybridRetriever.load(folder / "retrieval"),
+        ClickScorer.load(folder / "clicks"),
+        Fusion.load(folder / "fusion"),
+        record,
     )
 
 

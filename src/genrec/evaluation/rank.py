@@ -18,7 +18,7 @@ from genrec.evaluation.fits import fitted_on, reader_name
 from genrec.evaluation.hits import hits
 from genrec.evaluation.metrics import agreement, validity
 from genrec.evaluation.protocol import prepare, sampled
-from genrec.evaluation.replay import Answer, Walk
+from genrec.evaluation.replay import Answer, Replay
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.tables import Table, definitions, ranking_table
 from genrec.fitting.llm_scores import loaded_reader
@@ -92,7 +92,7 @@ def evaluate_rank(
                 encoder=encoder,
                 progress=progress,
             )
-            answers = runner.run(Walk(store, settings, fitted, sample, ranker, model).answers(progress))
+            answers = runner.run(Replay(store, settings, fitted, sample, ranker, model).answers(progress))
         finally:
             runner.run(model.close())
     return {

@@ -40,7 +40,7 @@ class Answer:
     is_read: bool
 
 
-class Watched:
+class RecordingRanker:
     """A ranker that keeps its last ranking, and otherwise is the one that it watches."""
 
     def __init__(self, ranker: Ranker) -> None:
@@ -66,7 +66,7 @@ class Watched:
         return self.ranking
 
 
-class Walk:
+class Replay:
     """Asks the recommender for users of a split and notes what it did; without `ranker` and `model` what they add.
 
     `requests` [m] are what the users say in words. `decisive`: the model reads only slates that hold an item to be
@@ -90,7 +90,7 @@ class Walk:
         # What a busy machine would not have finished in time is measured all the same.
         checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._split, self._model = store, split, model
-        self._ranker = None if ranker is None else Watched(ranker)
+        self._ranker = None if ranker is None else RecordingRanker(ranker)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
         self._checks, self._weights = settings.checks, fitted.fusion.llm

@@ -14,7 +14,7 @@ from genrec.data.store import Store
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.tables import definitions, ranking_table
 from genrec.retrieval.scoring import Scorer, batches, queries_of, score_batch, top_k
-from genrec.retrieval.tuning import fit_blend
+from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
@@ -42,7 +42,7 @@ def evaluate_retrieval(
     """
     interactions = store.interactions()
     protocol = prepare(interactions, split, users)
-    blend = fit_blend(
+    blend = fit_hybrid(
         protocol.held.fit_on,
         list(store.all_items()),
         settings=settings,

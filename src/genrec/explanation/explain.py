@@ -48,7 +48,7 @@ FOR = {
     "popularity": ("very popular", "popular", "new"),
     "recency": ("rising",),
 }
-"""Evidence that speaks for an item, the most personal first."""
+"""Fact that speaks for an item, the most personal first."""
 _SOURCES = {
     "request": ("near to what was asked for", "接近所提的要求"),
     "semantic": ("described much like what was chosen before", "描述与以前选过的相近"),
@@ -185,7 +185,7 @@ class _Telling:
                 template = prompt.template
                 self.prompts.append(prompt)
                 length = _library(settings.prompts.folder).get(template.id).budget.reserve
-                pieces = model.write(prompt.prefix, max_tokens=length, cache_salt=self.request.cache_salt)
+                pieces = model.generate_text(prompt.prefix, max_tokens=length, cache_salt=self.request.cache_salt)
                 return "".join([piece async for piece in pieces]), template, None
         except (TimeoutError, ModelError, GuardError, TemplateError) as error:
             return "", template, next(reason for kind, reason in FALLBACKS.items() if isinstance(error, kind))

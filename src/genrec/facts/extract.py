@@ -18,7 +18,7 @@ import numpy as np
 from genrec.clicks.labels import labelled
 from genrec.clicks.statistics import PRIOR, Statistics
 from genrec.data.interactions import FloatArray, IntArray, Interactions
-from genrec.domain import Candidates, Evidence, History, Item
+from genrec.domain import Candidates, Fact, History, Item
 from genrec.prompting.event_verbs import rating
 
 HISTORY = 50
@@ -52,7 +52,7 @@ Value = tuple[str, str]
 """A metadata field and one of its values."""
 
 
-class EvidenceMaker:
+class FactExtractor:
     """Makes evidence from the statistics of a log whose items are `item_ids`; `catalogue` gives its items.
 
     Both are asked for when evidence is first read.
@@ -84,8 +84,8 @@ class EvidenceMaker:
         )
         return replace(history, evidence=_Lazy(slate, None)), replace(candidates, items=items)
 
-    def of_candidates(self, history: History, candidates: Candidates) -> list[tuple[Evidence, ...]]:
-        """Evidence of each candidate, at most one of a kind."""
+    def of_candidates(self, history: History, candidates: Candidates) -> list[tuple[Fact, ...]]:
+        """Fact of each candidate, at most one of a kind."""
         if not candidates.items:
             return []
         item = self._positions(candidate.item.id for candidate in candidates.items)
@@ -98,7 +98,7 @@ class EvidenceMaker:
         )
         return [tuple(fact for fact in facts if fact is not None) for facts in zip(*columns, strict=True)]
 
-    def of_history(self, history: History) -> tuple[Evidence, ...]:
+    def of_history(self, history: History) -> tuple[Fact, ...]:
         """The habits of a user."""
         entries = history.entries[-HISTORY:]
         values = _ratings_of(history)
@@ -113,9 +113,9 @@ class EvidenceMaker:
             found += ["little known"] * (unknown >= PREFERS * len(buckets))
             distinct = len({entry.item.id for entry in entries})
             found += ["returns"] * (len(entries) - distinct >= RARELY * len(entries))
-        return tuple(Evidence("habits", bucket) for bucket in found)
+        return tuple(Fact("habits", bucket) for bucket in found)
 
-    def _transitions(self, history: History, item: IntArray) -> list[Evidence | None]:
+    def _transitions(self, history: History, item: IntArray) -> list[Fact | None]:
         """The title of the history with which a candidate goes most, and how often."""
         titles = {entry.item.id: entry.item.title for entry in history.entries[-HISTORY:]}
         past = self._positions(titles)
@@ -129,24 +129,24 @@ class EvidenceMaker:
             return [None] * len(item)
         best = rate.argmax(axis=0)
         return [
-            None if not share else Evidence("transitions", _frequency(share), named[row])
+            None if not share else Fact("transitions", _frequency(share), named[row])
             for row, share in zip(best.tolist(), rate.max(axis=0).tolist(), strict=True)
         ]
 
-    def _popularity(self, item: IntArray) -> list[Evidence]:
+    def _popularity(self, item: IntArray) -> list[Fact]:
         s = self._statistics
         before = self._share_before[item]
         new = (s.count[item] == 0) | ((s.first[item] >= s.newest - NEW * s.span) & (before >= HEAD))
         names = np.where(before < HEAD, "very popular", np.where(before < BODY, "popular", "little known"))
-        return [Evidence("popularity", bucket) for bucket in np.where(new, "new", names).tolist()]
+        return [Fact("popularity", bucket) for bucket in np.where(new, "new", names).tolist()]
 
-    def _recency(self, item: IntArray) -> list[Evidence | None]:
+    def _recency(self, item: IntArray) -> list[Fact | None]:
         s = self._statistics
         everything = max(float(s.recent.sum()) / max(float(s.count.sum()), 1.0), 1e-12)
         trend = s.recent[item] / np.maximum(s.count[item], 1) / everything
         return _pick("recency", trend >= RISING, "rising", trend <= FADING, "fading", s.count[item] >= ENOUGH)
 
-    def _ratings(self, history: History, item: IntArray) -> list[Evidence | None]:
+    def _ratings(self, history: History, item: IntArray) -> list[Fact | None]:
         """Whether others' mean rating of a candidate is above or below the mean that this user gives."""
         s, values = self._statistics, _ratings_of(history)
         if len(values) < ENOUGH:
@@ -155,18 +155,18 @@ class EvidenceMaker:
         gap = s.deviation[item] - own
         return _pick("ratings", gap >= GAP, "above", gap <= -GAP, "below", s.count[item] >= ENOUGH)
 
-    def _graph(self, history: History, candidates: Candidates) -> list[Evidence | None]:
+    def _graph(self, history: History, candidates: Candidates) -> list[Fact | None]:
         """The rarest metadata value that a candidate shares with the history, and the newest title that has it."""
         titles: dict[Value, str] = {}
         for entry in history.entries[-HISTORY:]:
             titles |= dict.fromkeys(_values(entry.item), entry.item.title)
         own = {entry.item.id for entry in history.entries}
-        found: list[Evidence | None] = []
+        found: list[Fact | None] = []
         for candidate in candidates.items:
             shared = [value for value in _values(candidate.item) if value in titles and self._says_something(value)]
             rarest = min(shared, key=lambda value: self._values_known[value], default=None)
             known = rarest is not None and candidate.item.id not in own
-            found.append(Evidence("graph", "same", titles[rarest], rarest[0]) if rarest and known else None)
+            found.append(Fact("graph", "same", titles[rarest], rarest[0]) if rarest and known else None)
         return found
 
     def _says_something(self, value: Value) -> bool:
@@ -209,40 +209,40 @@ class EvidenceMaker:
 class _Slate:
     """One slate, whose evidence is found at once."""
 
-    maker: EvidenceMaker
+    maker: FactExtractor
     history: History
     candidates: Candidates
 
     @cached_property
-    def of_candidates(self) -> list[tuple[Evidence, ...]]:
+    def of_candidates(self) -> list[tuple[Fact, ...]]:
         return self.maker.of_candidates(self.history, self.candidates)
 
     @cached_property
-    def of_history(self) -> tuple[Evidence, ...]:
+    def of_history(self) -> tuple[Fact, ...]:
         return self.maker.of_history(self.history)
 
 
-class _Lazy(Sequence[Evidence]):
+class _Lazy(Sequence[Fact]):
     """The evidence of one candidate (`place`) or of the history (None), found when it is first read."""
 
     def __init__(self, slate: _Slate, place: int | None) -> None:
         self._slate, self._place = slate, place
 
     @property
-    def _facts(self) -> tuple[Evidence, ...]:
+    def _facts(self) -> tuple[Fact, ...]:
         return self._slate.of_history if self._place is None else self._slate.of_candidates[self._place]
 
     @overload
-    def __getitem__(self, index: int) -> Evidence: ...
+    def __getitem__(self, index: int) -> Fact: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Evidence]: ...
-    def __getitem__(self, index: int | slice) -> Evidence | Sequence[Evidence]:
+    def __getitem__(self, index: slice) -> Sequence[Fact]: ...
+    def __getitem__(self, index: int | slice) -> Fact | Sequence[Fact]:
         return self._facts[index]
 
     def __len__(self) -> int:
         return len(self._facts)
 
-    def __iter__(self) -> Iterator[Evidence]:
+    def __iter__(self) -> Iterator[Fact]:
         return iter(self._facts)
 
     def __eq__(self, other: object) -> bool:
@@ -262,9 +262,9 @@ def _frequency(share: float) -> str:
     return "often" if share >= OFTEN else "sometimes" if share >= SOMETIMES else "seldom"
 
 
-def _pick(kind: str, high: Any, above: str, low: Any, below: str, enough: Any) -> list[Evidence | None]:
+def _pick(kind: str, high: Any, above: str, low: Any, below: str, enough: Any) -> list[Fact | None]:
     names = np.where(high & enough, above, np.where(low & enough, below, "")).tolist()
-    return [Evidence(kind, bucket) if bucket else None for bucket in names]
+    return [Fact(kind, bucket) if bucket else None for bucket in names]
 
 
 def _ratings_of(history: History) -> FloatArray:

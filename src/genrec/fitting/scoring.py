@@ -13,14 +13,14 @@ import numpy as np
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History, Item, Reader
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.fusion.language_model import Slate, curve
 from genrec.fusion.model import Fusion, Lesson
 from genrec.fusion.pools import Pool, pool_of
 from genrec.reranking.policy import prune
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
 
@@ -51,7 +51,7 @@ class _Case:
 def fit_fusion(
     positions: HeldOutPositions,
     items: Sequence[Item],
-    blend: Blend,
+    blend: HybridRetriever,
     clicks: ClickScorer,
     settings: Settings,
     readers: Readers,
@@ -76,7 +76,7 @@ def fit_fusion(
         "validation_in_pool": len(validation),
         "requests_in_pool": len(asked),
     }
-    evidence = EvidenceMaker(lambda: clicks.statistics, clicks.item_ids, lambda: items)
+    evidence = FactExtractor(lambda: clicks.statistics, clicks.item_ids, lambda: items)
     most, size = settings.checks.llm_slates, settings.retrieval.candidates
     slates = [*_slates(fusion, validation, size, most, evidence), *_slates(fusion, asked, size, most, evidence)]
     measured["readers"] = []
@@ -90,7 +90,7 @@ def _cases(
     positions: HeldOutPositions,
     rows: Sequence[int] | Any,
     items: Sequence[Item],
-    blend: Blend,
+    blend: HybridRetriever,
     clicks: ClickScorer,
     settings: Settings,
     progress: Progress | None,
@@ -142,7 +142,7 @@ def _with_reader(
 
 
 def _slates(
-    fusion: Fusion, cases: Sequence[_Case], size: int, most: int, evidence: EvidenceMaker
+    fusion: Fusion, cases: Sequence[_Case], size: int, most: int, evidence: FactExtractor
 ) -> list[tuple[Asked, Slate]]:
     """The first slates, as they are served, that hold the item that the user chose; not read yet."""
     found: list[tuple[Asked, Slate]] = []

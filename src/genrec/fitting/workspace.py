@@ -26,8 +26,8 @@ from genrec.fitting.scoring import Readers, fit_fusion
 from genrec.fusion.model import Fusion
 from genrec.fusion.pools import pool_of
 from genrec.ranking.loading import template_of
-from genrec.retrieval.hybrid import Blend
-from genrec.retrieval.tuning import fit_blend, refit_blend
+from genrec.retrieval.hybrid import HybridRetriever
+from genrec.retrieval.tuning import fit_hybrid, refit_blend
 from genrec.settings import Settings
 from genrec.text.encoders import CachedEncoder, Encoder, Progress, item_text, load_encoder
 
@@ -46,7 +46,7 @@ Shown = Sequence[tuple[Exposure, Collection[str]]]
 class Fitted:
     """What is fitted on one log, and the record of how."""
 
-    blend: Blend
+    blend: HybridRetriever
     clicks: ClickScorer
     fusion: Fusion
     record: dict[str, Any]
@@ -136,7 +136,7 @@ def fit_log(
     cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
     vectors = cached.encode([item_text(item) for item in items], progress)
     shared: dict[str, Any] = {"settings": settings, "encoder": cached, "seed": seed, "progress": progress}
-    blend = fit_blend(interactions, items, split=split, tune=tune, **shared)
+    blend = fit_hybrid(interactions, items, split=split, tune=tune, **shared)
     # Whatever comes next is to be foreseen, liked or not: how it is liked is for P(click) to say.
     held_out = hold_out(interactions, -np.inf, seed=seed)
     before = refit_blend(blend, held_out.rest, items, **shared)

@@ -35,7 +35,7 @@ class LanguageModel(Protocol):
     exact: bool
     """Whether equal prompts give bit-identical log-probabilities however they are batched."""
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """Natural log-probabilities of the next token [P, T], over the full vocabulary, for each prompt and token id.
@@ -43,7 +43,7 @@ class LanguageModel(Protocol):
         Prompts that share a prefix and are given together are computed together. Raises ModelError.
         """
 
-    def generate(
+    def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -58,7 +58,7 @@ class LanguageModel(Protocol):
         Yields each as soon as it is fixed. 1 <= k <= len(labels).
         """
 
-    def write(
+    def generate_text(
         self,
         prompt: Sequence[int],
         *,

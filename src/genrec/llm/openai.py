@@ -41,7 +41,7 @@ class OpenAIModel:
         self._named_tokens = True
         self._texts: dict[int, str] = {}
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See `LanguageModel.read`: one HTTP request for all prompts (one for each READ_LIMIT token ids)."""
@@ -52,7 +52,7 @@ class OpenAIModel:
         parts = await asyncio.gather(*(self._read(prompts, chunk, cache_salt) for chunk in chunks))
         return np.concatenate(parts, axis=1)
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -68,12 +68,12 @@ class OpenAIModel:
         emitted: list[int] = []
         for _ in range(k):
             sequence = [*prompt, *(labels[label] for label in emitted)]
-            logprobs = (await self.read([sequence], labels, cache_salt=cache_salt))[0]
+            logprobs = (await self.score_tokens([sequence], labels, cache_salt=cache_salt))[0]
             label = draw(logprobs, emitted, temperature, random)
             emitted.append(label)
             yield LabelChoice(label, float(logprobs[label]))
 
-    async def write(
+    async def generate_text(
         self,
         prompt: Sequence[int],
         *,

@@ -57,7 +57,7 @@ class ScriptedModel:
         self._fail_after_labels = fail_after_labels
         self._score, self._text = score, text
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See `LanguageModel.read`."""
@@ -66,7 +66,7 @@ class ScriptedModel:
         self.prompts_read += len(prompts)
         return np.array([self._row(prompt, token_ids) for prompt in prompts], np.float32).reshape(-1, len(token_ids))
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -89,7 +89,7 @@ class ScriptedModel:
             emitted.append(label)
             yield LabelChoice(label, float(logprobs[label]))
 
-    async def write(
+    async def generate_text(
         self,
         prompt: Sequence[int],
         *,

@@ -44,14 +44,14 @@ class TransformersModel:
         ends = model.generation_config.eos_token_id
         self._ends = frozenset([ends] if isinstance(ends, int) else ends or ())
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See `LanguageModel.read`."""
         check_read(prompts, token_ids, self.context)
         return await asyncio.to_thread(self._read, prompts, token_ids)
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -74,7 +74,7 @@ class TransformersModel:
             new = [labels[label]]
             yield LabelChoice(label, float(logprobs[label]))
 
-    async def write(
+    async def generate_text(
         self,
         prompt: Sequence[int],
         *,

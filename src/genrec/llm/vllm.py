@@ -51,7 +51,7 @@ class _VllmModel(ABC):
         self.context = context
         self.block = math.lcm(BLOCK, block)  # `block` is the engine's own
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See `LanguageModel.read`: one request of one token for each prompt, all submitted together."""
@@ -82,7 +82,7 @@ class _VllmModel(ABC):
             raise ModelError("the engine answered without the log-probabilities asked for", _HINT_LOG)
         return values
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -121,7 +121,7 @@ class _VllmModel(ABC):
         if emitted != k:
             raise ModelError(f"the engine emitted {emitted} labels instead of {k}", _HINT_LOG)
 
-    async def write(
+    async def generate_text(
         self,
         prompt: Sequence[int],
         *,

@@ -25,13 +25,13 @@ from genrec.experiments.router import Arms, TemplateArms
 from genrec.fusion.language_model import LanguageModelWeights
 from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
-from genrec.pipeline.slate import RecommendationRequest, Slate, SlateMaker
+from genrec.pipeline.slate import RecommendationRequest, Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import ranker_for, reader_of
 from genrec.reranking.exploration import Drawn, explored
 from genrec.reranking.policy import Outcome, apply_policy
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.settings import CheckSettings, Policy, Settings
 
 __all__ = ["RecommendationRequest", "Recommender", "Slate"]
@@ -78,7 +78,7 @@ class Recommender:
         self,
         *,
         store: Store,
-        retriever: Blend,
+        retriever: HybridRetriever,
         ranker: Ranker | None,
         clicks: ClickScorer | None,
         fusion: Fusion | None,
@@ -93,7 +93,7 @@ class Recommender:
         self._read_by(ranker, model)
         self.arms: Arms | None = None
         self.assignment: Assignment | None = None
-        self._slates = SlateMaker(store, retriever, clicks, self.fusion, settings)
+        self._slates = SlateBuilder(store, retriever, clicks, self.fusion, settings)
         self._exposures = ExposureLog(store)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
         self._runner = asyncio.Runner()
@@ -122,7 +122,7 @@ class Recommender:
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
         version, parts = place.parts("retrieval", "clicks", "fusion")
         opened = cls(
-            retriever=Blend.load(parts["retrieval"]),
+            retriever=HybridRetriever.load(parts["retrieval"]),
             clicks=ClickScorer.load(parts["clicks"]),
             fusion=Fusion.load(parts["fusion"]),
             store=SqliteStore(place.database),

@@ -12,13 +12,13 @@ from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.data.store import Store
 from genrec.domain import Candidates, DroppedItem, History
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 from genrec.filtering.conditions import Condition, matches
 from genrec.fusion.model import Fusion
 from genrec.fusion.pools import pool_of
 from genrec.pipeline.timing import StageClock
 from genrec.reranking.policy import prune
-from genrec.retrieval.hybrid import REQUEST, Blend
+from genrec.retrieval.hybrid import REQUEST, HybridRetriever
 from genrec.settings import Policy, Settings
 
 
@@ -76,11 +76,11 @@ class Slate:
 
 
 @dataclass(frozen=True, eq=False)
-class SlateMaker:
+class SlateBuilder:
     """Makes the slates of one workspace; without `clicks` they have neither P(click) nor evidence."""
 
     store: Store
-    retriever: Blend
+    retriever: HybridRetriever
     clicks: ClickScorer | None
     fusion: Fusion
     settings: Settings
@@ -109,11 +109,11 @@ class SlateMaker:
         return Slate(history, pool, p_click, base, retriever, now, proposed)
 
     @cached_property
-    def evidence(self) -> EvidenceMaker | None:
+    def evidence(self) -> FactExtractor | None:
         """What is known of histories and candidates, for prompts and reasons."""
         clicks = self.clicks
         return (
-            None if clicks is None else EvidenceMaker(lambda: clicks.statistics, clicks.item_ids, self.store.all_items)
+            None if clicks is None else FactExtractor(lambda: clicks.statistics, clicks.item_ids, self.store.all_items)
         )
 
     def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from genrec.artifacts.yaml_files import line_of, load_yaml
-from genrec.domain import Candidate, Candidates, Evidence, History, HistoryEntry, Item, MetadataValue
+from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item, MetadataValue
 from genrec.errors import NotFoundError, TemplateError
 from genrec.prompting.library import SUFFIX, TemplateLibrary, read_text
 from genrec.prompting.phrases import BUCKETS
@@ -44,9 +44,9 @@ class CaseEvidence(_Part):
             raise ValueError(f"there is no evidence {self.kind} {self.bucket!r}; see prompts/README.md")
         return self
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> Fact:
         """As the system finds it."""
-        return Evidence(self.kind, self.bucket, self.related, self.field)
+        return Fact(self.kind, self.bucket, self.related, self.field)
 
 
 class CaseItem(BaseModel):
@@ -188,7 +188,7 @@ def inputs_of(case: Case) -> RenderInputs:
         for entry in case.inputs.candidates
         for item in entry.items()
     ]
-    habits = tuple(Evidence("habits", bucket) for bucket in case.inputs.habits)
+    habits = tuple(Fact("habits", bucket) for bucket in case.inputs.habits)
     return RenderInputs(
         History(None, tuple(entries), habits), Candidates(tuple(slate)), case.inputs.request, case.inputs.context
     )

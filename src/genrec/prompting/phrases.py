@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from genrec.domain import Evidence
+from genrec.domain import Fact
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "candidates": ("transitions", "popularity", "recency", "ratings", "graph"),
@@ -75,7 +75,7 @@ BUCKETS: Mapping[str, tuple[str, ...]] = {
 """The buckets of each kind."""
 
 
-def evidence_text(evidence: Evidence, language: str, title: str = "", field: str = "") -> str:
+def evidence_text(evidence: Fact, language: str, title: str = "", field: str = "") -> str:
     """`often chosen with "Heat"`. `title` and `field` are those of the evidence as they may stand in a prompt."""
     code = language.split("-")[0]
     words = _WORDS.get(code, _EN)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-from genrec.domain import Candidate, Evidence, HistoryEntry, Item, MetadataValue
+from genrec.domain import Candidate, Fact, HistoryEntry, Item, MetadataValue
 from genrec.prompting import event_verbs
 from genrec.prompting.guard import guard
 from genrec.prompting.phrases import evidence_text, separator
@@ -56,7 +56,7 @@ class HistoryView(tuple[ItemView, ...]):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class ContextFact:
     """A named fact of the context."""
 
     name: str
@@ -73,7 +73,7 @@ class ViewMaker:
         self._with_fields = with_fields
 
     def history(
-        self, entries: Sequence[HistoryEntry], evidence: Sequence[Evidence], spec: Input
+        self, entries: Sequence[HistoryEntry], evidence: Sequence[Fact], spec: Input
     ) -> tuple[HistoryView, int]:
         """Views, and how many were shortened."""
         views, shortened = self._items([entry.item for entry in entries], spec)
@@ -103,7 +103,7 @@ class ViewMaker:
         over = len(ids) - (spec.max_tokens or len(ids))
         return (clean, 0) if over <= 0 else (_shorten(self._tokenizer, clean, len(ids) - over), over)
 
-    def facts(self, facts: Mapping[str, str], spec: Input) -> tuple[tuple[Fact, ...], int]:
+    def facts(self, facts: Mapping[str, str], spec: Input) -> tuple[tuple[ContextFact, ...], int]:
         """Guarded facts in the order given, and how many were left out or shortened."""
         kept = list(facts.items())[: spec.max_items]
         cut = len(facts) - len(kept)
@@ -112,10 +112,10 @@ class ViewMaker:
             clean_name, clean = self._clean(name, spec, MAX_TITLE), self._clean(str(value), spec, MAX_FIELD)
             short = _capped(self._tokenizer, clean, spec.item_tokens or 0)
             cut += short != clean
-            views.append(Fact(_capped(self._tokenizer, clean_name, spec.item_tokens or 0), short))
+            views.append(ContextFact(_capped(self._tokenizer, clean_name, spec.item_tokens or 0), short))
         return tuple(views), cut
 
-    def _evidence(self, evidence: Sequence[Evidence], spec: Input) -> tuple[str, ...]:
+    def _evidence(self, evidence: Sequence[Fact], spec: Input) -> tuple[str, ...]:
         """The evidence that the input asks for, in its order. Titles and fields are data whatever the input says."""
         if not spec.evidence:  # nothing is computed for a template that does not ask
             return ()

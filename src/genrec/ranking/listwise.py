@@ -47,7 +47,7 @@ class Ranker:
         prompt = self.render(task)
         count = len(prompt.label_ids) if k is None else min(k, len(prompt.label_ids))
         ranked: list[RankedItem] = []
-        async for choice in self._model.generate(
+        async for choice in self._model.generate_labels(
             prompt.prefix, prompt.label_ids, count, seed=task.seed, cache_salt=task.cache_salt
         ):
             item = RankedItem(task.candidates.items[choice.label].item.id, 1 / math.log2(len(ranked) + 2))

@@ -44,5 +44,5 @@ class Ranker:
         if not task.candidates.items:
             return Ranking((), self.name)
         prompt = self.render(task)
-        log_probs = await self._model.read(prompt.prompts(), prompt.label_ids, cache_salt=task.cache_salt)
+        log_probs = await self._model.score_tokens(prompt.prompts(), prompt.label_ids, cache_salt=task.cache_salt)
         return by_score(log_probs[:, 0] - log_probs[:, 1], task, k, on_item, self.name, [prompt])

@@ -52,7 +52,9 @@ class Ranker:
         # The set of labels is the same under every order; only who carries which label changes.
         labels = sorted(prompts[0].label_ids)
         column = {label: position for position, label in enumerate(labels)}
-        log_probs = await self._model.read([prompt.prefix for prompt in prompts], labels, cache_salt=task.cache_salt)
+        log_probs = await self._model.score_tokens(
+            [prompt.prefix for prompt in prompts], labels, cache_salt=task.cache_salt
+        )
         scores = np.mean(
             [
                 row[[column[label] for label in prompt.label_ids]]

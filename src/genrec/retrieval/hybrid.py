@@ -30,7 +30,7 @@ ItemLookup = Callable[[Sequence[str]], list[Item]]
 """Gives items in the order asked for: the method `items` of a store."""
 
 
-class Blend:
+class HybridRetriever:
     """score(i) = sum of weight * score of each part, scaled to 0..1 within the query, plus a millionth of popularity.
 
     The popularity (scaled to 0..1 too) breaks ties and orders what no part knows, so that a list is never short.
@@ -163,7 +163,7 @@ class Blend:
             writer.write_table(table)
 
     @classmethod
-    def load(cls, folder: Path) -> Blend:
+    def load(cls, folder: Path) -> HybridRetriever:
         """Reads what `save` wrote; WorkspaceError if something is missing or broken."""
         arrays, settings = read_tensors(folder)
         try:

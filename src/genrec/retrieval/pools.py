@@ -18,11 +18,11 @@ _DEPTH = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Pools:
+class TuningPools:
     """For each of m users the items that some part has among its best, in catalogue order, padded to P columns.
 
-    `scores` [parts, m, P] are scaled as `Blend` scales them, -inf in the padding. `user` and `column` [t] point at
-    the targets that are in a pool, `ideal` [m] is the ideal DCG@k of each user.
+    `scores` [parts, m, P] are scaled as `HybridRetriever` scales them, -inf in the padding. `user` and `column` [t]
+    point at the targets that are in a pool, `ideal` [m] is the ideal DCG@k of each user.
     """
 
     scores: Scores
@@ -32,7 +32,9 @@ class Pools:
     k: int
 
     @classmethod
-    def collect(cls, parts: Sequence[Retriever], split: Split, k: int = 10, progress: Progress | None = None) -> Pools:
+    def collect(
+        cls, parts: Sequence[Retriever], split: Split, k: int = 10, progress: Progress | None = None
+    ) -> TuningPools:
         """Scores all test users of the split with all parts."""
         pools: list[Scores] = []
         found: list[npt.NDArray[np.int64]] = []

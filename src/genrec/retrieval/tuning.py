@@ -15,8 +15,8 @@ from genrec.data.splits import Split, by_name
 from genrec.domain import Item
 from genrec.errors import DataError
 from genrec.retrieval.base import Query, Retriever
-from genrec.retrieval.hybrid import Blend, retriever_class
-from genrec.retrieval.pools import Pools
+from genrec.retrieval.hybrid import HybridRetriever, retriever_class
+from genrec.retrieval.pools import TuningPools
 from genrec.retrieval.scoring import ndcg_at
 from genrec.retrieval.text_search import TextIndex
 from genrec.settings import Settings
@@ -70,7 +70,7 @@ def fit_retriever(
     return fitter.fit(name, interactions, choice.hyper_parameters)
 
 
-def fit_blend(
+def fit_hybrid(
     interactions: Interactions,
     items: Sequence[Item],
     *,
@@ -82,7 +82,7 @@ def fit_blend(
     max_users: int = MAX_USERS,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Blend:
+) -> HybridRetriever:
     """All retrievers of the settings, each with its own choice, and their weights, chosen on the same validation split.
 
     On validation the blend is never worse than its best part. Without `tune` all parts weigh the same, except that
@@ -103,7 +103,7 @@ def fit_blend(
 
 
 def refit_blend(
-    blend: Blend,
+    blend: HybridRetriever,
     interactions: Interactions,
     items: Sequence[Item],
     *,
@@ -112,7 +112,7 @@ def refit_blend(
     cache_folder: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Blend:
+) -> HybridRetriever:
     """The same retrievers, hyper-parameters and weights, fitted on another log: nothing is chosen anew."""
     fitter = _Fitter(items, settings, encoder, cache_folder, seed, progress)
     chosen = blend.record["parts"]
@@ -126,11 +126,11 @@ def _blend(
     weights: Mapping[str, float],
     interactions: Interactions,
     record: Mapping[str, Any],
-) -> Blend:
+) -> HybridRetriever:
     popularity = fitter.fit("popular", interactions, {}).scores(_NOBODY)
     newest = float(interactions.timestamp.max(initial=0.0))
     ids = interactions.item_ids.tolist()
-    return Blend(parts, weights, ids, popularity, newest, {**record, "weights": weights}, fitter.texts())
+    return HybridRetriever(parts, weights, ids, popularity, newest, {**record, "weights": weights}, fitter.texts())
 
 
 class _Fitter:
@@ -244,7 +244,7 @@ def _choose_weights(
 
     Returns weights and NDCG@10 over the whole catalogue.
     """
-    pools = Pools.collect(list(parts.values()), validation, _K, progress)
+    pools = TuningPools.collect(list(parts.values()), validation, _K, progress)
     starts = [*np.eye(len(parts)), np.ones(len(parts))]
     values = [pools.ndcg(start) for start in starts]
     first = int(np.argmax(values))
@@ -270,7 +270,9 @@ def _checked(
 
     def reached(chosen: dict[str, float]) -> float:
         ids = validation.train.item_ids.tolist()
-        return float(ndcg_at(Blend(parts, chosen, ids, np.zeros(len(ids), np.float32)), validation, _K).mean())
+        return float(
+            ndcg_at(HybridRetriever(parts, chosen, ids, np.zeros(len(ids), np.float32)), validation, _K).mean()
+        )
 
     alone = {name: float(name == best) for name in parts}
     with_weights, without = reached(weights), reached(alone)

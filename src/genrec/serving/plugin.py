@@ -16,7 +16,7 @@ from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error
 from genrec.serving.models import ServedModels
 from genrec.serving.playground import routes as playground
-from genrec.serving.playground.served import ServedBench
+from genrec.serving.playground.served import ServedPlaygroundService
 from genrec.serving.state import Live, served_adapters, served_workspace, serving_settings
 
 
@@ -45,4 +45,4 @@ class GenrecEndpoints:
         state.genrec = Live(workspace, settings, ServedModels(workspace.root, served_adapters(), model))
         for name in reversed(state.genrec.models.names):
             await state.genrec.recommender(adapter=name)
-        state.playground = await ServedBench.open(state.genrec, settings)
+        state.playground = await ServedPlaygroundService.open(state.genrec, settings)

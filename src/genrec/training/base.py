@@ -8,7 +8,7 @@ from typing import Protocol
 
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Example:
     offset: FloatArray | None = None
     request: str | None = None
     context: Mapping[str, str] | None = None
-    evidence: EvidenceMaker | None = None
+    evidence: FactExtractor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,14 @@ from pydantic import Field
 from genrec.clicks.labels import event_labels
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidate, Candidates, Item
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import Requests
 from genrec.settings import ClickSettings, RetrievalSettings
 from genrec.training.base import Example
 from genrec.training.config import Section
 from genrec.training.curriculum import Index, draw
-from genrec.training.pools import Pools
+from genrec.training.pools import TrainingPools
 from genrec.training.propensity import popularity_weights
 from genrec.training.targets import distilled, graded, grades, one_hot
 
@@ -58,7 +58,7 @@ class SlateSource:
         self,
         positions: HeldOutPositions,
         items: Sequence[Item],
-        pools: Pools,
+        pools: TrainingPools,
         options: ExampleSettings,
         *,
         liked: float,
@@ -72,7 +72,7 @@ class SlateSource:
         self._liked = event_labels(whole.value, liked) > 0
         self._grade = np.where(self._liked, grades(whole.value), 0.0)
         counts = np.bincount(positions.rest.item, minlength=whole.n_items)
-        self._evidence = EvidenceMaker.of_log(positions.rest, items, liked)
+        self._evidence = FactExtractor.of_log(positions.rest, items, liked)
         self._weight = popularity_weights(counts[whole.item[pools.row]], options.popularity_power)
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class SlateSource:
         return click
 
 
-def slate(pools: Pools, index: int, columns: Index, items: Sequence[Item]) -> Candidates:
+def slate(pools: TrainingPools, index: int, columns: Index, items: Sequence[Item]) -> Candidates:
     """The candidates in the given columns of a pool."""
     return Candidates(
         tuple(
@@ -133,7 +133,7 @@ def request_at(requests: Requests | None, positions: HeldOutPositions, row: int,
 def validation_examples(
     positions: HeldOutPositions,
     items: Sequence[Item],
-    pools: Pools,
+    pools: TrainingPools,
     *,
     candidates: int = 20,
     offset: bool = False,
@@ -141,7 +141,7 @@ def validation_examples(
     liked: float = ClickSettings().liked,
 ) -> list[Example]:
     """One example for each pool whose target is in its slate, with the slate as served: NDCG then means re-ranking."""
-    examples, evidence = [], EvidenceMaker.of_log(positions.rest, items, liked)
+    examples, evidence = [], FactExtractor.of_log(positions.rest, items, liked)
     for index in range(len(pools)):
         columns = pools.served(index, candidates)
         chosen = np.flatnonzero(columns == pools.place[index])

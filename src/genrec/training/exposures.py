@@ -12,7 +12,7 @@ from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.splits import validation_mask
 from genrec.data.store import Exposure
 from genrec.domain import Candidate, Candidates, History, Item
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 from genrec.settings import ClickSettings
 from genrec.training.base import Example
 from genrec.training.propensity import normalised, position_weights
@@ -70,7 +70,7 @@ class ExposureSource:
             before, after = self._around(user, exposure.timestamp)
             if 0 < hit.sum() < len(hit) and np.isin(np.array(slate)[hit], log.item[after]).all():
                 self._lists.append((user, before, slate, np.where(hit, weights[places], 0.0)))
-        self._evidence = EvidenceMaker.of_log(self._before_lists(), items, liked)
+        self._evidence = FactExtractor.of_log(self._before_lists(), items, liked)
         self._weight = normalised(np.array([gain.sum() for *_, gain in self._lists]), most)
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from genrec.fitting.holdout import HeldOutPositions, Index
 from genrec.fitting.simulated_queries import Requests
 from genrec.reranking.policy import best
 from genrec.retrieval.base import Query
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.scoring import ranks_of
 from genrec.text.encoders import Progress
 
@@ -27,7 +27,7 @@ _BATCH_CELLS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Pools:
+class TrainingPools:
     """P pools of k items: `row` [P] in the whole log, `place` [P] is the column of the item the user then chose.
 
     `item` [P, k] are positions in the catalogue in retrieval order, -1 where the pool has fewer; `score` and `base`
@@ -57,7 +57,7 @@ class Pools:
         positions: HeldOutPositions,
         rows: Index,
         items: Sequence[Item],
-        blend: Blend,
+        blend: HybridRetriever,
         teacher: Teacher | None = None,
         *,
         size: int = 200,
@@ -74,7 +74,7 @@ class Pools:
         `slate`: only pools whose target is among so many best of the second stage. `most`: stops at so many pools.
         """
         by_id = {item.id: item for item in items}
-        width = size if requests is None else size + size // 2  # what `Blend.candidates` gives at most
+        width = size if requests is None else size + size // 2  # what `HybridRetriever.candidates` gives at most
         whole, kept = positions.whole, _Kept(width)
         found = asked = 0
         for chunk in _chunks(rows, whole.n_items):
@@ -161,7 +161,7 @@ class _Kept:
         self.base.append(np.pad(base, padding))
 
 
-def _proposed(positions: HeldOutPositions, rows: Index, blend: Blend, size: int) -> list[bool]:
+def _proposed(positions: HeldOutPositions, rows: Index, blend: HybridRetriever, size: int) -> list[bool]:
     """Whether the target of each row is among the `size` best of the blend, asked for many rows at once."""
     whole = positions.whole
     queries = []

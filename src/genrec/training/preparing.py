@@ -30,7 +30,7 @@ from genrec.training.base import Example
 from genrec.training.config import HeldOut
 from genrec.training.examples import ExampleSettings, SlateSource, validation_examples
 from genrec.training.exposures import ExposureSource
-from genrec.training.pools import Pools
+from genrec.training.pools import TrainingPools
 
 _KEEP = 8
 """So many sets of pools stay in the cache of a workspace."""
@@ -68,7 +68,7 @@ def prepare(
     unseen = None if requests is None else replace(requests, phase="validation")
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
-    def collect() -> tuple[Pools, Pools]:
+    def collect() -> tuple[TrainingPools, TrainingPools]:
         fitted = fit_log(
             positions.rest,
             items,
@@ -140,12 +140,12 @@ def _collect(
     validation_slates: int,
     requests: tuple[Requests | None, Requests | None],
     progress: Progress | None,
-) -> tuple[Pools, Pools]:
-    """Pools of training and of validation, with the requests of each."""
+) -> tuple[TrainingPools, TrainingPools]:
+    """TrainingPools of training and of validation, with the requests of each."""
 
-    def ask(rows: Any, requests: Requests | None, **how: Any) -> Pools:
+    def ask(rows: Any, requests: Requests | None, **how: Any) -> TrainingPools:
         size = settings.retrieval.pool
-        return Pools.collect(
+        return TrainingPools.collect(
             positions,
             rows,
             items,
@@ -165,13 +165,15 @@ def _collect(
     )
 
 
-def _kept(folder: Path, collect: Callable[[], tuple[Pools, Pools]]) -> tuple[Pools, Pools]:
+def _kept(
+    folder: Path, collect: Callable[[], tuple[TrainingPools, TrainingPools]]
+) -> tuple[TrainingPools, TrainingPools]:
     """What is in the folder, else what `collect` gives; one process collects, others wait for it."""
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "train.safetensors", folder / "validation.safetensors"
     with FileLock(folder / "lock"):
         try:
-            return Pools.load(files[0]), Pools.load(files[1])
+            return TrainingPools.load(files[0]), TrainingPools.load(files[1])
         except (OSError, ValueError):
             pools = collect()
             for part, file in zip(pools, files, strict=True):
@@ -184,8 +186,8 @@ def _kept(folder: Path, collect: Callable[[], tuple[Pools, Pools]]) -> tuple[Poo
 def _info(
     part: Interactions,
     positions: HeldOutPositions,
-    train: Pools,
-    validation: Pools,
+    train: TrainingPools,
+    validation: TrainingPools,
     fingerprint: str,
     held_out: str,
     seed: int,

@@ -5,7 +5,7 @@ import pytest
 
 from genrec.data.interactions import Interactions
 from genrec.retrieval.base import Query
-from genrec.retrieval.retrievers.covisit import Fitted
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
 A, B, C, D = range(4)
 
@@ -28,49 +28,51 @@ PLAIN = {"window": 2, "source_power": 0.0, "target_power": 0.0, "symmetric": 0.0
 
 def test_transitions_weigh_one_over_their_distance() -> None:
     # A -> B at distance 1; A -> C at distance 2 (first user) and 1 (second user)
-    scores = Fitted.fit(FIVE_EVENTS, [], **PLAIN).scores(query(A))
+    scores = CovisitRetriever.fit(FIVE_EVENTS, [], **PLAIN).scores(query(A))
     np.testing.assert_allclose(scores, [0, 1, 1.5, 0])
 
 
 def test_the_window_ends_where_it_says() -> None:
-    scores = Fitted.fit(FIVE_EVENTS, [], **{**PLAIN, "window": 1}).scores(query(A))
+    scores = CovisitRetriever.fit(FIVE_EVENTS, [], **{**PLAIN, "window": 1}).scores(query(A))
     np.testing.assert_allclose(scores, [0, 1, 1, 0])
 
 
 def test_older_events_decay() -> None:
     # newest B gives C 1; A before it gives half of (B 1, C 1.5)
-    scores = Fitted.fit(FIVE_EVENTS, [], **PLAIN).scores(query(A, B))
+    scores = CovisitRetriever.fit(FIVE_EVENTS, [], **PLAIN).scores(query(A, B))
     np.testing.assert_allclose(scores, [0, 0.5, 1.75, 0])
 
 
 def test_counts_divide_with_their_powers() -> None:
     # counts: A 2, B 1, C 2
-    scores = Fitted.fit(FIVE_EVENTS, [], **{**PLAIN, "source_power": 0.5, "target_power": 1.0}).scores(query(A))
+    scores = CovisitRetriever.fit(FIVE_EVENTS, [], **{**PLAIN, "source_power": 0.5, "target_power": 1.0}).scores(
+        query(A)
+    )
     np.testing.assert_allclose(scores, [0, 1 / 2**0.5, 1.5 / 2**0.5 / 2, 0], rtol=1e-6)
 
 
 def test_a_share_of_the_transposed_table_is_added() -> None:
-    scores = Fitted.fit(FIVE_EVENTS, [], **{**PLAIN, "symmetric": 0.5}).scores(query(C))
+    scores = CovisitRetriever.fit(FIVE_EVENTS, [], **{**PLAIN, "symmetric": 0.5}).scores(query(C))
     np.testing.assert_allclose(scores, [0.75, 0.5, 0, 0])
 
 
 def test_only_the_newest_events_of_the_query_count() -> None:
-    retriever = Fitted.fit(FIVE_EVENTS, [], **PLAIN, history=1)
+    retriever = CovisitRetriever.fit(FIVE_EVENTS, [], **PLAIN, history=1)
     np.testing.assert_array_equal(retriever.scores(query(A, B)), retriever.scores(query(B)))
 
 
 def test_nothing_crosses_from_one_user_to_the_next() -> None:
-    scores = Fitted.fit(log([A, B], [C, D]), [], **{**PLAIN, "window": 10}).scores(query(B))
+    scores = CovisitRetriever.fit(log([A, B], [C, D]), [], **{**PLAIN, "window": 10}).scores(query(B))
     assert not scores.any()
 
 
 def test_only_the_strongest_neighbours_are_kept() -> None:
-    scores = Fitted.fit(FIVE_EVENTS, [], **PLAIN, neighbours=1).scores(query(A))
+    scores = CovisitRetriever.fit(FIVE_EVENTS, [], **PLAIN, neighbours=1).scores(query(A))
     np.testing.assert_allclose(scores, [0, 0, 1.5, 0])
 
 
 def test_of_equal_neighbours_the_first_in_the_catalogue_is_kept() -> None:
-    scores = Fitted.fit(log([A, D], [A, C]), [], **PLAIN, neighbours=1).scores(query(A))
+    scores = CovisitRetriever.fit(log([A, D], [A, C]), [], **PLAIN, neighbours=1).scores(query(A))
     np.testing.assert_allclose(scores, [0, 0, 1, 0])
 
 
@@ -84,5 +86,5 @@ def test_pieces_add_up_to_the_plain_double_loop(window: int, monkeypatch: pytest
         for start, source in enumerate(items):
             for distance, target in enumerate(items[start + 1 : start + 1 + window], 1):
                 expected[source, target] += 1 / distance
-    retriever = Fitted.fit(log(*users, n_items=6), [], **{**PLAIN, "window": window})
+    retriever = CovisitRetriever.fit(log(*users, n_items=6), [], **{**PLAIN, "window": window})
     np.testing.assert_allclose([retriever.scores(query(item)) for item in range(6)], expected, rtol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from genrec.data.interactions import Interactions
 from genrec.errors import DataError
 from genrec.retrieval.base import Query
-from genrec.retrieval.retrievers.ease import Fitted, item_weights
+from genrec.retrieval.retrievers.ease import EaseRetriever, item_weights
 
 
 def log(*users: list[int], n_items: int) -> Interactions:
@@ -29,19 +29,19 @@ TRIANGLE = log([0, 1], [1, 2], [2, 0], n_items=4)
 
 
 def test_weights_by_hand() -> None:
-    scores = Fitted.fit(TRIANGLE, [], regularization=1.0, decay=1.0).scores(query(0))
+    scores = EaseRetriever.fit(TRIANGLE, [], regularization=1.0, decay=1.0).scores(query(0))
     np.testing.assert_allclose(scores, [0, 0.25, 0.25, 0], rtol=1e-6)
 
 
 def test_older_events_decay() -> None:
-    scores = Fitted.fit(TRIANGLE, [], regularization=1.0, decay=0.5).scores(query(0, 1))
+    scores = EaseRetriever.fit(TRIANGLE, [], regularization=1.0, decay=0.5).scores(query(0, 1))
     # newest 1 gives 0 and 2 a quarter each; 0 before it gives 1 and 2 an eighth
     np.testing.assert_allclose(scores, [0.25, 0.125, 0.375, 0], rtol=1e-6)
 
 
 def test_a_second_touch_of_the_same_user_changes_nothing() -> None:
     again = log([0, 1, 0], [1, 2], [2, 0], n_items=4)
-    scores = Fitted.fit(again, [], regularization=1.0, decay=1.0).scores(query(0))
+    scores = EaseRetriever.fit(again, [], regularization=1.0, decay=1.0).scores(query(0))
     np.testing.assert_allclose(scores, [0, 0.25, 0.25, 0], rtol=1e-6)
 
 
@@ -62,18 +62,18 @@ def test_the_matrix_is_inverted_in_place() -> None:
 
 def test_untouched_items_take_no_room(tmp_path: Path) -> None:
     sparse = log([7, 9], n_items=1_000)
-    Fitted.fit(sparse, []).save(tmp_path)
+    EaseRetriever.fit(sparse, []).save(tmp_path)
     assert (tmp_path / "arrays.safetensors").stat().st_size < 1_000
-    assert np.flatnonzero(Fitted.load(tmp_path).scores(query(7, 500))).tolist() == [9]
+    assert np.flatnonzero(EaseRetriever.load(tmp_path).scores(query(7, 500))).tolist() == [9]
 
 
 def test_too_many_items_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrec.retrieval.retrievers.ease.MAX_ITEMS", 2)
     with pytest.raises(DataError, match="3 are more than 2"):
-        Fitted.fit(TRIANGLE, [])
+        EaseRetriever.fit(TRIANGLE, [])
 
 
 def test_another_decay_needs_no_new_fit() -> None:
-    retriever = Fitted.fit(TRIANGLE, [], regularization=1.0, decay=0.5)
-    expected = Fitted.fit(TRIANGLE, [], regularization=1.0, decay=0.9).scores(query(0, 1))
+    retriever = EaseRetriever.fit(TRIANGLE, [], regularization=1.0, decay=0.5)
+    expected = EaseRetriever.fit(TRIANGLE, [], regularization=1.0, decay=0.9).scores(query(0, 1))
     np.testing.assert_array_equal(retriever.asking(decay=0.9).scores(query(0, 1)), expected)

@@ -7,7 +7,7 @@ import pytest
 
 from genrec.data.interactions import Interactions
 from genrec.retrieval.base import Query
-from genrec.retrieval.retrievers.item_knn import Fitted
+from genrec.retrieval.retrievers.item_knn import ItemKnnRetriever
 
 A, B, C, D = range(4)
 
@@ -29,29 +29,29 @@ PLAIN = {"neighbours": 10, "shrink": 0.0, "decay": 0.5}
 
 
 def test_cosines_by_hand() -> None:
-    scores = Fitted.fit(THREE_USERS, [], **PLAIN).scores(query(A))
+    scores = ItemKnnRetriever.fit(THREE_USERS, [], **PLAIN).scores(query(A))
     np.testing.assert_allclose(scores, [0, 2 / math.sqrt(6), 1 / math.sqrt(3), 0], rtol=1e-6)
 
 
 def test_few_users_are_shrunk() -> None:
-    scores = Fitted.fit(THREE_USERS, [], **{**PLAIN, "shrink": 2.0}).scores(query(A))
+    scores = ItemKnnRetriever.fit(THREE_USERS, [], **{**PLAIN, "shrink": 2.0}).scores(query(A))
     np.testing.assert_allclose(scores, [0, 2 / (math.sqrt(6) + 2), 1 / (math.sqrt(3) + 2), 0], rtol=1e-6)
 
 
 def test_older_events_decay() -> None:
-    scores = Fitted.fit(THREE_USERS, [], **PLAIN).scores(query(A, B))
+    scores = ItemKnnRetriever.fit(THREE_USERS, [], **PLAIN).scores(query(A, B))
     # newest B gives A its cosine; A before it gives half of its cosines
     near = 2 / math.sqrt(6)
     np.testing.assert_allclose(scores, [near, near / 2, 1 / math.sqrt(3) / 2, 0], rtol=1e-6)
 
 
 def test_only_the_nearest_neighbours_are_kept() -> None:
-    scores = Fitted.fit(THREE_USERS, [], **{**PLAIN, "neighbours": 1}).scores(query(A))
+    scores = ItemKnnRetriever.fit(THREE_USERS, [], **{**PLAIN, "neighbours": 1}).scores(query(A))
     np.testing.assert_allclose(scores, [0, 2 / math.sqrt(6), 0, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
 def test_pieces_give_the_same_as_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrec.retrieval.matrices._ROWS", rows)
-    scores = Fitted.fit(THREE_USERS, [], **PLAIN).scores(query(C))
+    scores = ItemKnnRetriever.fit(THREE_USERS, [], **PLAIN).scores(query(C))
     np.testing.assert_allclose(scores, [1 / math.sqrt(3), 0, 0, 0], rtol=1e-6)

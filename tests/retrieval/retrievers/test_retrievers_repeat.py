@@ -4,7 +4,7 @@ import numpy as np
 
 from genrec.data.interactions import Interactions
 from genrec.retrieval.base import Query
-from genrec.retrieval.retrievers.repeat import Fitted
+from genrec.retrieval.retrievers.repeat import RepeatRetriever
 
 NO_EVENTS = Interactions.from_columns(
     np.zeros(0, dtype=object), np.array(list("abc"), dtype=object), np.zeros(0), np.zeros(0), np.zeros(0)
@@ -13,9 +13,9 @@ TWICE_THEN_ONCE = Query(np.array([0, 0, 2], dtype=np.int32), np.zeros(3), np.ful
 
 
 def test_events_decay_from_the_newest() -> None:
-    scores = Fitted.fit(NO_EVENTS, [], decay=0.5).scores(TWICE_THEN_ONCE)
+    scores = RepeatRetriever.fit(NO_EVENTS, [], decay=0.5).scores(TWICE_THEN_ONCE)
     np.testing.assert_allclose(scores, [0.5 + 0.25, 0, 1])
 
 
 def test_without_decay_it_counts() -> None:
-    np.testing.assert_allclose(Fitted.fit(NO_EVENTS, [], decay=1.0).scores(TWICE_THEN_ONCE), [2, 0, 1])
+    np.testing.assert_allclose(RepeatRetriever.fit(NO_EVENTS, [], decay=1.0).scores(TWICE_THEN_ONCE), [2, 0, 1])

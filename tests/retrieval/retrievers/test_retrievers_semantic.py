@@ -7,7 +7,7 @@ import numpy as np
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.retrieval.base import Query
-from genrec.retrieval.retrievers.semantic import Fitted
+from genrec.retrieval.retrievers.semantic import SemanticRetriever
 from genrec.text.encoders import Progress, Vectors
 
 NO_EVENTS = Interactions.from_columns(
@@ -32,23 +32,23 @@ def query(*items: int) -> Query:
 
 
 def test_scores_are_cosines_and_reach_items_without_events() -> None:
-    scores = Fitted.fit(NO_EVENTS, COMPASS, encoder=Compass()).scores(query(0))
+    scores = SemanticRetriever.fit(NO_EVENTS, COMPASS, encoder=Compass()).scores(query(0))
     np.testing.assert_allclose(scores, [1, 0, -1, 0], atol=1e-6)
 
 
 def test_the_user_is_the_decayed_mean_of_the_history() -> None:
     # newest east weighs 1, north before it 0.75: the direction (1, 0.75) / 1.25
-    scores = Fitted.fit(NO_EVENTS, COMPASS, encoder=Compass(), decay=0.75).scores(query(0, 1))
+    scores = SemanticRetriever.fit(NO_EVENTS, COMPASS, encoder=Compass(), decay=0.75).scores(query(0, 1))
     np.testing.assert_allclose(scores, [0.6, 0.8, -0.6, -0.8], atol=1e-6)
 
 
 def test_only_the_newest_events_count() -> None:
-    scores = Fitted.fit(NO_EVENTS, COMPASS, encoder=Compass(), history=1).scores(query(0, 1))
+    scores = SemanticRetriever.fit(NO_EVENTS, COMPASS, encoder=Compass(), history=1).scores(query(0, 1))
     np.testing.assert_allclose(scores, [0, 1, 0, -1], atol=1e-6)
 
 
 def test_a_history_that_cancels_out_says_nothing() -> None:
-    scores = Fitted.fit(NO_EVENTS, COMPASS, encoder=Compass(), decay=1.0).scores(query(0, 2))
+    scores = SemanticRetriever.fit(NO_EVENTS, COMPASS, encoder=Compass(), decay=1.0).scores(query(0, 2))
     np.testing.assert_array_equal(scores, np.zeros(4))
 
 
@@ -61,5 +61,5 @@ def test_principal_components_keep_what_differs() -> None:
             flat = super().encode(texts)
             return np.column_stack([flat, np.array([0.01, -0.01, 0.01, -0.01])]).astype(np.float32)
 
-    wide = Fitted.fit(NO_EVENTS, COMPASS, encoder=Wide(), width=2).scores(query(0))
+    wide = SemanticRetriever.fit(NO_EVENTS, COMPASS, encoder=Wide(), width=2).scores(query(0))
     np.testing.assert_allclose(wide, [1, 0, -1, 0], atol=1e-3)

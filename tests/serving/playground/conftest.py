@@ -10,7 +10,7 @@ import pytest
 from playground_world import KEY, app_of, client, make_store, running, served_bench, settings_of
 
 from genrec.data.sqlite.store import SqliteStore
-from genrec.serving.playground.bench import Bench, Engine
+from genrec.serving.playground.bench import Engine, PlaygroundService
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def locked(store: SqliteStore, tiny_tokenizer_folder: Path) -> Iterator[httpx.Cl
 @pytest.fixture(scope="module")
 def preview_only(tiny_tokenizer_folder: Path) -> Iterator[httpx.Client]:
     """`genrec prompt playground` without a workspace."""
-    bench = Bench(Engine("tiny", tiny_tokenizer_folder), edits=True)
+    bench = PlaygroundService(Engine("tiny", tiny_tokenizer_folder), edits=True)
     with running(app_of(bench, settings_of())) as base, client(base) as http:
         yield http
 

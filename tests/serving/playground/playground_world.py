@@ -22,10 +22,10 @@ from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
-from genrec.retrieval.tuning import fit_blend
-from genrec.serving.playground.bench import Bench, Engine
+from genrec.retrieval.tuning import fit_hybrid
+from genrec.serving.playground.bench import Engine, PlaygroundService
 from genrec.serving.playground.preview import preview_app
-from genrec.serving.playground.served import ServedBench
+from genrec.serving.playground.served import ServedPlaygroundService
 from genrec.serving.state import Live
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
@@ -62,7 +62,7 @@ class OneRecommender:
         vectors = HashingEncoder().encode([item.title for item in items])
         self._recommender = Recommender(
             store=store,
-            retriever=fit_blend(log, items, settings=settings, tune=False),
+            retriever=fit_hybrid(log, items, settings=settings, tune=False),
             ranker=load_ranker(settings.ranking, self.model, loaded, TemplateLibrary()),
             clicks=ClickScorer.fit(log, items, vectors, settings=settings),
             fusion=None,
@@ -86,12 +86,14 @@ def settings_of(**sections: dict[str, Any]) -> Settings:
     return Settings.load(None, {"retrieval": retrieval, "serving": {"allow_template_preview": True}, **sections})
 
 
-def served_bench(store: SqliteStore, tokenizer: Path, settings: Settings) -> ServedBench:
+def served_bench(store: SqliteStore, tokenizer: Path, settings: Settings) -> ServedPlaygroundService:
     live = OneRecommender(store, tokenizer, settings)
-    return ServedBench(cast(Live, live), Engine("scripted", tokenizer, 16, 4096, settings.ranking.orders), settings)
+    return ServedPlaygroundService(
+        cast(Live, live), Engine("scripted", tokenizer, 16, 4096, settings.ranking.orders), settings
+    )
 
 
-def app_of(bench: Bench, settings: Settings) -> FastAPI:
+def app_of(bench: PlaygroundService, settings: Settings) -> FastAPI:
     return preview_app(bench, settings.serving)
 
 

@@ -11,7 +11,7 @@ from playground_browser import CHROMIUM, Browser, browser
 from playground_world import KEY, app_of, make_store, running, served_bench, settings_of
 
 from genrec.prompting.library import shipped_folder
-from genrec.serving.playground.bench import Bench, Engine
+from genrec.serving.playground.bench import Engine, PlaygroundService
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)")
 
@@ -248,7 +248,7 @@ def test_without_the_flag_templates_are_read_only_and_the_page_asks_for_the_key(
 
 
 def test_without_an_engine_cases_are_previewed(tab: Browser, tiny_tokenizer_folder: Path) -> None:
-    bench = Bench(Engine("tiny", tiny_tokenizer_folder), edits=True)
+    bench = PlaygroundService(Engine("tiny", tiny_tokenizer_folder), edits=True)
     with running(app_of(bench, settings_of())) as base:
         tab.open(f"{base}/playground")
         shows(tab, ".message-box", "user")

@@ -27,7 +27,7 @@ from scipy.stats import kendalltau
 
 from genrec.data.sqlite.store import SqliteStore
 from genrec.serving.playground.bench import Engine
-from genrec.serving.playground.served import ServedBench
+from genrec.serving.playground.served import ServedPlaygroundService
 from genrec.serving.state import Live
 
 
@@ -117,6 +117,6 @@ def test_the_server_opens_it_on_its_own_model(store: SqliteStore, tiny_tokenizer
     shutil.copytree(tiny_tokenizer_folder, folder)
     (folder / "config.json").write_text("{}")
     settings = settings_of(model={"name": str(folder)}, ranking={"ranker": "single_pass", "orders": 3})
-    opened = asyncio.run(ServedBench.open(cast(Live, OneRecommender(store, folder, settings)), settings))
+    opened = asyncio.run(ServedPlaygroundService.open(cast(Live, OneRecommender(store, folder, settings)), settings))
     assert opened.engine == Engine("scripted", folder, 16, 1 << 20, 3)
     assert opened.edits

@@ -35,7 +35,7 @@ def playground(
     from genrec.settings import Settings
 
     try:
-        from genrec.serving.playground.bench import Bench, Engine
+        from genrec.serving.playground.bench import Engine, PlaygroundService
         from genrec.serving.playground.inputs import Catalogue
         from genrec.serving.playground.preview import serve_preview
     except ImportError as error:
@@ -51,7 +51,7 @@ def playground(
     )
     folder_of_model = Path(settings.model.name).expanduser()
     tokenizer = folder_of_model if (folder_of_model / "tokenizer.json").is_file() else resolve(settings.model.name)
-    bench = Bench(
+    bench = PlaygroundService(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,

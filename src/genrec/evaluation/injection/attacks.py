@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from genrec.domain import Candidate, Candidates, Evidence, History, Item
+from genrec.domain import Candidate, Candidates, Fact, History, Item
 from genrec.evaluation.injection.schema import ITEM_PLACES, Attack, InjectionSuite
 from genrec.evaluation.injection.slates import PlainSlate
 from genrec.prompting.cases import text_of
@@ -77,7 +77,7 @@ def pair_of(
     if attack.place == "evidence":
         seen = task.history.entries[-1].item.title
         attacked, twin = (
-            replace(task.candidates.items[trial.target], evidence=(Evidence("transitions", "often", title),))
+            replace(task.candidates.items[trial.target], evidence=(Fact("transitions", "often", title),))
             for title in (f"{seen} {text}", seen)
         )
         return _with(task, trial.target, attacked), _with(task, trial.target, twin)

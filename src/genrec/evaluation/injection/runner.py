@@ -20,7 +20,7 @@ from genrec.evaluation.injection.measure import Effect, at_once, effect
 from genrec.evaluation.injection.rendering import NAMES, damage
 from genrec.evaluation.injection.schema import InjectionSuite
 from genrec.evaluation.injection.slates import PlainSlate, draw_slates
-from genrec.evaluation.injection.together import Together
+from genrec.evaluation.injection.together import BatchingModel
 from genrec.evaluation.suite.runner import Outcome
 from genrec.evaluation.suite.served import Load
 from genrec.prompting.library import TemplateLibrary
@@ -75,7 +75,7 @@ def run_injection(
             )
         )
         try:
-            model = Together(cached)
+            model = BatchingModel(cached)
             for template in templates:
                 for name in READS.get(template.output.kind, ()):
                     if name in suite.rankers:

@@ -20,7 +20,7 @@ class _Asked:
     answer: asyncio.Future[LogProbs]
 
 
-class Together:
+class BatchingModel:
     """Attacks on one slate share most of their prompts: read together, the shared part is computed once.
 
     Implements `LanguageModel`. Texts and labels are generated one after another. Where a read fails, only the first who
@@ -34,7 +34,7 @@ class Together:
         self._asked: list[_Asked] = []
         self._turn = asyncio.Lock()
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See LanguageModel."""
@@ -53,11 +53,11 @@ class Together:
             groups[asked.token_ids].append(asked)
         for token_ids, group in groups.items():
             rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(p for one in group for p in one.prompts))}
-            found = await self._model.read(list(rows), token_ids)
+            found = await self._model.score_tokens(list(rows), token_ids)
             for asked in group:
                 asked.answer.set_result(found[[rows[prompt] for prompt in asked.prompts]])
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -69,14 +69,14 @@ class Together:
     ) -> AsyncIterator[LabelChoice]:
         """See LanguageModel."""
         async with self._turn:
-            async for choice in self._model.generate(
+            async for choice in self._model.generate_labels(
                 prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
             ):
                 yield choice
 
-    def write(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
+    def generate_text(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
         """See `LanguageModel.write`."""
-        return self._model.write(prompt, **options)
+        return self._model.generate_text(prompt, **options)
 
     async def close(self) -> None:
         """See LanguageModel."""

@@ -15,7 +15,7 @@ from genrec.evaluation.offpolicy.exposures import LoggedLists
 from genrec.evaluation.suite.external import Lists
 from genrec.fitting.workspace import Fitted
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
-from genrec.retrieval.hybrid import Blend
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
@@ -68,7 +68,7 @@ def policies_of(fitted: Fitted, store: Store, settings: Settings, names: Sequenc
     blend = fitted.blend
     known: dict[str, Answer] = {RETRIEVER: _retrieved(blend, store)}
     for name, part in blend.parts.items():
-        alone = Blend({name: part}, {name: 1.0}, blend.item_ids, blend.popularity, blend.newest)
+        alone = HybridRetriever({name: part}, {name: 1.0}, blend.item_ids, blend.popularity, blend.newest)
         known[name] = _retrieved(alone, store)
     known[FUSED] = _served(fitted, store, settings)
     unknown = [name for name in names if name not in known]
@@ -100,7 +100,7 @@ def given(log: LoggedLists, lists: Lists) -> list[list[str]]:
     return [lists.of_user.get(exposure.user_id or "", []) for exposure in log.exposures]
 
 
-def _retrieved(blend: Blend, store: Store) -> Answer:
+def _retrieved(blend: HybridRetriever, store: Store) -> Answer:
     def answer(exposure: Exposure, history: History, now: float) -> list[str]:
         blocked = store.blocked(exposure.user_id or "")
         found = blend.candidates(history, len(exposure.item_ids), now=now, items=store.items, blocked=blocked)

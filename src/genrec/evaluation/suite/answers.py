@@ -10,10 +10,10 @@ import numpy as np
 
 from genrec.errors import ModelError
 from genrec.evaluation.metrics import agreement, validity
-from genrec.evaluation.suite.served import Walked
+from genrec.evaluation.suite.served import ReplayedRequest
 
 
-def fallbacks(walked: Sequence[Walked]) -> list[str]:
+def fallbacks(walked: Sequence[ReplayedRequest]) -> list[str]:
     """A warning where slates that a model was to read went unread; ModelError if it read none of them."""
     asked = [one for one in walked if one.asked]
     reasons = [one.fallback for one in asked if one.fallback is not None]
@@ -24,7 +24,7 @@ def fallbacks(walked: Sequence[Walked]) -> list[str]:
     return [f"{len(reasons)} of {len(asked)} requests were answered without the language model"] if reasons else []
 
 
-def facts(walked: Sequence[Walked]) -> dict[str, Any]:
+def facts(walked: Sequence[ReplayedRequest]) -> dict[str, Any]:
     """For the record, over all requests and seeds: nothing without a model, and little if none was asked.
 
     `language_model` has the largest weight of the model in any answer, and how many slates it was to read.

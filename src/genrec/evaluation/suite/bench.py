@@ -31,7 +31,7 @@ Lists = tuple[IntArray, dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class EvaluationContext:
     """`split` has the test users that are asked for; `held` is the whole of what is held out.
 
     `root` is the folder of the workspace, `data` the fingerprint of its log, `k` the length of ranked lists: at least

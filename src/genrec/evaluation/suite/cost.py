@@ -10,14 +10,14 @@ import numpy as np
 from genrec.data.interactions import FloatArray
 from genrec.evaluation import significance
 from genrec.evaluation.metrics import ndcg
-from genrec.evaluation.suite.bench import Bench
-from genrec.evaluation.suite.served import Walked, ranked_of
+from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.suite.served import ReplayedRequest, ranked_of
 
 POINTS = 11
 """Shares from none to all."""
 
 
-def cost_curve(walks: Sequence[Sequence[Walked]], bench: Bench, k: int = 10) -> dict[str, Any]:
+def cost_curve(walks: Sequence[Sequence[ReplayedRequest]], bench: EvaluationContext, k: int = 10) -> dict[str, Any]:
     """Points from reading no slate to reading all, those first in which the model is most likely to change the answer.
 
     `walks` are answers of the same users under several seeds, for which every slate was read. Each point has
@@ -46,6 +46,6 @@ def cost_curve(walks: Sequence[Sequence[Walked]], bench: Bench, k: int = 10) -> 
     }
 
 
-def _ndcg(walks: Sequence[Sequence[Walked]], order: str, bench: Bench, k: int) -> FloatArray:
+def _ndcg(walks: Sequence[Sequence[ReplayedRequest]], order: str, bench: EvaluationContext, k: int) -> FloatArray:
     """Values [s, m]."""
     return np.stack([ndcg.per_user(ranked_of(walk, order, bench), bench.split.targets, k) for walk in walks])

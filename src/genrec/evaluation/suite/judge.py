@@ -15,7 +15,7 @@ from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.breakdown import Buckets, buckets_of, by_name
 from genrec.evaluation.catalogue import CatalogueFacts, catalogue_facts
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.schema import Subset
 from genrec.evaluation.tables import Column, Comparison, Table, column_name, ranking_table, user_values
 from genrec.evaluation.values import UserValues
@@ -26,10 +26,10 @@ DAY_PARTS = ("night, 0 to 6", "morning, 6 to 12", "afternoon, 12 to 18", "evenin
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Metrics:
     """Judges ranked lists [s, m, K] of s seeds for the users of a bench."""
 
-    bench: Bench
+    bench: EvaluationContext
     columns: Sequence[Column]
     comparisons: Sequence[Comparison]
     groups: Sequence[str | None] | None = None
@@ -87,12 +87,12 @@ class Judge:
         return UserValues(user_ids, tuple(column_name(column) for column in columns), of_system)
 
 
-def subset_masks(subsets: Mapping[str, Subset], bench: Bench) -> dict[str, BoolArray]:
+def subset_masks(subsets: Mapping[str, Subset], bench: EvaluationContext) -> dict[str, BoolArray]:
     """Users of each subset [m]. DataError if one asks for hours and the log has no clock."""
     return {name: _mask(name, subset, bench) for name, subset in subsets.items()}
 
 
-def _mask(name: str, subset: Subset, bench: Bench) -> BoolArray:
+def _mask(name: str, subset: Subset, bench: EvaluationContext) -> BoolArray:
     split = bench.split
     mask = np.ones(len(split.users), dtype=np.bool_)
     if subset.history_at_most is not None:
@@ -114,7 +114,7 @@ def _mask(name: str, subset: Subset, bench: Bench) -> BoolArray:
     return mask
 
 
-def dimensions(bench: Bench) -> dict[str, Buckets]:
+def dimensions(bench: EvaluationContext) -> dict[str, Buckets]:
     """By what the breakdown goes: see `buckets_of`, and the time of day where the log has a clock."""
     found = buckets_of(bench.split, bench.held.fit_on)
     times = request_times(bench.interactions, bench.split)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from genrec.data.interactions import IntArray
 from genrec.domain import RankedItem, Ranking, TemplateRef
 from genrec.evaluation.metrics import label_position, ndcg
-from genrec.evaluation.suite.bench import Bench
-from genrec.evaluation.suite.served import Walked, ranked_of
+from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.suite.served import ReplayedRequest, ranked_of
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.labels import label_orders
@@ -56,7 +56,12 @@ class Reordered:
 
 
 def position_bias(
-    ranker: str, served: Sequence[Walked], reordered: Sequence[Walked], seed: int, bench: Bench, k: int
+    ranker: str,
+    served: Sequence[ReplayedRequest],
+    reordered: Sequence[ReplayedRequest],
+    seed: int,
+    bench: EvaluationContext,
+    k: int,
 ) -> dict[str, Any] | None:
     """By the place at which items were shown: gain and number of relevant items; and what shuffling does to nDCG@k.
 
@@ -83,7 +88,7 @@ def position_bias(
     }
 
 
-def _presented(walk: Sequence[Walked], seed: int, bench: Bench, ranker: str) -> IntArray:
+def _presented(walk: Sequence[ReplayedRequest], seed: int, bench: EvaluationContext, ranker: str) -> IntArray:
     """Item positions [m, n] of shuffled slates in the order in which the model was shown them, padded with -1."""
     slates = ranked_of(walk, "slate", bench)
     presented = np.full_like(slates, -1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genrec.errors import DataError
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.tsv import read_of_users
 from genrec.fitting.simulated_queries import RequestSimulator
@@ -33,7 +33,7 @@ class Requests:
     warnings: list[str] = field(default_factory=list)
 
 
-def requests_of(suite: Suite, bench: Bench) -> Requests:
+def requests_of(suite: Suite, bench: EvaluationContext) -> Requests:
     """Those that the suite asks for. DataError with file and line for a file that cannot be read as declared."""
     if suite.requests == "none":
         return Requests([None] * len(bench.split.users), "none")
@@ -42,7 +42,7 @@ def requests_of(suite: Suite, bench: Bench) -> Requests:
     return given_requests(suite.folder / suite.requests, bench)
 
 
-def given_requests(file: Path, bench: Bench) -> Requests:
+def given_requests(file: Path, bench: EvaluationContext) -> Requests:
     """Those of a TSV with the columns user and request, one line a user. Its name is a hash of what it says."""
     said = read_of_users(file, "request", _HINT)
     train = bench.split.train
@@ -59,7 +59,7 @@ def given_requests(file: Path, bench: Bench) -> Requests:
     return Requests(texts, name, [f"{file.name}: {count:,} {what}" for count, what in counted if count])
 
 
-def simulated_requests(bench: Bench) -> Requests:
+def simulated_requests(bench: EvaluationContext) -> Requests:
     """A request for each test user about one of his targets; None where it has no telling word.
 
     The same for a user whatever others are asked for.

@@ -10,10 +10,10 @@ from typing import Any
 from genrec.data.interactions import IntArray
 from genrec.errors import SettingsError
 from genrec.evaluation.retrieval import ranked_lists
-from genrec.evaluation.suite.bench import Bench, Lists
+from genrec.evaluation.suite.bench import EvaluationContext, Lists
 from genrec.evaluation.suite.schema import System
-from genrec.retrieval.hybrid import Blend, own_source, retriever_class
-from genrec.retrieval.tuning import fit_blend, refit_blend
+from genrec.retrieval.hybrid import HybridRetriever, own_source, retriever_class
+from genrec.retrieval.tuning import fit_hybrid, refit_blend
 
 
 @dataclass(eq=False)
@@ -25,9 +25,9 @@ class Retrieval:
 
     name: str
     system: System
-    bench: Bench
+    bench: EvaluationContext
     record: dict[str, Any] = field(default_factory=dict)
-    _chosen: Blend | None = None
+    _chosen: HybridRetriever | None = None
 
     def lists(self, seed: int) -> IntArray:
         """Item positions [m, k] of the best of the whole catalogue, without what the user has seen."""
@@ -48,7 +48,7 @@ class Retrieval:
         scorer = parts[0] if len(parts) == 1 else blend
         return ranked_lists(scorer, bench.split, bench.k, self.name, bench.progress), blend.record
 
-    def _fitted(self, seed: int) -> Blend:
+    def _fitted(self, seed: int) -> HybridRetriever:
         bench, given = self.bench, self.system.hyper_parameters
         retrieval = bench.settings.retrieval.model_copy(update={"retrievers": self.system.retrievers})
         shared: dict[str, Any] = {
@@ -61,7 +61,7 @@ class Retrieval:
             _check(name, given)
         if self._chosen is None:
             fit_on, validation = bench.held.fit_on, bench.held.validation
-            self._chosen = fit_blend(fit_on, bench.items, split=validation, tune=not given, **shared)
+            self._chosen = fit_hybrid(fit_on, bench.items, split=validation, tune=not given, **shared)
         if not given and not (seed and self._seeded()):
             return self._chosen
         try:
@@ -75,7 +75,7 @@ class Retrieval:
                 f"mend hyper_parameters of the system {self.name}",
             ) from error
 
-    def _with(self, given: dict[str, Any]) -> Blend:
+    def _with(self, given: dict[str, Any]) -> HybridRetriever:
         """What was chosen, with the given hyper-parameters in place of its own."""
         blend = self._chosen
         if blend is None:
@@ -84,7 +84,7 @@ class Retrieval:
             name: {**part, "hyper_parameters": {**part["hyper_parameters"], **given}}
             for name, part in blend.record["parts"].items()
         }
-        return Blend(
+        return HybridRetriever(
             blend.parts, blend.weights, blend.item_ids, blend.popularity, blend.newest, {**blend.record, "parts": parts}
         )
 

@@ -17,14 +17,14 @@ from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
 from genrec.evaluation.controls import controlled
 from genrec.evaluation.protocol import prepare, read_users, sampled, short_lists
 from genrec.evaluation.suite import answers, gates, position
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.cost import cost_curve
 from genrec.evaluation.suite.external import ranked_by, read_lists
-from genrec.evaluation.suite.judge import Judge, dimensions, flat, subset_masks
+from genrec.evaluation.suite.judge import Metrics, dimensions, flat, subset_masks
 from genrec.evaluation.suite.requests import requests_of
 from genrec.evaluation.suite.retrievers import Retrieval
 from genrec.evaluation.suite.schema import Served, Suite
-from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
+from genrec.evaluation.suite.served import Load, ReplayedRequest, ServedPath, ranked_of
 from genrec.evaluation.suite.user_groups import groups_of
 from genrec.evaluation.tables import Table, definitions
 from genrec.evaluation.values import UserValues
@@ -68,7 +68,7 @@ class _Ranked:
     recall: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     position: dict[str, Any] = field(default_factory=dict)
-    walked: list[Walked] = field(default_factory=list)
+    walked: list[ReplayedRequest] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -99,7 +99,7 @@ def run_suite(
     _rank_served(suite, bench, ranked, load, requests.texts)
     # In the order of the suite, whatever was ranked first.
     ranked.lists = {name: ranked.lists[name] for name in suite.systems}
-    judge = Judge(bench, suite.columns, suite.pairs, groups, suite.genre_field)
+    judge = Metrics(bench, suite.columns, suite.pairs, groups, suite.genre_field)
     values = judge.user_values(ranked.lists)
     return Outcome({**_result(suite, bench, ranked, judge, values), "requests": requests.name}, values)
 
@@ -113,7 +113,7 @@ def bench_of(
     limit: int | None = None,
     encoder: Encoder | None = None,
     progress: Progress | None = None,
-) -> tuple[Bench, list[str]]:
+) -> tuple[EvaluationContext, list[str]]:
     """The log, split and test users of a suite, and what a reader must know of them. DataError without test users."""
     interactions, chosen = store.interactions(), suite.settings_for(settings)
     if users is None and suite.users.file is not None:
@@ -121,7 +121,7 @@ def bench_of(
     spec = suite.split
     protocol = prepare(interactions, spec.name, users, of=spec.of, at_most=spec.at_most)
     split, drawn = sampled(protocol.split, limit or suite.users.limit, suite.users.seed)
-    bench = Bench(
+    bench = EvaluationContext(
         workspace.root,
         store,
         store.fingerprint(),
@@ -138,7 +138,7 @@ def bench_of(
     return bench, [*protocol.warnings, *drawn, *short_lists(chosen.retrieval.candidates, longest)]
 
 
-def _rank_plain(suite: Suite, bench: Bench, ranked: _Ranked) -> None:
+def _rank_plain(suite: Suite, bench: EvaluationContext, ranked: _Ranked) -> None:
     """Retrievers, blends and lists of other tools."""
     for name, system in suite.systems.items():
         if system.external is not None:
@@ -151,7 +151,9 @@ def _rank_plain(suite: Suite, bench: Bench, ranked: _Ranked) -> None:
             ranked.fitted[name] = retrieval.record
 
 
-def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, requests: Sequence[str | None]) -> None:
+def _rank_served(
+    suite: Suite, bench: EvaluationContext, ranked: _Ranked, load: Load, requests: Sequence[str | None]
+) -> None:
     """Systems on the served path: those that differ in the order only share a walk, and no two models are loaded."""
     groups: dict[Served, dict[str, Served]] = {}
     for name, system in suite.systems.items():
@@ -186,7 +188,9 @@ def _rank_served(suite: Suite, bench: Bench, ranked: _Ranked, load: Load, reques
         ranked.warnings += path.warnings
 
 
-def _control(suite: Suite, bench: Bench, ranked: _Ranked, path: ServedPath, members: dict[str, Served]) -> None:
+def _control(
+    suite: Suite, bench: EvaluationContext, ranked: _Ranked, path: ServedPath, members: dict[str, Served]
+) -> None:
     """Walks again under each control, for the systems of the path that ask the model."""
     seed = suite.seeds[0]
     for control in suite.controls:
@@ -198,11 +202,11 @@ def _control(suite: Suite, bench: Bench, ranked: _Ranked, path: ServedPath, memb
 
 def _examine(
     suite: Suite,
-    bench: Bench,
+    bench: EvaluationContext,
     ranked: _Ranked,
     path: ServedPath,
     members: dict[str, Served],
-    walks: Sequence[Sequence[Walked]],
+    walks: Sequence[Sequence[ReplayedRequest]],
 ) -> None:
     """What the order of the slate does to the model, and what reading fewer slates would cost."""
     for name, member in members.items():
@@ -217,7 +221,7 @@ def _examine(
             break
 
 
-def _recall(walks: Sequence[Sequence[Walked]], bench: Bench) -> float:
+def _recall(walks: Sequence[Sequence[ReplayedRequest]], bench: EvaluationContext) -> float:
     """Share of what is to be found that is in the slate: no order of it can find more."""
     found = [
         np.isin(target, [bench.index[item_id] for item_id in one.lists["slate"]]).mean()
@@ -227,11 +231,13 @@ def _recall(walks: Sequence[Sequence[Walked]], bench: Bench) -> float:
     return round(float(np.mean(found)), 6)
 
 
-def _stacked(walks: Sequence[Sequence[Walked]], order: str, bench: Bench) -> IntArray:
+def _stacked(walks: Sequence[Sequence[ReplayedRequest]], order: str, bench: EvaluationContext) -> IntArray:
     return np.stack([ranked_of(walk, order, bench) for walk in walks])
 
 
-def _result(suite: Suite, bench: Bench, ranked: _Ranked, judge: Judge, values: UserValues) -> dict[str, Any]:
+def _result(
+    suite: Suite, bench: EvaluationContext, ranked: _Ranked, judge: Metrics, values: UserValues
+) -> dict[str, Any]:
     table, masks = judge.table(ranked.lists), subset_masks(suite.subsets, bench)
     result: dict[str, Any] = {
         "suite": suite.model_dump(mode="json", exclude={"description"}),
@@ -280,7 +286,7 @@ def _position(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _judged(
-    suite: Suite, ranked: _Ranked, judge: Judge, masks: dict[str, BoolArray], result: dict[str, Any]
+    suite: Suite, ranked: _Ranked, judge: Metrics, masks: dict[str, BoolArray], result: dict[str, Any]
 ) -> list[gates.Verdict]:
     def difference(name: str, other: str, metric: str, subset: str | None) -> dict[str, float] | None:
         rows = None if subset is None else masks.get(subset)
@@ -289,7 +295,7 @@ def _judged(
     return gates.judge(suite.parsed_gates, result, difference)
 
 
-def _controls(ranked: _Ranked, judge: Judge) -> dict[str, Table]:
+def _controls(ranked: _Ranked, judge: Metrics) -> dict[str, Table]:
     """For each system that asks the model: itself with the first seed, and under each control with the difference."""
     tables: dict[str, Table] = {}
     for name, controls in ranked.controls.items():

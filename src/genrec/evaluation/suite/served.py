@@ -19,8 +19,8 @@ from genrec.evaluation import fits
 from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
 from genrec.evaluation.metrics.validity import Wrong
-from genrec.evaluation.replay import Answer, Walk
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.replay import Answer, Replay
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served, overlaid
 from genrec.fitting.llm_scores import loaded_reader
@@ -39,7 +39,7 @@ _PASSING = ("engine", "deadline")
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class ReplayedRequest:
     """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached.
 
     `gain_p` is how probable it seemed before the slate was read that the language model would change the answer,
@@ -71,7 +71,7 @@ class Walked:
         return self.asked and self.fallback is None
 
     @classmethod
-    def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> Walked:
+    def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> ReplayedRequest:
         """From an answer of a walk, and what says how probable it is that the model changes it."""
         made, slate = answer.recommendation.provenance, answer.slate
         lists = {name.replace(" ", "_"): ids for name, ids in answer.lists.items()}
@@ -99,7 +99,7 @@ class ServedPath:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: EvaluationContext,
         served: Served,
         *,
         llm: bool,
@@ -135,7 +135,7 @@ class ServedPath:
         finally:
             self._answers.close()
 
-    def walk(self, seed: int, what: str = "", wrap: Callable[[Ranker], Ranker] | None = None) -> list[Walked]:
+    def walk(self, seed: int, what: str = "", wrap: Callable[[Ranker], Ranker] | None = None) -> list[ReplayedRequest]:
         """One answer for each test user, in their order; from the cache where nothing that decides it has changed.
 
         `wrap` changes what the ranker reads, and `what` names it. Everything is fitted without it.
@@ -143,7 +143,7 @@ class ServedPath:
         bench, fitted, ranker = self.bench, self._fitted(seed), self._ranker
         if wrap is not None and ranker is not None:
             ranker = wrap(ranker)
-        walk = Walk(
+        walk = Replay(
             bench.quick_store,
             self._seeded(seed),
             fitted,
@@ -235,7 +235,7 @@ class ServedPath:
         settings = self._seeded(seed).model_dump(mode="json", include=include)
         return json.dumps([settings, self.policy, code_hash()])
 
-    def _answer(self, walk: Walk, weights: LanguageModelWeights, key: str, row: int, what: str) -> Walked:
+    def _answer(self, walk: Replay, weights: LanguageModelWeights, key: str, row: int, what: str) -> ReplayedRequest:
         bench, split, runner = self.bench, self.bench.split, self._runner
         user = int(split.users[row])
         events = int(split.train.indptr[user + 1] - split.train.indptr[user])
@@ -248,10 +248,10 @@ class ServedPath:
         name = hashlib.sha256(json.dumps(asked).encode()).digest()
         known = self._answers.get(name)
         if known is not None:
-            return Walked(**json.loads(known))
+            return ReplayedRequest(**json.loads(known))
         if runner is None:
             raise AssertionError("the path is not open")
-        walked = Walked.of(runner.run(walk.answer(row)), weights, bool(request))
+        walked = ReplayedRequest.of(runner.run(walk.answer(row)), weights, bool(request))
         if walked.fallback not in _PASSING:
             self._answers.put([(name, json.dumps(asdict(walked)).encode())])
         if bench.progress:
@@ -260,7 +260,7 @@ class ServedPath:
         return walked
 
 
-def ranked_of(walked: Sequence[Walked], order: str, bench: Bench) -> IntArray:
+def ranked_of(walked: Sequence[ReplayedRequest], order: str, bench: EvaluationContext) -> IntArray:
     """Item positions [m, k] of one order of the slates, padded with -1."""
     k = bench.k
     ranked = np.full((len(walked), k), -1, dtype=np.int32)

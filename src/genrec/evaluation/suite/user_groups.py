@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from genrec.errors import DataError
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.tsv import read_of_users
 
 _HINT = "write tab-separated UTF-8 text whose first line is: user<TAB>group; without groups they go by history length"
 
 
-def groups_of(suite: Suite, bench: Bench) -> tuple[list[str | None] | None, list[str]]:
+def groups_of(suite: Suite, bench: EvaluationContext) -> tuple[list[str | None] | None, list[str]]:
     """The group of each test user [m] (None: in none), or None where the suite names no file; and what a reader must
     know. DataError with file and line for a file that cannot be read as declared.
     """

@@ -13,10 +13,10 @@ from genrec.data.store import Store
 from genrec.evaluation import significance, tables
 from genrec.evaluation.catalogue import catalogue_facts
 from genrec.evaluation.metrics import Values, agreement, validity
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.runner import bench_of
 from genrec.evaluation.suite.schema import Suite
-from genrec.evaluation.suite.served import Load, Walked, ranked_of
+from genrec.evaluation.suite.served import Load, ReplayedRequest, ranked_of
 from genrec.evaluation.templates.changes import RankChanges, rank_changes
 from genrec.evaluation.templates.sides import Side
 from genrec.evaluation.templates.verdicts import direction, verdicts
@@ -143,7 +143,7 @@ def _found(fused: bool) -> list[str]:
     return names + ([name + AS_SERVED for name in names] if fused else [])
 
 
-def _values(read: Read, bench: Bench, fused: bool) -> Values:
+def _values(read: Read, bench: EvaluationContext, fused: bool) -> Values:
     """Values [s, m, c] of the columns of `_found` and DEFINITIONS."""
     orders = ["llm", "served"] if fused else ["llm"]
     ranked = [
@@ -157,7 +157,7 @@ def _values(read: Read, bench: Bench, fused: bool) -> Values:
     return np.concatenate([*ranked, costs], axis=2)
 
 
-def _costs(one: Walked) -> list[float]:
+def _costs(one: ReplayedRequest) -> list[float]:
     """One value for each of DEFINITIONS; NaN where the model was not asked, and for a time that is not known."""
     if not one.asked:
         return [np.nan] * len(DEFINITIONS)
@@ -177,7 +177,9 @@ def _usual(times: Values) -> Values:
     return np.broadcast_to(significance.over_seeds(usual[:, :, None])[0][:, 0], times.shape)
 
 
-def _with_coverage(table: tables.Table, reads: Sequence[Read], bench: Bench, pair: tuple[str, str]) -> tables.Table:
+def _with_coverage(
+    table: tables.Table, reads: Sequence[Read], bench: EvaluationContext, pair: tuple[str, str]
+) -> tables.Table:
     lists = {read.side.name: np.stack([ranked_of(walk, "llm", bench) for walk in read.walks]) for read in reads}
     facts = catalogue_facts(bench.split, bench.items)
     covered = tables.ranking_table(lists, bench.split.targets, COVERAGE, facts=facts, comparisons=[pair])

@@ -9,10 +9,10 @@ from typing import Any
 
 from genrec.data.interactions import IntArray
 from genrec.errors import DataError, ModelError
-from genrec.evaluation.suite.bench import Bench
+from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.requests import requests_of
 from genrec.evaluation.suite.schema import Served, Suite, System
-from genrec.evaluation.suite.served import Load, ServedPath, Walked, ranked_of
+from genrec.evaluation.suite.served import Load, ReplayedRequest, ServedPath, ranked_of
 from genrec.evaluation.templates.sides import Side
 from genrec.text.encoders import Progress
 
@@ -29,16 +29,22 @@ class Read:
     """What one template made of every slate: answers [s][m] of s seeds and m users, and which model read them."""
 
     side: Side
-    walks: list[list[Walked]]
+    walks: list[list[ReplayedRequest]]
     described: dict[str, Any]
 
-    def lists(self, order: str, bench: Bench) -> IntArray:
+    def lists(self, order: str, bench: EvaluationContext) -> IntArray:
         """Item positions [m, K] of the first seed in one order, padded with -1."""
         return ranked_of(self.walks[0], order, bench)
 
 
 def read_by(
-    pair: tuple[Side, Side], suite: Suite, bench: Bench, seeds: Sequence[int], load: Load, *, fused: bool = False
+    pair: tuple[Side, Side],
+    suite: Suite,
+    bench: EvaluationContext,
+    seeds: Sequence[int],
+    load: Load,
+    *,
+    fused: bool = False,
 ) -> tuple[list[Read], list[str]]:
     """What both templates make of the slates of the bench's users, and warnings.
 
@@ -64,7 +70,7 @@ def read_by(
 def _read(
     side: Side,
     suite: Suite,
-    bench: Bench,
+    bench: EvaluationContext,
     requests: Sequence[str | None],
     seeds: Sequence[int],
     load: Load,

@@ -16,7 +16,7 @@ from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.matrices import histories, touched
 
 
-class Fitted:
+class BprRetriever:
     """score(i) = x . y_i + bias_i with x the mean of y over the query's events, weighted decay^j (j = 0 the newest).
 
     Factors y and biases are those of matrix factorisation by Bayesian personalised ranking (Rendle et al. 2009), as the
@@ -51,7 +51,7 @@ class Fitted:
         decay: float = 0.8,
         iterations: int = 100,
         seed: int = 0,
-    ) -> Fitted:
+    ) -> BprRetriever:
         """Learns on one thread, so that the same log gives the same factors."""
         learned = np.zeros((interactions.n_items, factors + 1), dtype=np.float32)
         matrix = touched(interactions)
@@ -65,9 +65,9 @@ class Fitted:
             learned[known] = model.item_factors[known]
         return cls(np.ascontiguousarray(learned[:, :-1]), learned[:, -1].copy(), decay)
 
-    def asking(self, decay: float) -> Fitted:
+    def asking(self, decay: float) -> BprRetriever:
         """The same fit with another decay."""
-        return Fitted(self._factors, self._bias, decay)
+        return BprRetriever(self._factors, self._bias, decay)
 
     def scores(self, query: Query) -> Scores:
         """Scores [I]; the biases alone without a history."""
@@ -81,7 +81,7 @@ class Fitted:
         write_tensors(folder, {"factors": self._factors, "bias": self._bias}, {"decay": self._decay})
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> BprRetriever:
         """Reads what `save` wrote."""
         arrays, settings = read_tensors(folder)
         return cls(arrays["factors"], arrays["bias"], float(settings["decay"]))

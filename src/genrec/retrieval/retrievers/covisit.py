@@ -19,7 +19,7 @@ from genrec.retrieval.matrices import histories, largest
 _CHUNK = 4_000_000
 
 
-class Fitted:
+class CovisitRetriever:
     """score(b) = sum over the last events of the query, j = 0 the newest: decay^j * C[a_j, b], where
 
         T[a, b] = sum of 1/d over pairs in which b comes d <= window events after a
@@ -56,7 +56,7 @@ class Fitted:
         decay: float = 0.8,
         history: int = 50,
         neighbours: int = 500,
-    ) -> Fitted:
+    ) -> CovisitRetriever:
         """Counts transitions. Time and memory grow with events times `window`."""
         table = _transitions(interactions, window)
         if symmetric:
@@ -89,7 +89,7 @@ class Fitted:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> CovisitRetriever:
         """Reads what `save` wrote."""
         arrays, settings = read_tensors(folder)
         size = len(arrays["indptr"]) - 1

@@ -23,7 +23,7 @@ MAX_ITEMS = 20_000
 """Items that the model can hold: its matrix of 4 bytes * items^2 is then 1.6 GB, and inverting it takes minutes."""
 
 
-class Fitted:
+class EaseRetriever:
     """score(b) = sum over the events of the query, j = 0 the newest: decay^j * B[a_j, b], where
 
         P = (X'X + regularization * 1)^-1,  B[a, b] = -P[a, b] / P[b, b],  B[a, a] = 0
@@ -56,7 +56,7 @@ class Fitted:
         *,
         regularization: float = 300.0,
         decay: float = 0.9,
-    ) -> Fitted:
+    ) -> EaseRetriever:
         """Inverts one matrix of the touched items, in place. DataError if they are more than `MAX_ITEMS`."""
         matrix = touched(interactions)
         known = np.unique(matrix.indices)
@@ -71,9 +71,9 @@ class Fitted:
             gram[rows] = counts.toarray()
         return cls(item_weights(gram, regularization), known.astype(np.int32), interactions.n_items, decay)
 
-    def asking(self, decay: float) -> Fitted:
+    def asking(self, decay: float) -> EaseRetriever:
         """The same fit with another decay."""
-        return Fitted(self._weights, self._known, self._n_items, decay)
+        return EaseRetriever(self._weights, self._known, self._n_items, decay)
 
     def scores(self, query: Query) -> Scores:
         """Scores [I]; 0 for items that nobody touched."""
@@ -93,7 +93,7 @@ class Fitted:
         write_tensors(folder, arrays, {"n_items": self._n_items, "decay": self._decay})
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> EaseRetriever:
         """Reads what `save` wrote."""
         arrays, settings = read_tensors(folder)
         return cls(arrays["weights"], arrays["known"], int(settings["n_items"]), float(settings["decay"]))

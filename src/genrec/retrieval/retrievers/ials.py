@@ -16,7 +16,7 @@ from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.matrices import histories, touched
 
 
-class Fitted:
+class IalsRetriever:
     """score(i) = x . y_i with item factors Y and, for each query, the x that minimises
 
         sum over its items of c_i (1 - x . y_i)^2 + sum over all others of (x . y_i)^2 + regularization |x|^2
@@ -54,7 +54,7 @@ class Fitted:
         decay: float = 0.8,
         iterations: int = 15,
         seed: int = 0,
-    ) -> Fitted:
+    ) -> IalsRetriever:
         """Alternates `iterations` times."""
         learned = np.zeros((interactions.n_items, factors), dtype=np.float32)
         if len(interactions):
@@ -66,9 +66,9 @@ class Fitted:
             learned = np.asarray(model.item_factors, dtype=np.float32)
         return cls(learned, regularization, alpha, decay)
 
-    def asking(self, decay: float) -> Fitted:
+    def asking(self, decay: float) -> IalsRetriever:
         """The same fit with another decay."""
-        return Fitted(self._factors, self._regularization, self._alpha, decay)
+        return IalsRetriever(self._factors, self._regularization, self._alpha, decay)
 
     def scores(self, query: Query) -> Scores:
         """Scores [I]; 0 everywhere without a history, and for items that nobody touched."""
@@ -91,7 +91,7 @@ class Fitted:
         write_tensors(folder, {"factors": self._factors}, settings)
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> IalsRetriever:
         """Reads what `save` wrote."""
         arrays, settings = read_tensors(folder)
         return cls(arrays["factors"], *(float(settings[key]) for key in ("regularization", "alpha", "decay")))

@@ -16,7 +16,7 @@ from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.matrices import histories, largest, together, touched
 
 
-class Fitted:
+class ItemKnnRetriever:
     """score(b) = sum over the events of the query, j = 0 the newest: decay^j * S[a_j, b], where
 
         S[a, b] = users(a and b) / (sqrt(users(a) * users(b)) + shrink)
@@ -49,7 +49,7 @@ class Fitted:
         neighbours: int = 50,
         shrink: float = 10.0,
         decay: float = 0.8,
-    ) -> Fitted:
+    ) -> ItemKnnRetriever:
         """Counts users of pairs of items. Time grows with the sum of squared lengths of the histories."""
         matrix = touched(interactions)
         users = np.bincount(matrix.indices, minlength=interactions.n_items).astype(np.float64)
@@ -78,7 +78,7 @@ class Fitted:
         write_tensors(folder, arrays, {"decay": self._decay})
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> ItemKnnRetriever:
         """Reads what `save` wrote."""
         arrays, settings = read_tensors(folder)
         size = len(arrays["indptr"]) - 1

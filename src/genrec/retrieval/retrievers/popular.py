@@ -16,7 +16,7 @@ from genrec.retrieval.base import Query, Scores
 _DAY = 86_400.0
 
 
-class Fitted:
+class PopularRetriever:
     """score(i) = sum over the events on i in the window before the newest event of 2^(-age / (half_life * window)),
     plus the share of i in the whole log, which orders what the window does not have.
 
@@ -46,7 +46,7 @@ class Fitted:
         popular_days: float = 30.0,
         half_life: float = 0.5,
         share: float = 1.0,
-    ) -> Fitted:
+    ) -> PopularRetriever:
         """Counts. `half_life` is in windows."""
         size = interactions.n_items
         everything = np.bincount(interactions.item, minlength=size)
@@ -72,7 +72,7 @@ class Fitted:
         write_tensors(folder, {"popularity": self._popularity}, {})
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> PopularRetriever:
         """Reads what `save` wrote."""
         arrays, _ = read_tensors(folder)
         return cls(arrays["popularity"])

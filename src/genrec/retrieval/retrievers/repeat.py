@@ -15,7 +15,7 @@ from genrec.retrieval.base import Query, Scores
 from genrec.retrieval.matrices import histories
 
 
-class Fitted:
+class RepeatRetriever:
     """score(i) = sum over the user's own events on i, j = 0 the newest of all: decay^j.
 
     A decay of 1 counts, a small one orders by the last touch. It knows nothing but what the user has seen: where seen
@@ -38,7 +38,7 @@ class Fitted:
         self._decay = decay
 
     @classmethod
-    def fit(cls, interactions: Interactions, items: Sequence[Item], *, decay: float = 0.95) -> Fitted:
+    def fit(cls, interactions: Interactions, items: Sequence[Item], *, decay: float = 0.95) -> RepeatRetriever:
         """Learns nothing: everything is in the query."""
         return cls(interactions.n_items, decay)
 
@@ -56,7 +56,7 @@ class Fitted:
         write_tensors(folder, {}, {"n_items": self._n_items, "decay": self._decay})
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> RepeatRetriever:
         """Reads what `save` wrote."""
         _, settings = read_tensors(folder)
         return cls(int(settings["n_items"]), float(settings["decay"]))

@@ -16,7 +16,7 @@ from genrec.retrieval.factors import product
 from genrec.text.encoders import Encoder, Progress, Vectors, item_text, unit_length
 
 
-class Fitted:
+class SemanticRetriever:
     """Cosine between each item's vector and the mean of the query's newest items, weighted decay^j (j = 0 the newest).
 
     Vectors are encoded from title and metadata and centred on the catalogue's mean, which takes out what all of its
@@ -42,7 +42,7 @@ class Fitted:
         history: int = 50,
         width: int = 128,
         progress: Progress | None = None,
-    ) -> Fitted:
+    ) -> SemanticRetriever:
         """Encodes the catalogue; the log is not looked at. Pass a `CachedEncoder` to encode each text once."""
         vectors = encoder.encode([item_text(item) for item in items], progress)
         if len(vectors):
@@ -70,7 +70,7 @@ class Fitted:
         write_tensors(folder, {"vectors": self._vectors}, {"decay": self._decay, "history": self._history})
 
     @classmethod
-    def load(cls, folder: Path) -> Fitted:
+    def load(cls, folder: Path) -> SemanticRetriever:
         """Reads what `save` wrote."""
         arrays, settings = read_tensors(folder)
         return cls(arrays["vectors"], float(settings["decay"]), int(settings["history"]))

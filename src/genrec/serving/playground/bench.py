@@ -30,7 +30,7 @@ class Engine:
     orders: int = 1
 
 
-class Bench:
+class PlaygroundService:
     """The page without an engine: it shows prompts, and runs none.
 
     `edits`: whether templates may come from the page; otherwise they are shown as they are stored. `folder` has local

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from genrec.data.store import Store
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
-from genrec.facts.extract import EvidenceMaker
+from genrec.facts.extract import FactExtractor
 from genrec.ranking.base import RankingTask
 from genrec.serving.playground.bodies import InputsBody
 
@@ -36,7 +36,7 @@ class Catalogue:
         self._size = -1
         self._by_title: dict[str, str] = {}
         self._popular: list[str] = []
-        self._evidence: EvidenceMaker | None = None
+        self._evidence: FactExtractor | None = None
 
     def items(self, titles: Sequence[str]) -> list[Item]:
         """The item of each title or id; one made up of the title where there is none."""
@@ -71,7 +71,7 @@ class Catalogue:
             ids.setdefault(_key(item.id), item.id)
             titles.setdefault(_key(item.title), item.id)
         log = self.store.interactions()
-        self._evidence = EvidenceMaker.of_log(log, items, self._liked)
+        self._evidence = FactExtractor.of_log(log, items, self._liked)
         counts = Counter(log.item.tolist())
         # More than are shown: a history takes some of them away.
         self._popular = [str(log.item_ids[item]) for item, _ in counts.most_common(POPULAR + 500)]

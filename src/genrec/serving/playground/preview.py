@@ -11,11 +11,11 @@ from genrec.errors import GenrecError
 from genrec.serving.errors import on_genrec_error
 from genrec.serving.gate import Gate
 from genrec.serving.playground import routes
-from genrec.serving.playground.bench import Bench
+from genrec.serving.playground.bench import PlaygroundService
 from genrec.settings import ServingSettings
 
 
-def preview_app(bench: Bench, settings: ServingSettings) -> FastAPI:
+def preview_app(bench: PlaygroundService, settings: ServingSettings) -> FastAPI:
     """The page and nothing else, behind the gate that the server has."""
 
     @asynccontextmanager
@@ -31,7 +31,7 @@ def preview_app(bench: Bench, settings: ServingSettings) -> FastAPI:
     return app
 
 
-def serve_preview(bench: Bench, settings: ServingSettings) -> None:
+def serve_preview(bench: PlaygroundService, settings: ServingSettings) -> None:
     """Serves until it is interrupted."""
     import uvicorn
 

@@ -24,15 +24,15 @@ class RecordingModel:
         self.token_ids: tuple[int, ...] = ()
         self.choices: list[LabelChoice] = []
 
-    async def read(
+    async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
         """See `LanguageModel.read`."""
         self.token_ids = tuple(token_ids)
-        self.log_probs = await self._model.read(prompts, token_ids, cache_salt=cache_salt)
+        self.log_probs = await self._model.score_tokens(prompts, token_ids, cache_salt=cache_salt)
         return self.log_probs
 
-    async def generate(
+    async def generate_labels(
         self,
         prompt: Sequence[int],
         labels: Sequence[int],
@@ -43,15 +43,15 @@ class RecordingModel:
         cache_salt: str | None = None,
     ) -> AsyncIterator[LabelChoice]:
         """See `LanguageModel.generate`."""
-        async for choice in self._model.generate(
+        async for choice in self._model.generate_labels(
             prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
         ):
             self.choices.append(choice)
             yield choice
 
-    def write(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
+    def generate_text(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
         """See `LanguageModel.write`."""
-        return self._model.write(prompt, **options)
+        return self._model.generate_text(prompt, **options)
 
     async def close(self) -> None:
         """The engine stays: it is the server's."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from genrec.serving.errors import BadRequestError, error_response, read_body
-from genrec.serving.playground.bench import Bench
+from genrec.serving.playground.bench import PlaygroundService
 from genrec.serving.playground.bodies import LintBody, PreviewBody, RunBody
 
 STATIC = Path(__file__).parent / "static"
@@ -29,7 +29,7 @@ MAX_USERS = 100
 router = APIRouter(prefix="/playground")
 
 
-def bench(request: Request) -> Bench:
+def bench(request: Request) -> PlaygroundService:
     """What stands behind the page of this server process."""
     return request.app.state.playground  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import for_template, load_ranker
 from genrec.serving.errors import BadRequestError
-from genrec.serving.playground.bench import Bench, Engine
+from genrec.serving.playground.bench import Engine, PlaygroundService
 from genrec.serving.playground.bodies import InputsBody, RunBody, TemplateBody
 from genrec.serving.playground.calls import Prompt
 from genrec.serving.playground.inputs import FREE, Catalogue, history_of, plain, task_of
@@ -24,7 +24,7 @@ from genrec.serving.state import Live
 from genrec.settings import Settings
 
 
-class ServedBench(Bench):
+class ServedPlaygroundService(PlaygroundService):
     """The page of a server, on the default adapter."""
 
     runs = True
@@ -34,7 +34,7 @@ class ServedBench(Bench):
         self._live, self._settings = live, settings
 
     @classmethod
-    async def open(cls, live: Live, settings: Settings) -> ServedBench:
+    async def open(cls, live: Live, settings: Settings) -> ServedPlaygroundService:
         """On the server's recommender."""
         model = await live.models.get()
         folder = await asyncio.to_thread(resolve, settings.model.name)
@@ -42,7 +42,7 @@ class ServedBench(Bench):
         return cls(live, Engine(model.name, folder, model.block, model.context, orders), settings)
 
     async def catalogue(self) -> Catalogue:
-        """See `Bench.catalogue`. A new fit brings a new store."""
+        """See `PlaygroundService.catalogue`. A new fit brings a new store."""
         store = (await self._live.recommender()).store
         if store is not self._catalogue.store:
             self._catalogue = Catalogue(store, self._settings.clicks.liked)
