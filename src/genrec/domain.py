@@ -175,14 +175,17 @@ class Assignment:
 class RecommendedItem:
     """One line of an answer.
 
-    `score` is the score by which the answer is ordered; `llm_score`, `retriever_score` and `p_click` are what it was
-    made of (None where a part did not take part).
+    An answer is ordered by `value`, which is `p_click`, the probability that the item is what the user takes next.
+    `p_like` is the probability that it is liked once it is taken, None where nothing is rated. `llm_score` is what the
+    language model said, None where it said nothing of it.
     """
 
     item: Item
     rank: int
     score: float
-    p_click: float | None
+    p_click: float
+    p_like: float | None
+    value: float
     llm_score: float | None
     retriever_score: float
     sources: tuple[str, ...] = ()

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import genrec.retrieval.retrievers
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import SettingsError, WorkspaceError
-from genrec.retrieval.base import Query, Retriever
+from genrec.retrieval.base import Retriever
 from genrec.retrieval.hybrid import retriever_class
 from genrec.retrieval.scoring import score_batch
 from genrec.retrieval.tuning import fit_hybrid, fit_retriever
@@ -25,8 +26,10 @@ RETRIEVERS = sorted(module.name for module in pkgutil.iter_modules(genrec.retrie
 N_ITEMS = 30
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.arange(len(items), dtype=np.float64), np.ones(len(items)), 1e9)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(
+        np.array(items, dtype=np.int32), np.arange(len(items), dtype=np.float64), np.ones(len(items)), 1e9
+    )
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def recommendation_table(answer: Recommendation, reasons: Mapping[str, Sequence[
         table.add_row(
             str(line.rank),
             escape(line.item.title),
-            "" if line.p_click is None else f"{line.p_click:.3f}",
+            f"{line.p_click:.3f}",
             "" if line.llm_score is None else f"{line.llm_score:+.2f}",
             f"{line.retriever_score:.3f}",
             escape("; ".join(reasons[line.item.id])) if reasons else ", ".join(line.sources),

@@ -12,21 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genrec.artifacts.memo import code_hash
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import WorkspaceError
 from genrec.fitting.scoring import Readers
 from genrec.fitting.workspace import NOBODY, Fitted, fit_log
-from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
 from genrec.retrieval.hybrid import HybridRetriever, own_source
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
 KEEP = 24
-_PARTS = ("retrieval", "clicks", "fusion")
+_PARTS = ("retrieval", "scoring")
 
 
 def fitted_on(
@@ -95,12 +94,7 @@ def _last_used(folder: Path) -> float:
 
 def _load(folder: Path) -> Fitted:
     record = json.loads((folder / "retrieval" / "record.json").read_text("utf-8"))
-    return Fitted(
-        HybridRetriever.load(folder / "retrieval"),
-        ClickScorer.load(folder / "clicks"),
-        Fusion.load(folder / "fusion"),
-        record,
-    )
+    return Fitted(HybridRetriever.load(folder / "retrieval"), Scorer.load(folder / "scoring"), record)
 
 
 def key(

@@ -33,11 +33,10 @@ COLUMNS = (("ndcg", 10), ("hr", 10), ("mrr", 10))
 HEADLINE = ("ndcg@10", "hr@10", "mrr@10")
 SYSTEMS = {
     "retriever": "the blend's own best items",
-    "slate": "the items that the click scorer left for the model, in the retriever's order",
-    "click": "the slate by P(click)",
+    "slate": "the items that scoring left for the model, in the retriever's order",
     "llm": "the slate in the model's order",
-    "fused without llm": "the slate by the learned weights of retriever score and P(click)",
-    "fused": "the slate by the learned weights of retriever score, P(click) and the model's score: what is served",
+    "fused without llm": "the slate by P(click)",
+    "fused": "the slate by P(click) with what the model said as evidence: what is served",
 }
 """Systems that are compared, and what they are."""
 

@@ -93,15 +93,14 @@ class Replay:
         self._ranker = None if ranker is None else RecordingRanker(ranker)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
-        self._checks, self._weights = settings.checks, fitted.fusion.llm
+        self._checks, self._scorer = settings.checks, fitted.scorer
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
                 store=store,
                 retriever=fitted.blend,
                 ranker=ranker,
-                clicks=fitted.clicks,
-                fusion=fitted.fusion,
+                scorer=fitted.scorer,
                 settings=settings.model_copy(update={"checks": checks}),
                 version="evaluation",
                 model=model,
@@ -140,7 +139,7 @@ class Replay:
             log_exposure=False,
         )
         slate = self._recommender.slate(request)
-        served = is_read(slate, bool(request.request), self._policy, self._checks, self._weights)
+        served = is_read(slate, bool(request.request), self._policy, self._checks, self._scorer)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
         lists = {"retriever": list(slate.pool[:n])}
@@ -175,19 +174,15 @@ def orders(
             policy,
             slate.candidates,
             read,
-            slate.p_click,
-            slate.base,
-            fusion=recommender.fusion,
+            slate.scores,
+            scorer=recommender.scorer,
             threshold=0.0,
             k=len(items),
-            events=slate.events,
         )
         return [line.item.id for line in outcome.items]
 
-    by_click = sorted(range(len(items)), key=lambda i: 0.0 if slate.p_click is None else -slate.p_click[i])
     return {
         "slate": [candidate.item.id for candidate in items],
-        "click": [items[place].item.id for place in by_click],
         "llm": by_policy("annotate", ranking),
         "fused without llm": by_policy("fuse", None),
         "fused": [line.item.id for line in answer.items],

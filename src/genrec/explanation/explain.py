@@ -210,7 +210,7 @@ class _Telling:
         except NotFoundError:
             template = library.get(name)
         known = {candidate.item.id: candidate for candidate in self.slate.candidates.items}
-        shown = (known.get(line.item.id) or Candidate(line.item, line.score) for line in self.answer.items)
+        shown = (known.get(line.item.id) or Candidate(line.item, line.value) for line in self.answer.items)
         return render(
             template,
             history=self.slate.history,

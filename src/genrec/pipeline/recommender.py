@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from genrec.artifacts.adapters import mismatch_of, resolved
 from genrec.artifacts.workspace import Workspace
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.exposure_log import ExposureLog
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure, Store
@@ -22,8 +21,6 @@ from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommend
 from genrec.errors import GenrecError, GuardError, ModelError, TemplateError
 from genrec.experiments.assignment import LiveExperiments
 from genrec.experiments.router import Arms, TemplateArms
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.slate import RecommendationRequest, Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
@@ -32,6 +29,7 @@ from genrec.ranking.loading import ranker_for, reader_of
 from genrec.reranking.exploration import Drawn, explored
 from genrec.reranking.policy import Outcome, apply_policy
 from genrec.retrieval.hybrid import HybridRetriever
+from genrec.scoring.scorer import Scorer
 from genrec.settings import CheckSettings, Policy, Settings
 
 __all__ = ["RecommendationRequest", "Recommender", "Slate"]
@@ -49,11 +47,11 @@ NOT_NEEDED = "not needed"
 """Why there is no ranking where the cost policy expects that the language model would not change the answer."""
 
 
-def is_read(slate: Slate, request: bool, policy: Policy, checks: CheckSettings, weights: LanguageModelWeights) -> bool:
+def is_read(slate: Slate, asked: bool, policy: Policy, checks: CheckSettings, scorer: Scorer, k: int = 10) -> bool:
     """Whether serving reads a slate: under `fuse` only where that is expected to change the answer, or always."""
     if not slate.candidates.items:
         return False
-    return policy != "fuse" or checks.read == "always" or weights.useful(slate.base, slate.events, request)
+    return policy != "fuse" or checks.read == "always" or scorer.should_call_llm(slate.scores, k, asked)
 
 
 def _check_no_loop() -> None:
@@ -72,7 +70,7 @@ def _warn(said: str | None) -> None:
 
 
 class Recommender:
-    """Recommends from one workspace. `ranker`, `clicks` and `fusion` may be None; what needs them is then left out."""
+    """Recommends from one workspace. Without a `ranker` no language model takes part."""
 
     def __init__(
         self,
@@ -80,20 +78,19 @@ class Recommender:
         store: Store,
         retriever: HybridRetriever,
         ranker: Ranker | None,
-        clicks: ClickScorer | None,
-        fusion: Fusion | None,
+        scorer: Scorer,
         settings: Settings,
         version: str,
         model: LanguageModel | None = None,
     ) -> None:
         self.store, self.retriever, self.settings, self.version = store, retriever, settings, version
-        self.clicks, self.fusion = clicks, fusion or Fusion()
+        self.scorer = scorer
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
         self._read_by(ranker, model)
         self.arms: Arms | None = None
         self.assignment: Assignment | None = None
-        self._slates = SlateBuilder(store, retriever, clicks, self.fusion, settings)
+        self._slates = SlateBuilder(store, retriever, scorer, settings)
         self._exposures = ExposureLog(store)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
         self._runner = asyncio.Runner()
@@ -120,11 +117,10 @@ class Recommender:
             _check_no_loop()
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
-        version, parts = place.parts("retrieval", "clicks", "fusion")
+        version, parts = place.parts("retrieval", "scoring")
         opened = cls(
             retriever=HybridRetriever.load(parts["retrieval"]),
-            clicks=ClickScorer.load(parts["clicks"]),
-            fusion=Fusion.load(parts["fusion"]),
+            scorer=Scorer.load(parts["scoring"]),
             store=SqliteStore(place.database),
             ranker=None,
             settings=chosen,
@@ -159,14 +155,14 @@ class Recommender:
     @property
     def unweighed(self) -> str | None:
         """What to say where slates are read by whom `genrec fit` did not weigh; None where all is well."""
-        return None if self._reader is None else self.fusion.unweighed(self._reader)
+        return None if self._reader is None else self.scorer.missing_weights_warning(self._reader)
 
     def _read_by(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
         """Has slates read by this ranker on this model, whose word then weighs what it is worth."""
         self.ranker, self.model = ranker, model
         self._reader = None if ranker is None or model is None else reader_of(model, ranker)
         if self._reader is not None:
-            self.fusion = self.fusion.read_by(self._reader)
+            self.scorer = self.scorer.for_llm_ranker(self._reader)
 
     def with_ranker(self, ranker: Ranker, settings: Settings, model: LanguageModel | None = None) -> Recommender:
         """The same recommender with another ranker, and on another model if one is given."""
@@ -174,8 +170,7 @@ class Recommender:
             store=self.store,
             retriever=self.retriever,
             ranker=ranker,
-            clicks=self.clicks,
-            fusion=self.fusion,
+            scorer=self.scorer,
             settings=settings,
             version=self.version,
             model=model or self.model,
@@ -280,7 +275,7 @@ class Recommender:
                 return None, "no language model"
             if not slate.candidates.items:
                 return None, None
-            if not is_read(slate, bool(request.request), policy, self.settings.checks, self.fusion.llm):
+            if not is_read(slate, bool(request.request), policy, self.settings.checks, self.scorer, request.k):
                 return None, NOT_NEEDED
             task = RankingTask(
                 slate.history,
@@ -334,13 +329,10 @@ class Recommender:
             policy,
             slate.candidates,
             ranking,
-            slate.p_click,
-            slate.base,
-            fusion=self.fusion,
-            threshold=self.settings.checks.threshold,
+            slate.scores,
+            scorer=self.scorer,
+            threshold=self.settings.checks.threshold * slate.best,
             k=request.k,
-            events=slate.events,
-            request=bool(request.request),
             fallback=fallback,
         )
 

@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
-from genrec.clicks.scorer import ClickScorer
-from genrec.data.interactions import FloatArray
+from genrec.data.histories import HistoryArrays
 from genrec.data.store import Store
 from genrec.domain import Candidates, DroppedItem, History
 from genrec.facts.extract import FactExtractor
 from genrec.filtering.conditions import Condition, matches
-from genrec.fusion.model import Fusion
-from genrec.fusion.pools import pool_of
 from genrec.pipeline.timing import StageClock
-from genrec.reranking.policy import prune
 from genrec.retrieval.hybrid import REQUEST, HybridRetriever
+from genrec.scoring.scorer import Scorer, Scores
+from genrec.scoring.select import select_top
 from genrec.settings import Policy, Settings
 
 
@@ -56,18 +52,19 @@ class RecommendationRequest:
 
 @dataclass(frozen=True, eq=False)
 class Slate:
-    """What the language model reads, P(click) [n] and second-stage scores [n] of it, and how it came about.
+    """What the language model reads, its scores [n] without the model, and how it came about.
 
     `pool` has the ids of all that was proposed: best by retrieval first, behind them what only the request brought.
+    `best` is the highest P(click) among all of them.
     """
 
     history: History
     candidates: Candidates
-    p_click: FloatArray | None
-    base: FloatArray
+    scores: Scores
     retriever: str
     now: float
     pool: tuple[str, ...] = ()
+    best: float = 0.0
 
     @property
     def events(self) -> int:
@@ -77,12 +74,11 @@ class Slate:
 
 @dataclass(frozen=True, eq=False)
 class SlateBuilder:
-    """Makes the slates of one workspace; without `clicks` they have neither P(click) nor evidence."""
+    """Makes the slates of one workspace."""
 
     store: Store
     retriever: HybridRetriever
-    clicks: ClickScorer | None
-    fusion: Fusion
+    scorer: Scorer
     settings: Settings
 
     def __call__(self, request: RecommendationRequest, clock: StageClock) -> Slate:
@@ -90,39 +86,56 @@ class SlateBuilder:
         with clock("history"):
             history = request.history or self._stored_history(request.user_id)
             now = request.now if request.now is not None else self._now(history)
+            arrays = self.retriever.arrays(history, now)
         with clock("retrieval"):
-            pool = self._pool(request, history, now)
+            pool = self._pool(request, history, arrays)
             retriever = self.retriever.name if request.candidate_ids is None else "caller"
             if any(REQUEST in candidate.parts for candidate in pool.items):
                 retriever += f"+{REQUEST}"
         proposed = tuple(candidate.item.id for candidate in pool.items)
-        if not pool.items:
-            return Slate(history, pool, None, np.zeros(0), retriever, now)
-        with clock("clicks"):
-            known = pool_of(pool, history, self.clicks, now)
-            p_click, base = known.p_click, self.fusion.base(known)
+        with clock("scoring"):
+            scores = self._scores(request, pool, history, arrays)
+            best = float(scores.p_click.max(initial=0.0))
         if request.candidate_ids is None:
-            pool, kept = prune(pool, base, max(self.settings.retrieval.candidates, request.k))
-            p_click, base = None if p_click is None else p_click[kept], base[kept]
-        if self.evidence is not None:
-            history, pool = self.evidence.attached(history, pool)
-        return Slate(history, pool, p_click, base, retriever, now, proposed)
+            pool, kept = select_top(pool, scores.p_click, max(self.settings.retrieval.candidates, request.k))
+            scores = scores.take(kept)
+        history, pool = self.facts.attached(history, pool)
+        return Slate(history, pool, scores, retriever, now, proposed, best)
 
     @cached_property
-    def evidence(self) -> FactExtractor | None:
+    def facts(self) -> FactExtractor:
         """What is known of histories and candidates, for prompts and reasons."""
-        clicks = self.clicks
-        return (
-            None if clicks is None else FactExtractor(lambda: clicks.statistics, clicks.item_ids, self.store.all_items)
-        )
+        scorer = self.scorer
+        return FactExtractor(lambda: scorer.statistics, scorer.item_ids, self.store.all_items, self.retriever.covisit)
 
-    def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
+    def _scores(
+        self, request: RecommendationRequest, pool: Candidates, history: History, arrays: HistoryArrays
+    ) -> Scores:
+        """Scores of the pool. A caller's own items are scored among what retrieval proposes: their probabilities are
+        those of the whole pool, not of the few that the caller has chosen.
+        """
+        n, events = len(pool.items), len(history.entries)
+        if request.candidate_ids is not None and n:
+            own = {candidate.item.id for candidate in pool.items}
+            beside = self.retriever.candidates(
+                history,
+                self.settings.retrieval.pool,
+                now=arrays.now,
+                items=self.store.items,
+                request=request.request,
+                arrays=arrays,
+            )
+            others = tuple(candidate for candidate in beside.items if candidate.item.id not in own)
+            pool = Candidates((*pool.items, *others))
+        return self.scorer.score_items(pool, arrays, events).take(slice(n))
+
+    def _pool(self, request: RecommendationRequest, history: History, arrays: HistoryArrays) -> Candidates:
         if request.candidate_ids is not None:
-            return self._given(request, request.candidate_ids, history, now)
+            return self._given(request, request.candidate_ids, history, arrays)
         return self.retriever.candidates(
             history,
             max(self.settings.retrieval.pool, request.k),
-            now=now,
+            now=arrays.now,
             exclude=request.exclude,
             blocked=() if request.user_id is None else self.store.blocked(request.user_id),
             keep_seen=request.keep_seen,
@@ -130,12 +143,13 @@ class SlateBuilder:
             where=(lambda item: matches(item, request.where)) if request.where else None,
             items=self.store.items,
             request=request.request,
+            arrays=arrays,
         )
 
     def _given(
-        self, request: RecommendationRequest, candidate_ids: tuple[str, ...], history: History, now: float
+        self, request: RecommendationRequest, candidate_ids: tuple[str, ...], history: History, arrays: HistoryArrays
     ) -> Candidates:
-        """The caller's own slate. Seen and sponsored items are his choice; what is blocked or excluded stays out."""
+        """The caller's own slate: seen and sponsored items too, but not what is blocked or excluded."""
         items = self.store.items(tuple(dict.fromkeys(candidate_ids)))
         blocked = frozenset() if request.user_id is None else self.store.blocked(request.user_id)
         dropped = {
@@ -149,7 +163,7 @@ class SlateBuilder:
         }
         kept = [item for item in items if item.id not in dropped]
         return Candidates(
-            tuple(self.retriever.given(history, kept, now=now, request=request.request)),
+            tuple(self.retriever.given(history, kept, now=arrays.now, request=request.request, arrays=arrays)),
             tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
         )
 

@@ -9,6 +9,7 @@ of n candidates and know, without simulation, the probability of each item at it
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -38,14 +39,15 @@ class Drawn:
 def explored(
     items: Sequence[RecommendedItem], k: int, temperature: float, request_id: str
 ) -> tuple[tuple[RecommendedItem, ...], Drawn]:
-    """K of the items, best first as they come, in an order drawn by `plackett_luce` over their scores, and its odds.
+    """K of the items, best first as they come, in an order drawn by `plackett_luce` over the logarithms of their
+    values, and its odds.
 
     The seed is the request id: a logged list can be drawn again, and the next request draws anew. Items keep their
     scores, by which they are then no longer sorted.
     """
     seed = int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=16).digest(), "big")
     best = items[: max(k, DEEPEST)]
-    drawn = plackett_luce([item.score for item in best], k, temperature, np.random.default_rng(seed))
+    drawn = plackett_luce([math.log(item.value) for item in best], k, temperature, np.random.default_rng(seed))
     return tuple(replace(best[place], rank=rank) for rank, place in enumerate(drawn.order.tolist(), start=1)), drawn
 
 

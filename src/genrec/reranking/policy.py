@@ -8,20 +8,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, DroppedItem, Ranking, RecommendedItem
-from genrec.fusion.model import Fusion
+from genrec.scoring.scorer import Scorer, Scores
 from genrec.settings import Policy
-
-Kept = npt.NDArray[np.intp]
-"""Positions in a pool that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +87,6 @@ def agreement(scores: Sequence[float] | FloatArray, p_click: Sequence[float] | F
     return tau if math.isfinite(tau) else None
 
 
-def best(base: FloatArray, size: int) -> Kept:
-    """Positions of the `size` best of a pool by second-stage scores [n], ascending; of equal ones the first."""
-    return np.sort(np.argsort(-base, kind="stable")[:size])
-
-
-def prune(candidates: Candidates, base: FloatArray, size: int) -> tuple[Candidates, Kept]:
-    """The `size` best of a pool by second-stage scores [n], in the pool's order, and their positions in the pool."""
-    keep = best(base, size)
-    return replace(candidates, items=tuple(candidates.items[position] for position in keep)), keep
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the policy made of a ranking.
@@ -120,25 +105,21 @@ def apply_policy(
     policy: Policy,
     candidates: Candidates,
     ranking: Ranking | None,
-    p_click: FloatArray | None,
-    base: FloatArray,
+    scores: Scores,
     *,
-    fusion: Fusion,
+    scorer: Scorer,
     threshold: float,
     k: int,
-    events: int = 0,
-    request: bool = False,
     fallback: str | None = None,
 ) -> Outcome:
-    """Turns a ranking, P(click) [n] and second-stage scores `base` [n] into the k items of an answer.
+    """Turns a ranking and scores of the slate [n] without it into the k items of an answer.
 
-    annotate: the model's order, items that it did not name behind it. fuse: the order of `fusion`, in which the model
-    weighs by the length of the history (`events`) and by whether there is a `request` in words. veto: the model's
-    order without items whose P(click) is below `threshold`; if that is all of them the answer is empty, because a veto
-    that yields when it is unanimous would show exactly what the operator forbade; `dropped` has the reasons.
-    Without a ranking the order is that of the second stage, and `fallback` says why; a veto still holds. An invalid
-    ranking is no ranking: the fallback is then 'invalid'; one without a finite score says nothing: 'empty'. Ties are
-    broken by retriever score, then by id: the order of the slate decides nothing.
+    What the model said is evidence for P(click). annotate: the model's order, items that it did not name behind it.
+    fuse: the order of P(click). veto: the model's order without items whose P(click) is below `threshold`; if that is
+    all of them the answer is empty, because a veto that yields when it is unanimous would show exactly what the
+    operator forbade; `dropped` has the reasons. Without a ranking the order is that of P(click), and `fallback` says
+    why; a veto still holds. An invalid ranking is no ranking: the fallback is then 'invalid'; one without a finite
+    score says nothing: 'empty'. Ties are broken by retriever score, then by id: the order of the slate decides nothing.
     """
     slate = candidates.items
     validity = None if ranking is None else validate(ranking, candidates)
@@ -149,21 +130,24 @@ def apply_policy(
         fallback = fallback or "empty"
     unnamed = set(validity.missing) if validity is not None and llm is not None else set()
     retrieved = np.array([candidate.score for candidate in slate], dtype=np.float64)
+    final = scores if llm is None else scorer.with_llm(scores, llm)
+    p_click, p_like = final.p_click, final.p_like
     if ranking is not None and llm is not None and policy != "fuse":
-        final, place = llm, _places(ranking, candidates)
+        place = _places(ranking, candidates)
     else:
-        final = base if llm is None else fusion.llm.combine(base, llm, events, request)
         place = [0] * len(slate)
-    order = sorted(range(len(slate)), key=lambda i: (place[i], -final[i], -retrieved[i], slate[i].item.id))
-    vetoed = [i for i in order if policy == "veto" and p_click is not None and p_click[i] < threshold]
+    order = sorted(range(len(slate)), key=lambda i: (place[i], -p_click[i], -retrieved[i], slate[i].item.id))
+    vetoed = [i for i in order if policy == "veto" and p_click[i] < threshold]
     shown = [i for i in order if i not in set(vetoed)][:k]
     return Outcome(
         items=tuple(
             RecommendedItem(
                 item=slate[i].item,
                 rank=rank,
-                score=float(final[i]),
-                p_click=None if p_click is None else float(p_click[i]),
+                score=float(p_click[i]),
+                p_click=float(p_click[i]),
+                p_like=None if p_like is None else float(p_like[i]),
+                value=float(p_click[i]),
                 llm_score=None if llm is None or slate[i].item.id in unnamed else float(llm[i]),
                 retriever_score=slate[i].score,
                 sources=tuple(slate[i].sources),
@@ -171,7 +155,7 @@ def apply_policy(
             for rank, i in enumerate(shown, start=1)
         ),
         dropped=tuple(DroppedItem(slate[i].item.id, f"p_click below {threshold:g}") for i in vetoed),
-        agreement=_agreement(llm, unnamed, candidates, p_click),
+        agreement=_agreement(llm, unnamed, candidates, scores.p_click),
         fallback=fallback,
     )
 
@@ -186,10 +170,10 @@ def _places(ranking: Ranking, candidates: Candidates) -> list[int]:
 
 
 def _agreement(
-    scores: FloatArray | None, unnamed: set[str], candidates: Candidates, p_click: FloatArray | None
+    scores: FloatArray | None, unnamed: set[str], candidates: Candidates, p_click: FloatArray
 ) -> float | None:
     """Over the items that the model ranked."""
-    if scores is None or p_click is None:
+    if scores is None:
         return None
     ranked = [i for i, candidate in enumerate(candidates.items) if candidate.item.id not in unnamed]
     return agreement(scores[ranked], p_click[ranked])

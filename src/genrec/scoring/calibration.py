@@ -248,7 +248,8 @@ def fit_holds(temperature: float, pools: Sequence[tuple[FloatArray, int, bool]],
     centre = facts.mean(axis=0) * [0, 1, 1, 1]
     fitted = fit_logistic((facts - centre)[:, 1:], held, l2=1.0 / len(held))
     weights = np.append(fitted.intercept - centre[1:] @ fitted.weights, fitted.weights)
-    return PoolCalibration(temperature, tuple(map(float, weights)))
+    constant, events, share, asked = (float(weight) for weight in weights)
+    return PoolCalibration(temperature, (constant, events, share, asked))
 
 
 def fit_places(logits: FloatArray, places: FloatArray, clicked: FloatArray) -> PlaceCalibration:

@@ -29,10 +29,10 @@ class Heads:
     """
 
     click: Click = "linear"
-    linear: LinearWeights = LinearWeights()
+    linear: LinearWeights = field(default_factory=LinearWeights)
     network: Network | None = None
     parts: tuple[str, ...] = ()
-    query: QueryWeights = QueryWeights()
+    query: QueryWeights = field(default_factory=QueryWeights)
     calibration: PoolCalibration | PlaceCalibration = field(default_factory=PoolCalibration)
     like: Calibration | None = None
 
@@ -54,7 +54,9 @@ class Heads:
         order = np.argsort(rows.query, kind="stable")
         for mine in np.split(order, np.flatnonzero(np.diff(rows.query[order])) + 1) if len(rows) else ():
             one = rows.query[mine[0]]
-            joint = self._joint(self.network, vectors, rows.item[mine], rows.histories.take([one]), rows.signal[[one]])
+            joint = self._joint(
+                self.network, vectors, rows.item[mine], rows.histories.take(np.array([one])), rows.signal[[one]]
+            )
             logits[mine] = self.network.like_logits(joint, rows.pairs[mine])
         return logits
 

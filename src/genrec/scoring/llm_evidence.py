@@ -58,15 +58,22 @@ class LlmWeights:
         """Click logits [n] with the model's evidence."""
         return logits + self.weight(events, asked) * _centred(llm, self.scale)
 
-    def can_change(self, logits: FloatArray, events: int, asked: bool, k: int = 10) -> bool:
-        """Whether reading the slate is worth it: never where the model was not weighed, or has no weight.
+    def gain(self, logits: FloatArray, events: int, asked: bool, k: int = 10) -> float:
+        """How likely reading the slate is to change the k best, in 0..1: 0 where the model was not weighed or has no
+        weight, 1 with a query in words, of which no margin tells anything.
 
-        With a query in words always, of which no margin tells anything; else where two neighbours among the k + 1 best
-        are nearer to each other than the weight times APART.
+        Else reach / (reach + gap), where gap is the smallest between neighbours among the k + 1 best, and reach how far
+        the model moves two items apart: APART times its weight.
         """
         weight = self.weight(events, asked) if self.slates else 0.0
         best = np.sort(logits)[::-1][: k + 1]
-        return weight > 0 and len(best) > 1 and (asked or float(-np.diff(best).max()) < APART * weight)
+        if weight == 0 or len(best) < 2:
+            return 0.0
+        return 1.0 if asked else APART * weight / (APART * weight + float(-np.diff(best).max()))
+
+    def can_change(self, logits: FloatArray, events: int, asked: bool, k: int = 10) -> bool:
+        """Whether reading the slate is worth it: the model's reach is larger than the gap (see `gain`)."""
+        return self.gain(logits, events, asked, k) > 0.5
 
 
 def fit_llm_weights(read: Sequence[ScoredSlate], l2: float = 0.01) -> LlmWeights:

@@ -45,7 +45,7 @@ class Network:
         hidden = _act(self._linear("click_a", np.concatenate([z, affinity], axis=1)))
         hidden = _act(self._linear("click_b", hidden))
         logits = self._linear("click_c", hidden) + np.einsum("nd,kd->nk", z, w["click_skip.weight"]) + affinity
-        return logits[:, 0].astype(np.float64)
+        return np.asarray(logits[:, 0], dtype=np.float64)
 
     def like_logits(self, joint: Floats, columns: Floats) -> FloatArray:
         """Logits [n] of being liked if taken, before calibration."""
@@ -53,7 +53,7 @@ class Network:
         hidden = _gelu(self._linear("like.0", np.concatenate([joint, z], axis=1)))
         hidden = _gelu(self._linear("like.3", hidden))
         logits = self._linear("like.6", hidden) + self._linear("like_linear", z)
-        return logits[:, 0].astype(np.float64)
+        return np.asarray(logits[:, 0], dtype=np.float64)
 
     def joint(self, items: Floats, history: Floats, signal: Floats, mask: BoolArray) -> Floats:
         """J [n, 3 width] of item vectors [n, p] over one history: vectors [H, p], signals [H, 2], mask [H]."""
@@ -67,11 +67,13 @@ class Network:
         attention = softmax(np.concatenate([scores, empty], axis=1), axis=1)
         interest = np.einsum("nh,hw->nw", attention[:, :-1], value) + attention[:, -1:] * w["empty_value"]
         projected = self._linear("item", items)
-        return np.concatenate([interest, projected, interest * projected], axis=1).astype(np.float32)
+        joint: Floats = np.concatenate([interest, projected, interest * projected], axis=1).astype(np.float32)
+        return joint
 
     def _standardised(self, head: str, x: Floats) -> Floats:
         z = (x - self.weights[f"{head}_mean"]) / self.weights[f"{head}_scale"]
-        return np.clip(z, -CLIP, CLIP).astype(np.float32)
+        clipped: Floats = np.clip(z, -CLIP, CLIP).astype(np.float32)
+        return clipped
 
     def _linear(self, name: str, x: Floats) -> Floats:
         product: Floats = np.einsum("ni,oi->no", x, self.weights[f"{name}.weight"])

@@ -26,7 +26,7 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class RatedPairs:
-    """R rated rows: `query` [R] is the row of the histories with their signals [Q, H, 2], `pairs` [R, F], `label` [R]."""
+    """R rated rows: `query` [R] is the row of histories with signals [Q, H, 2]; `pairs` [R, F], `label` [R]."""
 
     histories: HistoryBatch
     signal: Floats

@@ -71,8 +71,8 @@ class Scorer:
     statistics: ItemStatistics
     texts: ItemTexts
     history: int
-    heads: Heads = Heads()
-    llm: LlmWeights = LlmWeights()
+    heads: Heads = field(default_factory=Heads)
+    llm: LlmWeights = field(default_factory=LlmWeights)
     llm_weights: Mapping[Reader, LlmWeights] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -206,9 +206,7 @@ class Scorer:
         if key in self.llm_weights and self.llm_weights[key].slates:
             return None
         unknown = self._weights_of(key) is None
-        effect = (
-            "is not read unless asked for (read = \"always\")" if unknown else "has the weights of another template"
-        )
+        effect = 'is not read unless asked for (read = "always")' if unknown else "has the weights of another template"
         # A fit weighs what it is given, and forgets the others.
         alike = [known for known in self.llm_weights if replace(known, adapter=key.adapter) == key]
         named = dict.fromkeys(f"--adapter {one.adapter or 'base'}" for one in (*alike, key))

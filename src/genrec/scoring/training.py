@@ -180,9 +180,10 @@ class _Pools:
         self.signal = torch.from_numpy(np.concatenate([one.signal for one in features]))
         self.steps = -(-len(pools) // batch)
 
-    def batches(self) -> Sequence[Tensor]:
+    def batches(self) -> tuple[Tensor, ...]:
         """Pools of each step of an epoch."""
-        return torch.randperm(len(self.target)).split(self.batch)
+        parts: tuple[Tensor, ...] = torch.randperm(len(self.target)).split(self.batch)
+        return parts
 
     def loss(self, rows: Tensor) -> Tensor:
         joint = self.net.joint(
@@ -207,9 +208,10 @@ class _Rows:
         self.mask, self.signal = torch.from_numpy(rated.histories.mask), torch.from_numpy(rated.signal)
         self.steps = -(-self.most // self.batch)
 
-    def batches(self) -> Sequence[Tensor]:
+    def batches(self) -> tuple[Tensor, ...]:
         """Rows of each step of an epoch."""
-        return torch.randperm(len(self.label))[: self.most].split(self.batch)
+        parts: tuple[Tensor, ...] = torch.randperm(len(self.label))[: self.most].split(self.batch)
+        return parts
 
     def loss(self, rows: Tensor) -> Tensor:
         query = self.query[rows]

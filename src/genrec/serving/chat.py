@@ -157,7 +157,7 @@ def _text(answer: Recommendation, said: Explained | None = None) -> str:
 
 
 def _line(item: RecommendedItem, reasons: Sequence[str] = ()) -> str:
-    click = "" if item.p_click is None else f" (chance of a click {item.p_click:.0%})"
+    click = f" (chance that it is next {item.p_click:.1%})"
     why = f": {'; '.join(reasons)}" if reasons else ""
     return f"{item.rank}. {item.item.title}{click}{why}\n"
 

@@ -75,8 +75,8 @@ class EventBody(_Body):
 
     With `request_id` it says something of the list that was shown. It is a click if its type takes the item up (click,
     open, view, play, listen, buy, like, save, ...), or is rated (rating, watch, read, complete, interaction, ...) with
-    a `value` of at least the setting `scoring.liked` or without one. Other types (impression, skip, dislike, ...) are no
-    click: `genrec.data.sqlite.feedback` has the whole list.
+    a `value` of at least the setting `scoring.liked` or without one. Other types (impression, skip, dislike, ...) are
+    no click: `genrec.data.sqlite.feedback` has the whole list.
     """
 
     user_id: Id
@@ -132,6 +132,8 @@ def recommendation_answer(answer: Recommendation, explained: Explained | None = 
                 "rank": line.rank,
                 "score": line.score,
                 "p_click": line.p_click,
+                "p_like": line.p_like,
+                "value": line.value,
                 "llm_score": line.llm_score,
                 "retriever_score": line.retriever_score,
                 "sources": list(line.sources),

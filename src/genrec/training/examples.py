@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from genrec.clicks.labels import event_labels
 from genrec.data.interactions import FloatArray
+from genrec.data.labels import event_labels
 from genrec.domain import Candidate, Candidates, Item
 from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import Requests
-from genrec.settings import ScoringSettings, RetrievalSettings
+from genrec.settings import RetrievalSettings, ScoringSettings
 from genrec.training.base import Example
 from genrec.training.config import Section
 from genrec.training.curriculum import Index, draw

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genrec.clicks.histories import spans
+from genrec.data.histories import spans
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.splits import validation_mask
 from genrec.data.store import Exposure

@@ -61,7 +61,9 @@ class LoggedLists:
         )
 
 
-def logged_lists(store: Store, users: Sequence[str] | None = None, liked: float = ScoringSettings().liked) -> LoggedLists:
+def logged_lists(
+    store: Store, users: Sequence[str] | None = None, liked: float = ScoringSettings().liked
+) -> LoggedLists:
     """All exposures with a user and propensities, of the given users only if there are any given.
 
     A reward is a click by `Store.clicked`: `liked` is the least rating that is one.

@@ -21,7 +21,7 @@ from genrec.evaluation.tables import Column, columns_of
 from genrec.settings import Policy, Settings
 
 SUFFIX = ".yaml"
-WITHOUT_LLM = ("retriever", "slate", "click", "fused_without_llm")
+WITHOUT_LLM = ("retriever", "slate", "fused_without_llm")
 """Orders of a served system for which no language model is asked."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -78,7 +78,7 @@ class Users(_Strict):
 class Served(_Strict):
     """The served path, with everything fitted on the training part. What is not given is as in the settings."""
 
-    orders: Literal["retriever", "slate", "click", "llm", "fused_without_llm", "fused", "served"] = "fused"
+    orders: Literal["retriever", "slate", "llm", "fused_without_llm", "fused", "served"] = "fused"
     """Which order is judged: that of one part, `fused` if the language model reads every slate, or `served`, where it
     reads only those in which it is expected to change the answer."""
     ranker: str | None = None

@@ -25,10 +25,10 @@ from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served, overlaid
 from genrec.fitting.llm_scores import loaded_reader
 from genrec.fitting.workspace import NOBODY, Fitted
-from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.base import LanguageModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
+from genrec.scoring.scorer import Scorer
 from genrec.settings import ModelSettings, Settings
 from genrec.text.encoders import CachedEncoder, load_encoder
 
@@ -71,15 +71,15 @@ class ReplayedRequest:
         return self.asked and self.fallback is None
 
     @classmethod
-    def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> ReplayedRequest:
+    def of(cls, answer: Answer, scorer: Scorer, request: bool) -> ReplayedRequest:
         """From an answer of a walk, and what says how probable it is that the model changes it."""
         made, slate = answer.recommendation.provenance, answer.slate
         lists = {name.replace(" ", "_"): ids for name, ids in answer.lists.items()}
         lists["served"] = lists["fused" if answer.is_read else "fused_without_llm"]
         return cls(
             lists,
-            weights.gain(slate.base, slate.events, request) if len(slate.base) else 0.0,
-            weights.weight(slate.events, request),
+            scorer.llm.gain(slate.scores.logits, slate.events, request),
+            scorer.llm.weight(slate.events, request),
             answer.is_read,
             made.fallback if answer.asked else None,
             *Wrong.of(answer.validity),
@@ -157,8 +157,8 @@ class ServedPath:
         )
         spared = f"{'decisive' if self._decisive else 'all'}{' useful' if self._useful else ''}"
         key = f"{self._fit_key(seed)} {self._asked} {self._how(seed)} {what} {spared}"
-        weights = fitted.fusion.llm
-        return [self._answer(walk, weights, key, row, what) for row in range(len(bench.split.users))]
+        scorer = fitted.scorer
+        return [self._answer(walk, scorer, key, row, what) for row in range(len(bench.split.users))]
 
     @property
     def ranker_name(self) -> str:
@@ -235,7 +235,7 @@ class ServedPath:
         settings = self._seeded(seed).model_dump(mode="json", include=include)
         return json.dumps([settings, self.policy, code_hash()])
 
-    def _answer(self, walk: Replay, weights: LanguageModelWeights, key: str, row: int, what: str) -> ReplayedRequest:
+    def _answer(self, walk: Replay, scorer: Scorer, key: str, row: int, what: str) -> ReplayedRequest:
         bench, split, runner = self.bench, self.bench.split, self._runner
         user = int(split.users[row])
         events = int(split.train.indptr[user + 1] - split.train.indptr[user])
@@ -251,7 +251,7 @@ class ServedPath:
             return ReplayedRequest(**json.loads(known))
         if runner is None:
             raise AssertionError("the path is not open")
-        walked = ReplayedRequest.of(runner.run(walk.answer(row)), weights, bool(request))
+        walked = ReplayedRequest.of(runner.run(walk.answer(row)), scorer, bool(request))
         if walked.fallback not in _PASSING:
             self._answers.put([(name, json.dumps(asdict(walked)).encode())])
         if bench.progress:

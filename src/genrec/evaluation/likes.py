@@ -1,4 +1,4 @@
-"""P(click) of held-out rows, beside what two smoothed rates say. `genrec.evaluation.clicks` measures both."""
+"""P(like) of held-out ratings, beside what two smoothed rates say. `genrec.evaluation.clicks` measures both."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.calibration import fit_logistic, to_logit
-from genrec.clicks.histories import spans
-from genrec.clicks.labels import Rows, event_labels, labelled
-from genrec.clicks.scorer import ClickScorer
-from genrec.clicks.statistics import Vectors
+from genrec.data.histories import spans
 from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.item_statistics import PRIOR
+from genrec.data.labels import Rows, event_labels, rated_rows
 from genrec.data.splits import by_name
 from genrec.domain import Item
 from genrec.errors import DataError
+from genrec.fitting.workspace import fit_log
+from genrec.scoring.calibration import fit_logistic, to_logit
 from genrec.settings import Settings
-from genrec.text.encoders import Progress
+from genrec.text.encoders import Encoder, Progress
 
 BASELINE = "item + user rate"
 DEFINITION = (
-    "rows are held-out events of all users, known or new; each is scored with its user's events strictly before it and "
-    "with item statistics of the training part"
+    "rows are held-out ratings of all users, known or new; each is scored with its user's events strictly before it "
+    "and with item statistics of the training part"
 )
-_PRIOR = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Held-out rows and each system's P(click) [R] for them."""
+    """Held-out rows and each system's P(like) [R] for them."""
 
     rows: Rows
     systems: dict[str, FloatArray]
@@ -41,30 +40,34 @@ class Predictions:
 def predict_held_out(
     interactions: Interactions,
     items: Sequence[Item],
-    vectors: Vectors,
     settings: Settings,
     split: str = "temporal",
     *,
+    encoder: Encoder | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Predictions:
-    """Fits on the training part of a split and predicts every held-out row.
+    """Fits all that is served on the training part of a split, and predicts every held-out rating.
 
-    `vectors` [I, d] are the encoder's, in the order of `interactions.item_ids`. Raises DataError if the held-out rows
-    are not of both kinds.
+    Raises DataError if nothing is rated, or the held-out ratings are not of both kinds.
     """
     train = by_name(split, interactions).train
     # Both splits keep the oldest events of each user.
     place = np.arange(len(interactions)) - interactions.indptr[interactions.user]
     test = interactions.select(place >= np.diff(train.indptr)[interactions.user])
-    rows = labelled(test, settings.clicks.liked, seed=seed, known=interactions)
-    learned = labelled(train, settings.clicks.liked, seed=seed)
-    if rows.kind != learned.kind or not len(rows) or rows.label.min() == rows.label.max():
-        raise DataError("the held-out events are all liked or all disliked", "bring a log with both, or a longer one")
-    scorer = ClickScorer.fit(train, items, vectors, settings=settings, progress=progress, seed=seed)
-    baseline = two_rates(learned, train, rows, interactions, settings.clicks.liked, settings.retrieval.history)
-    p = scorer.interactions_scores(interactions, rows.user, rows.item, rows.now)
-    return Predictions(rows, {"genrec": p, BASELINE: baseline}, scorer.record)
+    liked = settings.scoring.liked
+    rows, learned = rated_rows(test, liked), rated_rows(train, liked)
+    if not len(rows) or not len(learned):
+        raise DataError(
+            "the held-out events are not rated, or all liked or all disliked: there is no P(like) to judge",
+            "bring a log with ratings of both kinds; P(click) is judged by how it ranks: genrec eval SUITE",
+        )
+    scorer = fit_log(train, items, settings, encoder=encoder, split=split, seed=seed, progress=progress).scorer
+    if scorer.heads.like is None:
+        raise DataError("there are too few ratings to learn P(like) from", "bring a longer log")
+    p = scorer.p_like(interactions, rows.user, rows.item, rows.now)
+    baseline = two_rates(learned, train, rows, interactions, liked, settings.retrieval.history)
+    return Predictions(rows, {"genrec": p, BASELINE: baseline}, dict(scorer.record))
 
 
 def two_rates(
@@ -74,19 +77,19 @@ def two_rates(
 
     A rate is (clicks + 5 * base rate) / (n + 5). Learned on the later half of the `learned` rows (earlier ones have
     hardly any statistics) with rates as of each of them; asked with item rates of all of them, and user rates as of
-    each of `rows`. A user's rate is over his `newest` events: the same that the scorer sees, and better than over all.
+    each of `rows`. A user's rate is over their `newest` events, the same that the scorer sees.
     """
     base = float(learned.label.mean())
     order = np.lexsort((learned.now, learned.item))
     before = np.empty((len(learned), 2))
     before[order] = _running(learned.item[order], learned.label[order])
     half = np.arange(len(learned)) >= len(learned) // 2
-    item = to_logit((before[:, 1] + _PRIOR * base) / (before[:, 0] + _PRIOR))
+    item = to_logit((before[:, 1] + PRIOR * base) / (before[:, 0] + PRIOR))
     user = to_logit(_user_rate(train, learned, liked, base, newest))
     model = fit_logistic(np.column_stack([item, user])[half], learned.label[half])
     size = train.n_items
     clicks, count = np.bincount(learned.item, learned.label, size), np.bincount(learned.item, minlength=size)
-    item_now = to_logit((clicks + _PRIOR * base) / (count + _PRIOR))[rows.item]
+    item_now = to_logit((clicks + PRIOR * base) / (count + PRIOR))[rows.item]
     return model(np.column_stack([item_now, to_logit(_user_rate(whole, rows, liked, base, newest))]))
 
 
@@ -103,5 +106,5 @@ def _user_rate(log: Interactions, rows: Rows, liked: float, base: float, newest:
     total = np.concatenate(([0.0], np.cumsum(event_labels(log.value, liked))))
     start, end = spans(log, rows.user, rows.now)
     start = np.maximum(start, end - newest)
-    rate: FloatArray = (total[end] - total[start] + _PRIOR * base) / (end - start + _PRIOR)
+    rate: FloatArray = (total[end] - total[start] + PRIOR * base) / (end - start + PRIOR)
     return rate
