@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from genrec.fusion.language_model import LanguageModelWeights
+from genrec.fusion.model import Fusion
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.domain import Candidate, Candidates, DroppedItem, Item, RankedItem, Ranking
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
 from genrec.reranking.policy import Validity, agreement, apply_policy, llm_scores, prune, validate
 
 POLICIES = ["annotate", "fuse", "veto"]

@@ -94,6 +94,8 @@ def _factors(log: Interactions, residual: FloatArray) -> Vectors:
     mean = np.bincount(log.user, residual, log.n_users) / (events + PRIOR)
     centred = np.where(np.isnan(log.value), residual, residual - mean[log.user])
     matrix = sparse.csr_matrix((centred, (log.user, log.item)), shape=(log.n_users, log.n_items))
+    if not matrix.count_nonzero():  # all values are equal: there is nothing to have in common
+        return np.zeros((log.n_items + 1, _FACTORS), dtype=np.float32)
     start = np.random.default_rng(0).standard_normal(min(matrix.shape))
     _, values, vectors = svds(matrix, k=rank, v0=start)
     factors = vectors.T * values

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.clicks.histories import Histories, as_of, single
+from genrec.data.histories import HistoryArrays, HistoryBatch, as_of
 from genrec.data.interactions import Interactions
 
 EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 6)), min_size=1, max_size=30)
@@ -33,16 +33,24 @@ def test_as_of_an_empty_log_is_empty():
     assert h.item.shape == (2, 3)
 
 
-def test_single_keeps_the_newest_right_aligned():
-    h = single(np.array([4, 5, 6], dtype=np.int32), np.array([1.0, 2.0, 3.0]), np.array([1.0, np.nan, 3.0]), 9.0, 2)
-    assert h.item.tolist() == [[5, 6]]
-    h = single(np.array([4], dtype=np.int32), np.array([1.0]), np.array([1.0]), 9.0, 3)
-    assert (h.item.tolist(), h.mask.tolist()) == ([[0, 0, 4]], [[False, False, True]])
+def test_a_batch_keeps_the_newest_right_aligned():
+    three = HistoryArrays(
+        np.array([4, 5, 6], dtype=np.int32), np.array([1.0, 2.0, 3.0]), np.array([1.0, np.nan, 3.0]), 9.0
+    )
+    one = HistoryArrays(np.array([4], dtype=np.int32), np.array([1.0]), np.array([1.0]), 8.0)
+    h = HistoryBatch.of([three, one], 2)
+    assert h.item.tolist() == [[5, 6], [0, 4]]
+    assert h.timestamp[0].tolist() == [2, 3]
+    assert np.isnan(h.value[0, 0])
+    assert h.mask.tolist() == [[True, True], [False, True]]
+    assert h.now.tolist() == [9, 8]
 
 
 def test_histories_are_joined_and_taken_in_order():
-    one = single(np.array([1], dtype=np.int32), np.array([1.0]), np.array([1.0]), 5.0, 2)
-    two = single(np.array([2], dtype=np.int32), np.array([2.0]), np.array([2.0]), 6.0, 2)
-    both = Histories.joined([one, two])
+    one, two = (
+        HistoryBatch.of([HistoryArrays(np.array([n], dtype=np.int32), np.array([n]), np.array([n]), 4.0 + n)], 2)
+        for n in (1, 2)
+    )
+    both = HistoryBatch.joined([one, two])
     assert both.now.tolist() == [5, 6]
     assert both.take(np.array([1])).item.tolist() == two.item.tolist()

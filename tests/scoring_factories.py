@@ -6,6 +6,7 @@ import numpy as np
 
 from genrec.data.interactions import Interactions
 from genrec.domain import History, HistoryEntry, Item
+from genrec.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +44,10 @@ def make_world(seed=0, users=80, items=40, events=2400, shuffle=False):
     vectors = rng.normal(size=(items, 8)) * 0.3
     vectors[:, 0] += genre
     return World(log, catalogue, vectors.astype(np.float32))
+
+
+def retrieval_scorer(store, settings):
+    """A scorer whose heads have seen nothing: its order is that of retrieval."""
+    items = list(store.all_items())
+    vectors = np.random.default_rng(0).normal(size=(len(items), 8)).astype(np.float32)
+    return Scorer.of_log(store.interactions(), items, vectors, settings=settings)

@@ -1,5 +1,6 @@
 import pytest
-from clicks_factories import World, make_world
+
+from scoring_factories import World, make_world
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.clicks.calibration import (
+from genrec.scoring.calibration import (
     Calibration,
     auc,
     expected_calibration_error,
