@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from genrec.artifacts.alternatives import Alternatives
 from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.domain import Item
+from genrec.errors import SettingsError
 
 Scores = npt.NDArray[np.float32]
 
@@ -27,7 +29,7 @@ class Query:
 
 
 class Retriever(Protocol):
-    """One alternative is one module of `genrec.retrieval.retrievers` with a class `Fitted` that satisfies this.
+    """One alternative is one module of `genrec.retrieval.retrievers` with a class that satisfies this.
 
     Two more methods are used where a retriever has them. `batch_scores(queries)` gives the scores [q, I] of several
     queries at once. `asking(decay=...)` gives the same fit with other values of those hyper-parameters that only say
@@ -55,3 +57,8 @@ class Retriever(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote, memory-mapped where that helps."""
+
+
+RETRIEVERS: Alternatives[Retriever] = Alternatives(
+    "retriever", "genrec.retrieval.retrievers", Retriever, error=SettingsError
+)
