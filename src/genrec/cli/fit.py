@@ -49,7 +49,7 @@ def fit(
         ranker=ranker,
         template=template,
         adapter=adapter[0] if adapter else None,
-        checks={"llm_slates": llm_slates},
+        llm={"slates": llm_slates},
     )
     others = [resolved(place.root, with_adapter(settings, other)) for other in (adapter or [])[1:]]
     for other in others:
@@ -87,7 +87,7 @@ def fit(
 
 
 def _why_not(settings: Settings) -> str:
-    if not settings.checks.llm_slates:
+    if not settings.llm.slates:
         return ", as no slates are to be read"
     if importlib.util.find_spec(settings.model.engine) is None:
         return f", as the package {settings.model.engine} is not installed"

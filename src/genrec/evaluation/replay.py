@@ -14,9 +14,11 @@ from genrec.errors import ModelError
 from genrec.evaluation.cached import CachedModel
 from genrec.fitting.workspace import Fitted
 from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
+from genrec.pipeline.reranking import rerank
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.ranking.base import Ranker, RankingTask
-from genrec.reranking.policy import Validity, apply_policy, llm_scores, validate
+from genrec.reranking.base import RerankContext
+from genrec.reranking.validity import Validity, llm_scores, validate
 from genrec.settings import Policy, Settings
 from genrec.text.encoders import Progress
 
@@ -88,12 +90,12 @@ class Replay:
         useful: bool = False,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
-        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
+        patient = settings.llm.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._split, self._model = store, split, model
         self._ranker = None if ranker is None else RecordingRanker(ranker)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
-        self._checks, self._weights = settings.checks, fitted.fusion.llm
+        self._llm, self._weights = settings.llm, fitted.fusion.llm
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
@@ -102,7 +104,7 @@ class Replay:
                 ranker=ranker,
                 clicks=fitted.clicks,
                 fusion=fitted.fusion,
-                settings=settings.model_copy(update={"checks": checks}),
+                settings=settings.model_copy(update={"llm": patient}),
                 version="evaluation",
                 model=model,
             )
@@ -140,7 +142,7 @@ class Replay:
             log_exposure=False,
         )
         slate = self._recommender.slate(request)
-        served = is_read(slate, bool(request.request), self._policy, self._checks, self._weights)
+        served = is_read(slate, bool(request.request), self._policy, self._llm, self._weights)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
         lists = {"retriever": list(slate.pool[:n])}
@@ -171,20 +173,20 @@ def orders(
     items = slate.candidates.items
 
     def by_policy(policy: Policy, read: Ranking | None) -> list[str]:
-        outcome = apply_policy(
+        context = RerankContext(
+            "",
+            len(items),
             policy,
+            recommender.settings,
             slate.candidates,
-            read,
             slate.p_click,
-            slate.base,
-            fusion=recommender.fusion,
-            threshold=0.0,
-            k=len(items),
-            events=slate.events,
+            slate.best,
+            slate.history,
+            read,
         )
-        return [line.item.id for line in outcome.items]
+        return [one.id for one in rerank(context, None, slate.p_like).items]
 
-    by_click = sorted(range(len(items)), key=lambda i: 0.0 if slate.p_click is None else -slate.p_click[i])
+    by_click = sorted(range(len(items)), key=lambda i: 0.0 if slate.p_like is None else -slate.p_like[i])
     return {
         "slate": [candidate.item.id for candidate in items],
         "click": [items[place].item.id for place in by_click],

@@ -14,13 +14,14 @@ from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.domain import Candidates, History, Item, Reader
 from genrec.facts.extract import FactExtractor
+from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.fusion.language_model import Slate, curve
 from genrec.fusion.model import Fusion, Lesson
 from genrec.fusion.pools import Pool, pool_of
-from genrec.reranking.policy import prune
 from genrec.retrieval.hybrid import HybridRetriever
+from genrec.scoring.select import select_top
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
 
@@ -32,7 +33,7 @@ MOST_REQUESTS = 500
 
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
-"""Gives, for each slate, what `checks.llm_scores` makes of a ranker's answer; None where there is none."""
+"""Gives, for each slate, what `validity.llm_scores` makes of a ranker's answer; None where there is none."""
 Readers = Mapping[Reader, ReadSlates]
 """Readers to be weighed, the default one first."""
 
@@ -77,7 +78,7 @@ def fit_fusion(
         "requests_in_pool": len(asked),
     }
     evidence = FactExtractor(lambda: clicks.statistics, clicks.item_ids, lambda: items)
-    most, size = settings.checks.llm_slates, settings.retrieval.candidates
+    most, size = settings.llm.slates, settings.retrieval.candidates
     slates = [*_slates(fusion, validation, size, most, evidence), *_slates(fusion, asked, size, most, evidence)]
     measured["readers"] = []
     for reader, read in readers.items() if slates else ():
@@ -113,6 +114,7 @@ def _cases(
             settings.retrieval.pool,
             now=now,
             items=lambda ids: [by_id[item_id] for item_id in ids],
+            filters=Filters.of(FilterContext(history, now), settings.filtering.rules),
             request=request,
         )
         target = _place(found, chosen.id)
@@ -150,7 +152,7 @@ def _slates(
         if len(found) == most:
             break
         base = fusion.base(case.pool)
-        slate, kept = prune(case.candidates, base, size)
+        slate, kept = select_top(case.candidates, base, size)
         chosen = case.candidates.items[case.target].item.id
         place = _place(slate, chosen)
         if place is not None and len(slate.items) > 1:

@@ -23,7 +23,7 @@ FEWEST = 20
 
 @dataclass(frozen=True, eq=False)
 class Slate:
-    """One slate as the model read it: second-stage scores [n], the model's scores [n] as `checks.llm_scores` gives
+    """One slate as the model read it: second-stage scores [n], the model's scores [n] as `validity.llm_scores` gives
     them, the position of the item the user then chose, the length of his history, and whether he asked in words.
     """
 
