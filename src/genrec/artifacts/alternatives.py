@@ -86,6 +86,8 @@ class Alternatives(Generic[T]):
             if name not in self.names():
                 raise self._no(name)
             return importlib.import_module(f"{self.package}.{name}")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise self._no(name)
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -98,8 +100,6 @@ class Alternatives(Generic[T]):
             if not _is_part(error.name, module):
                 raise
             raise self._no(name, "it cannot be imported") from None
-        except ValueError:  # ".name"
-            raise self._no(name) from None
         if not isinstance(found, type):
             raise self._no(name, f"{module} has no class {attribute}")
         return found
