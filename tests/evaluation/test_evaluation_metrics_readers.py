@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from genrec.evaluation import metrics
 from genrec.evaluation.metrics import agreement, grouped_auc, label_position, validity
 from genrec.evaluation.metrics.validity import Wrong
-from genrec.reranking.policy import Validity
+from genrec.reranking.validity import Validity
 
 
 def test_grouped_auc_by_hand():

@@ -150,7 +150,7 @@ def test_the_sample_is_seeded_and_said(evaluate):
 @pytest.mark.parametrize("ranker", ["single_pass", "listwise"])
 def test_other_rankers(evaluate, workspace, ranker):
     with workspace.settings_file.open("a") as file:
-        file.write(f'\n[ranking]\nranker = "{ranker}"\n[checks]\nllm_slates = 0\n')
+        file.write(f'\n[ranking]\nranker = "{ranker}"\n[llm]\nslates = 0\n')
     result = evaluate(limit=4)
     assert result["ranker"] == ranker
     assert result["validity"] == {"rankings": 4, "invalid": 0, "duplicate": 0, "missing": 0}

@@ -13,8 +13,10 @@ from genrec.errors import ModelError
 from genrec.fitting.workspace import Fitted
 from genrec.llm.cached import CachedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
+from genrec.pipeline.reranking import rerank
 from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
-from genrec.reranking.policy import Validity, apply_policy, llm_scores, validate
+from genrec.reranking.base import RerankContext
+from genrec.reranking.validity import Validity, llm_scores, validate
 from genrec.settings import Policy, Settings
 from genrec.text.encoders import Progress
 
@@ -76,12 +78,12 @@ class Replay:
         useful: bool = False,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
-        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
+        patient = settings.llm.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._split, self._model = store, split, model
         self._ranker = None if ranker is None else RecordingRanker(ranker)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
-        self._checks, self._scorer = settings.checks, fitted.scorer
+        self._llm, self._scorer = settings.llm, fitted.scorer
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
@@ -89,7 +91,7 @@ class Replay:
                 retriever=fitted.blend,
                 ranker=ranker,
                 scorer=fitted.scorer,
-                settings=settings.model_copy(update={"checks": checks}),
+                settings=settings.model_copy(update={"llm": patient}),
                 version="evaluation",
                 model=model,
             )
@@ -127,7 +129,7 @@ class Replay:
             log_exposure=False,
         )
         slate = self._recommender.slate(request)
-        served = is_read(slate, bool(request.request), self._policy, self._checks, self._scorer)
+        served = is_read(slate, bool(request.request), self._policy, self._llm, self._scorer, request.k)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
         lists = {"retriever": list(slate.pool[:n])}
@@ -158,16 +160,18 @@ def orders(
     items = slate.candidates.items
 
     def by_policy(policy: Policy, read: Ranking | None) -> list[str]:
-        outcome = apply_policy(
+        context = RerankContext(
+            "",
+            len(items),
             policy,
+            recommender.settings,
             slate.candidates,
+            slate.scores.p_click,
+            slate.best,
+            slate.history,
             read,
-            slate.scores,
-            scorer=recommender.scorer,
-            threshold=0.0,
-            k=len(items),
         )
-        return [line.item.id for line in outcome.items]
+        return [one.id for one in rerank(context, None, slate.scores.p_like).items]
 
     return {
         "slate": [candidate.item.id for candidate in items],

@@ -14,6 +14,7 @@ import numpy as np
 
 from genrec import __version__
 from genrec.artifacts.workspace import Workspace
+from genrec.data.exposure_log import DAY_S
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
 from genrec.data.splits import temporal
 from genrec.data.sqlite.store import SqliteStore
@@ -77,6 +78,7 @@ def fit_workspace(
         clicked = store.clicked(settings.scoring.liked)
         exposures = [(shown, clicked.get(shown.request_id, frozenset())) for shown in store.exposures()]
         fingerprint = store.fingerprint()
+        store.prune_traces(time.time() - settings.traces.keep_days * DAY_S)
     fitted = fit_log(
         interactions,
         items,

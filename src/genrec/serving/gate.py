@@ -19,7 +19,7 @@ from genrec.serving.hosts import LOCAL, name_of
 from genrec.settings import ServingSettings
 
 ALLOWED = re.compile(
-    r"/health|/metrics|/v1/models|/v1/chat/completions|/v1/recommendations|/v1/events"
+    r"/health|/metrics|/v1/models|/v1/chat/completions|/v1/recommendations(/[^/]+)?|/v1/events"
     r"|/v1/users/.+/history|/v1/items/.+|/playground(/.*)?"
 )
 """Paths that are open to callers who pass the key check."""

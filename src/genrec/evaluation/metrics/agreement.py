@@ -3,7 +3,7 @@
     (pairs in the same order - pairs in opposite order) / sqrt((pairs not tied in one) * (pairs not tied in the other))
 
 1: the same order, -1: the reverse. Source: Kendall, A new measure of rank correlation, Biometrika 30, 1938, and The
-treatment of ties in ranking problems, Biometrika 33, 1945. One slate: `genrec.reranking.policy.agreement`.
+treatment of ties in ranking problems, Biometrika 33, 1945. One slate: `genrec.reranking.validity.agreement`.
 """
 
 from __future__ import annotations

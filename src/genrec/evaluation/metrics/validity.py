@@ -2,8 +2,8 @@
 
     valid = 1 if no id is invalid (not in the slate), duplicate, or missing, else 0
 
-Source: as `genrec.reranking.policy.validate` finds them; for generated lists see Hou et al., Large language models are
-zero-shot rankers for recommender systems, ECIR 2024.
+Source: as `genrec.reranking.validity.validate` finds them; for generated lists see Hou et al., Large language models
+are zero-shot rankers for recommender systems, ECIR 2024.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from genrec.evaluation.metrics import Better
-from genrec.reranking.policy import Validity
+from genrec.reranking.validity import Validity
 
 DEFINITION = "share of rankings without an invalid, duplicate or missing id"
 BETTER: Better = "higher"
