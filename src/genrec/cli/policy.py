@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from enum import StrEnum
 from json import loads as load_json
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genrec.cli import options
+from genrec.cli.runs import keep, say
 
 if TYPE_CHECKING:
     from genrec.artifacts.workspace import Workspace
@@ -47,7 +46,6 @@ def policy(
     """Metrics policies on what was shown under another one (off-policy), from exposures with propensities."""
     from genrec.cli.files import write_json
     from genrec.errors import SettingsError
-    from genrec.evaluation import runs
 
     if data is None and campaign != "all":
         raise SettingsError("--campaign is of open-bandit", f"leave it out, or give --data {Data.OPEN_BANDIT.value}")
@@ -59,12 +57,12 @@ def policy(
         )
     else:
         place, recorded = _open_bandit(workspace, campaign, clip, seed)
-    folder = runs.write(place, recorded)
+    page = keep(place, recorded)
     if json is None:
         _show(recorded)
     else:
         write_json(recorded, json)
-    _say(recorded["warnings"], folder)
+    say(recorded["warnings"], page)
 
 
 def _workspace(
@@ -112,16 +110,8 @@ def _open_bandit(folder: Path, campaign: str, clip: float | None, seed: int) -> 
 
     logs = fetch("open-bandit")
     result = evaluate_open_bandit(logs, campaign, clip=clip, seed=seed)
-    created = time.gmtime()
-    return Workspace.create(folder), {
-        "id": f"{time.strftime('%Y%m%dT%H%M%S', created)}-policy-{uuid.uuid4().hex[:6]}",
-        "kind": "policy",
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", created),
-        **result,
-        "fingerprint": load_json((logs / downloads.MARKER).read_text("utf-8"))["source"],
-        "versions": runs.versions(),
-        "git_revision": runs.git_revision(),
-    }
+    source = load_json((logs / downloads.MARKER).read_text("utf-8"))["source"]
+    return Workspace.create(folder), {**runs.stamped("policy", result), "fingerprint": source}
 
 
 def _show(recorded: dict[str, Any]) -> None:
@@ -139,13 +129,3 @@ def _show(recorded: dict[str, Any]) -> None:
             table.add_row(name if estimator == recorded["headline"][0] else "", estimator, *shown)
         table.add_section()
     out.print(table)
-
-
-def _say(warnings: list[str], folder: Path) -> None:
-    from rich.markup import escape
-
-    from genrec.cli.console import console
-
-    for warning in warnings:
-        console.print(f"[bold yellow]warning:[/] {escape(warning)}", soft_wrap=True)
-    console.print(f"report: {escape(str(folder / 'report.html'))}", soft_wrap=True)
