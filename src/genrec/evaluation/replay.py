@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.domain import History, RankedItem, Ranking, Recommendation, TemplateRef
-from genrec.evaluation.cached import CachedModel
+from genrec.domain import History, RankedItem, Ranking, Recommendation
 from genrec.evaluation.validity import Wrong
 from genrec.fitting.workspace import Fitted
+from genrec.llm.cached import CachedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
 from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
 from genrec.reranking.policy import Validity, apply_policy, validate
 from genrec.settings import Policy, Settings
 
@@ -56,29 +55,24 @@ class ReplayedRequest:
         return self.asked and self.fallback is None
 
 
-class RecordingRanker:
+class RecordingRanker(DelegatingRanker):
     """A ranker that keeps its last ranking, and may read its tasks changed; else it is the one that it wraps."""
 
     def __init__(self, ranker: Ranker, change: Change | None = None) -> None:
-        self.name, self.default_template = ranker.name, ranker.default_template
+        super().__init__(ranker)
         self.ranking: Ranking | None = None
-        self._ranker, self._change = ranker, change or (lambda task: task)
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
+        self._change = change or (lambda task: task)
 
     def render(self, task: RankingTask) -> RenderedPrompt:
         """See Ranker; the prompt of the changed task."""
-        return self._ranker.render(self._change(task))
+        return self.inner.render(self._change(task))
 
     async def rank(
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
     ) -> Ranking:
         """See Ranker."""
         self.ranking = None
-        self.ranking = await self._ranker.rank(self._change(task), k, on_item)
+        self.ranking = await self.inner.rank(self._change(task), k, on_item)
         return self.ranking
 
 
@@ -125,7 +119,7 @@ class Replay:
                 model=model,
             )
 
-        self._recommender, self._without = recommender(cast(Ranker | None, self._ranker)), recommender(None)
+        self._recommender, self._without = recommender(self._ranker), recommender(None)
 
     async def answer(self, row: int) -> ReplayedRequest:
         """What the user of this row of the split is answered."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from genrec.evaluation.suite.base import BaseSuite, Name, Strict
 from genrec.evaluation.suite.gates import Gate
-from genrec.ranking.loading import READS
+from genrec.ranking.base import RANKERS
 
 ITEM_PLACES = ("title", "genres", "fields", "evidence")
 """Places that belong to the attacked item; the others are what the caller says."""
@@ -76,7 +76,7 @@ class InjectionSuite(BaseSuite):
     kind: Literal["injection"]
     templates: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of the ids of templates."""
-    rankers: tuple[str, ...] = Field(default=tuple(name for names in READS.values() for name in names), min_length=1)
+    rankers: tuple[str, ...] = Field(default_factory=lambda: tuple(RANKERS.names()), min_length=1)
     slates: Slates = Slates()
     trials: int = Field(default=3, ge=1)
     """On how many slates each attack is tried, in other places and under other orders of labels."""
@@ -92,8 +92,7 @@ class InjectionSuite(BaseSuite):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        known = [name for names in READS.values() for name in names]
-        problems = [f"rankers: there is no ranker {name!r}" for name in self.rankers if name not in known]
+        problems = [f"rankers: {problem}" for name in self.rankers if (problem := RANKERS.problem(name))]
         problems += self._gate_problems()
         if problems:
             raise ValueError("\n".join(problems))

@@ -16,7 +16,6 @@ from genrec.artifacts import adapters
 from genrec.artifacts.memo import Memo, code_hash
 from genrec.data.interactions import IntArray
 from genrec.evaluation import fits
-from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
 from genrec.evaluation.replay import Change, Replay, ReplayedRequest
 from genrec.evaluation.suite.base import overlaid
@@ -26,6 +25,7 @@ from genrec.evaluation.suite.schema import Served
 from genrec.fitting.llm_scores import loaded_reader
 from genrec.fitting.workspace import NOBODY, Fitted
 from genrec.llm.base import LanguageModel
+from genrec.llm.cached import CachedModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
 from genrec.settings import ModelSettings, Settings
