@@ -203,8 +203,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         write_json(found, options.json)
     if options.html:
-        from genrec.reports.pages import page
-
         options.html.write_text(render(found), "utf-8")
 
 

@@ -136,4 +136,4 @@ def test_columns_are_named_as_in_suites():
             columns_of(["ndcg@10", wrong])
     with pytest.raises(NotFoundError):
         columns_of(["accuracy@1"])
-    assert definitions(EVERY_KIND)["coverage"] == metrics.definition("coverage")
+    assert definitions(EVERY_KIND)["coverage"] == metrics.metric("coverage").DEFINITION

@@ -7,6 +7,6 @@ often the new policy would have shown the same have the new policy's value as th
 
 `rounds` holds what was logged, as importance weights; `estimators` give values, with a bootstrap over users; `support`
 says when the weights cannot be trusted; `reward_model` is what doubly robust estimation starts from; `judge` makes a
-result of them. `evaluate` feeds it from a workspace (`exposures`, `policies`), `open_bandit_check` from the Open Bandit
-logs (`open_bandit`). Lists are drawn by `genrec.reranking.exploration`.
+result of them. `evaluate` feeds it from a workspace (`exposures`, `policies`). Lists are drawn by
+`genrec.reranking.exploration`; estimators are checked on the Open Bandit logs by `eval/bench_open_bandit.py`.
 """
