@@ -18,9 +18,10 @@ from genrec.data.store import Exposure, Store
 from genrec.domain import Assignment, TemplateRef
 from genrec.errors import DataError, NotFoundError
 from genrec.evaluation import significance
-from genrec.evaluation.metrics import Values, ndcg
-from genrec.evaluation.tables import Table, as_json
-from genrec.evaluation.templates.verdicts import verdicts
+from genrec.evaluation.lists import Lists, Values
+from genrec.evaluation.metrics import ndcg
+from genrec.evaluation.tables import Measured, Table, table_of
+from genrec.evaluation.verdicts import verdicts
 from genrec.settings import ScoringSettings
 
 MISMATCH = 0.001
@@ -174,37 +175,30 @@ def _arms(lists: Sequence[Shown], shares: Mapping[str, float]) -> tuple[list[Arm
 
 def _gain(seen: Sequence[Shown]) -> float:
     ranked = np.array([range(max(PLACES, *(one.items for one in seen)))] * len(seen), dtype=np.int32)
-    return float(ndcg.per_user(ranked, [np.array(one.clicked, np.int32) for one in seen], PLACES).mean())
+    clicked = [np.array(one.clicked, np.int32) for one in seen]
+    return float(ndcg.per_user(Lists(ranked, clicked, PLACES)).mean())
 
 
 def _table(arms: Sequence[Arm], seed: int) -> Table:
-    """In the form of `genrec.evaluation.tables`, with differences to the first arm."""
+    """In the form of `genrec.evaluation.tables`, with differences to the first arm; each arm is resampled alone."""
     measured = {arm.name: _measured(arm.values, seed + place) for place, arm in enumerate(arms)}
-    control, table = arms[0], Table()
-    for arm in arms:
-        row = table.setdefault(arm.name, {})
-        for column, name in enumerate(COLUMNS):
-            value, draws = (part[..., column] for part in measured[arm.name])
-            known = len(arm.values) > 0
-            row[name] = round(float(value), 6) if known else None
-            row[f"{name}_ci"] = (
-                [round(float(end[0]), 6) for end in significance.interval(draws[:, None])] if known else None
-            )
-            if arm is not control:
-                other, other_draws = (part[..., column] for part in measured[control.name])
-                found = significance.difference(float(value - other), draws - other_draws)
-                if np.isfinite(found.mean):
-                    row[f"{name}_vs_{control.name}"] = as_json(found, len(arm.values) + len(control.values))
-    return table
+    control, users = arms[0], {arm.name: len(arm.values) for arm in arms}
+    compared = {
+        (arm.name, control.name): measured[arm.name].minus(
+            measured[control.name], users=users[arm.name] + users[control.name]
+        )
+        for arm in arms[1:]
+    }
+    return table_of(measured, compared, COLUMNS)
 
 
-def _measured(values: Values, seed: int) -> tuple[Values, Values]:
-    """The columns of an arm [3] and their bootstrapped values [resamples, 3]."""
+def _measured(values: Values, seed: int) -> Measured:
+    """The columns of an arm."""
     if not len(values):
-        return np.full(3, np.nan), np.full((significance.RESAMPLES, 3), np.nan)
+        return Measured(np.full(3, np.nan), np.full((significance.RESAMPLES, 3), np.nan))
     draws = np.vstack([values.mean(axis=0), significance.bootstrap_means(values, seed=seed)])
     columns = np.column_stack([draws[:, 0] / np.maximum(draws[:, 1], 1e-12), draws[:, 0], draws[:, 2]])
-    return columns[0], columns[1:]
+    return Measured(columns[0], columns[1:])
 
 
 def _mismatch_warning(found: Mapping[str, Any]) -> list[str]:

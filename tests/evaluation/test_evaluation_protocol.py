@@ -1,18 +1,13 @@
-"""Retrieval is judged on the whole catalogue, without what users have seen, and fitted on the training part only."""
-
-import json
-from dataclasses import dataclass
+"""Test users of a protocol, and lists over the whole catalogue without what users have seen."""
 
 import numpy as np
 import pytest
 
 from genrec.data.interactions import Interactions
-from genrec.data.splits import leave_one_out, temporal
-from genrec.domain import Item
+from genrec.data.splits import leave_one_out
 from genrec.errors import DataError
-from genrec.evaluation import retrieval
 from genrec.evaluation.protocol import LEAK, prepare, read_users
-from genrec.settings import Settings
+from genrec.evaluation.suite.retrievers import ranked_lists
 
 N_ITEMS = 24
 
@@ -26,61 +21,6 @@ def chain_log(n_users=40, length=8):
     return Interactions.from_columns(ids, items, user, (user + step) % N_ITEMS, 100.0 * step + user)
 
 
-@dataclass
-class LogStore:
-    """As much of a store as an evaluation reads."""
-
-    log: Interactions
-
-    def interactions(self):
-        return self.log
-
-    def all_items(self):
-        return (Item(item_id, f"Title {item_id}") for item_id in self.log.item_ids)
-
-
-SETTINGS = Settings.load(None, {"retrieval": {"retrievers": ("covisit", "popular")}})
-
-
-@pytest.mark.parametrize("split", ["leave-one-out", "temporal"])
-def test_finds_what_is_certain_and_says_what_it_measured(split):
-    result = retrieval.evaluate_retrieval(LogStore(chain_log()), SETTINGS, split)
-    assert list(result["systems"]) == ["covisit", "popular", "blend"]
-    assert result["systems"]["covisit"]["ndcg@10"] > 0.9
-    assert result["systems"]["popular"]["ndcg@10"] < 0.6
-    assert result["systems"]["blend"]["ndcg@10"] > 0.9
-    low, high = result["systems"]["popular"]["ndcg@10_ci"]
-    assert low < result["systems"]["popular"]["ndcg@10"] < high
-    assert {f"{metric}@{k}" for metric in ("hr", "ndcg", "recall", "mrr") for k in (10, 20, 50, 100)} <= set(
-        result["systems"]["blend"]
-    )
-    assert result["users"] == {"leave-one-out": 40, "temporal": 32}[split]
-    assert (LEAK in result["warnings"]) == (split == "leave-one-out")
-    assert set(result["definitions"]) == {"hr", "ndcg", "recall", "mrr"}
-    json.dumps(result, allow_nan=False)
-
-
-def test_repeats_to_the_bit():
-    first, second = (retrieval.evaluate_retrieval(LogStore(chain_log()), SETTINGS, "temporal") for _ in range(2))
-    assert first == second
-
-
-def test_fits_on_the_training_part_only(monkeypatch):
-    fitted_on = []
-    fit = retrieval.fit_hybrid
-
-    def watched(interactions, *arguments, **named):
-        fitted_on.append(interactions)
-        return fit(interactions, *arguments, **named)
-
-    monkeypatch.setattr(retrieval, "fit_hybrid", watched)
-    log = chain_log()
-    retrieval.evaluate_retrieval(LogStore(log), SETTINGS, "temporal")
-    cut = temporal(log).now[0]
-    assert len(fitted_on) == 1
-    assert fitted_on[0].timestamp.max() < cut
-
-
 class ByPosition:
     """Scores rise with the position, except for two items that tie on top."""
 
@@ -92,7 +32,7 @@ class ByPosition:
 
 def test_lists_leave_out_what_was_seen_break_ties_by_position_and_are_padded():
     split = leave_one_out(chain_log())
-    ranked = retrieval.ranked_lists(ByPosition(), split, 30)
+    ranked = ranked_lists(ByPosition(), split, 30)
     seen = set(split.train.item[split.train.rows_of(int(split.users[0]))].tolist())
     assert seen == set(range(7))
     assert ranked[0, :3].tolist() == [9, 23, 22]
@@ -107,22 +47,27 @@ def test_lists_leave_out_what_was_seen_break_ties_by_position_and_are_padded():
 
 def test_batches_do_not_change_lists(monkeypatch):
     split = leave_one_out(chain_log())
-    whole = retrieval.ranked_lists(ByPosition(), split, 5)
+    whole = ranked_lists(ByPosition(), split, 5)
     monkeypatch.setattr("genrec.retrieval.scoring._BATCH_CELLS", 3 * N_ITEMS)
     seen = []
-    pieces = retrieval.ranked_lists(ByPosition(), split, 5, "x", lambda what, done, total: seen.append((done, total)))
+    pieces = ranked_lists(ByPosition(), split, 5, "x", lambda what, done, total: seen.append((done, total)))
     assert (pieces == whole).all()
     assert seen[-1] == (40, 40)
     assert len(seen) > 10
 
 
+@pytest.mark.parametrize("split", ["leave-one-out", "temporal"])
+def test_a_split_that_leaks_says_so(split):
+    protocol = prepare(chain_log(), split)
+    assert len(protocol.split.users) == {"leave-one-out": 40, "temporal": 32}[split]
+    assert (LEAK in protocol.warnings) == (split == "leave-one-out")
+
+
 def test_only_the_users_asked_for_are_judged():
-    result = retrieval.evaluate_retrieval(
-        LogStore(chain_log()), SETTINGS, "leave-one-out", ["u3", "u5", "nobody", "u3"]
-    )
-    assert result["users"] == 2
-    assert "1 of the 3 given users have nothing to be judged by; left out" in result["warnings"]
-    assert any("only 2 test users" in warning for warning in result["warnings"])
+    protocol = prepare(chain_log(), "leave-one-out", ["u3", "u5", "nobody", "u3"])
+    assert len(protocol.split.users) == 2
+    assert "1 of the 3 given users have nothing to be judged by; left out" in protocol.warnings
+    assert any("only 2 test users" in warning for warning in protocol.warnings)
 
 
 def test_a_log_or_a_list_without_test_users_is_an_error_that_says_so():

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrec.evaluation.groups import FEW
-from genrec.evaluation.plots import MAX_SERIES, Mark, Panel, Row, curve, intervals
-from genrec.evaluation.reporting.figures import bars, difference_bars, differences, directed, grouped, interval, mark
 from genrec.evaluation.tables import Table
+from genrec.reports.charts import MAX_SERIES, Mark, Panel, Row, curve, intervals
+from genrec.reports.figures import bars, difference_bars, differences, directed, grouped, interval, mark
 
 
 def part(title: str, record: Mapping[str, Any], headline: Sequence[str]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def part(title: str, record: Mapping[str, Any], headline: Sequence[str]) -> dict
         "title": title.replace("_", " "),
         "users": record["users"],
         "plots": [
-            *(plot for column in headline if (plot := bars(systems, [column]))),
+            *(plot for column in headline if (plot := bars(systems, column))),
             *(plot for column in headline[:1] if (plot := difference_bars(found, column))),
         ],
         "tables": grouped(systems),
@@ -40,13 +40,13 @@ def control_definitions(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _controlled(name: str, table: Table, column: str) -> dict[str, Any]:
     found = differences(table)
-    plots = [plot for plot in (bars(table, [column]), difference_bars(found, column)) if plot]
+    plots = [plot for plot in (bars(table, column), difference_bars(found, column)) if plot]
     return {"name": name, "plots": plots, "tables": grouped(table, best_marked=False), "differences": found}
 
 
-def breakdowns(dimensions: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
+def breakdowns(record: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
     """For each dimension the systems, and their differences, by bucket."""
-    return [_breakdown(dimension["title"], dimension["buckets"], column) for dimension in dimensions.values()]
+    return [_breakdown(one["title"], one["buckets"], column) for one in record.get("breakdown", {}).values()]
 
 
 def _breakdown(title: str, buckets: Sequence[Mapping[str, Any]], column: str) -> dict[str, Any]:

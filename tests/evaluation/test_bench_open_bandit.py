@@ -1,17 +1,22 @@
 """Estimators on the Open Bandit logs: the value of a served policy lies in the interval from the other log."""
 
+import importlib
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from genrec.artifacts import downloads, models
-from genrec.cli.main import app
 from genrec.errors import DataError, SettingsError
-from genrec.evaluation.offpolicy import open_bandit
-from genrec.evaluation.offpolicy.open_bandit_check import BTS, BTS_PRIOR, RANDOM, SINGLE, evaluate_open_bandit
+
+EVAL = Path(__file__).parents[2] / "eval"
+sys.path.insert(0, str(EVAL))
+open_bandit = importlib.import_module("bench_open_bandit")
+BTS, BTS_PRIOR, RANDOM, SINGLE = open_bandit.BTS, open_bandit.BTS_PRIOR, open_bandit.RANDOM, open_bandit.SINGLE
+evaluate_open_bandit = open_bandit.evaluate_open_bandit
 
 
 @pytest.fixture(scope="module")
@@ -103,33 +108,13 @@ def test_unknown_names_and_broken_files_are_data_errors(folder, tmp_path):
         evaluate_open_bandit(folder, "men", clip=0.0)
 
 
-def test_the_command_leaves_a_run_with_a_report(folder, tmp_path):
-    arguments = ["eval", "policy", "--data", "open-bandit", "--campaign", "men", "--clip", "100"]
-    arguments += ["--workspace", str(tmp_path / "here"), "--json", str(tmp_path / "result.json")]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["kind"], result["campaign"], result["clip"]) == ("policy", "men", 100.0)
-    assert result["fingerprint"] == json.loads((folder / downloads.MARKER).read_text())["source"]
-    (run,) = (tmp_path / "here" / "runs").iterdir()
-    assert json.loads((run / "record.json").read_text()) == result
-    page = (run / "report.html").read_text()
-    assert "random, from bts" in page
-    assert "doubly_robust" in page
-    assert not (tmp_path / "here" / "genrec.db").exists()
-
-
-@pytest.mark.parametrize(
-    "option",
-    [("--name", "retriever"), ("--lists", "x.tsv"), ("--users", "x.txt"), ("--split", "leave-one-out")],
-)
-def test_options_of_the_workspaces_log_are_refused_not_ignored(option):
-    with pytest.raises(SettingsError, match="of the workspace's log"):
-        CliRunner().invoke(app, ["eval", "policy", "--data", "open-bandit", *option], catch_exceptions=False)
-
-
-def test_a_campaign_without_open_bandit_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="--campaign is of open-bandit"):
-        CliRunner().invoke(
-            app, ["eval", "policy", "--workspace", str(tmp_path), "--campaign", "men"], catch_exceptions=False
-        )
+def test_the_command_leaves_a_record_and_a_page(folder, tmp_path, monkeypatch):
+    result, page = tmp_path / "result.json", tmp_path / "page.html"
+    arguments = ["--campaign", "men", "--clip", "100", "--json", str(result), "--html", str(page)]
+    monkeypatch.setattr(sys, "argv", ["bench_open_bandit.py", *arguments])
+    open_bandit.main()
+    found = json.loads(result.read_text())
+    assert (found["kind"], found["campaign"], found["clip"]) == ("policy", "men", 100.0)
+    assert found["fingerprint"] == json.loads((folder / downloads.MARKER).read_text())["source"]
+    assert "random, from bts" in page.read_text()
+    assert "doubly_robust" in page.read_text()

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from genrec.data.interactions import IntArray
 from genrec.errors import DataError, ModelError
-from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.replay import ReplayedRequest
+from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.requests import requests_of
 from genrec.evaluation.suite.schema import Served, Suite, System
-from genrec.evaluation.suite.served import Load, ReplayedRequest, ServedPath, ranked_of
+from genrec.evaluation.suite.served import Load, ServedPath
 from genrec.evaluation.templates.sides import Side
 from genrec.text.encoders import Progress
 
@@ -29,36 +29,32 @@ class Read:
     """What one template made of every slate: answers [s][m] of s seeds and m users, and which model read them."""
 
     side: Side
-    walks: list[list[ReplayedRequest]]
+    replays: list[list[ReplayedRequest]]
     described: dict[str, Any]
-
-    def lists(self, order: str, bench: EvaluationContext) -> IntArray:
-        """Item positions [m, K] of the first seed in one order, padded with -1."""
-        return ranked_of(self.walks[0], order, bench)
 
 
 def read_by(
     pair: tuple[Side, Side],
     suite: Suite,
-    bench: EvaluationContext,
+    context: EvaluationContext,
     seeds: Sequence[int],
     load: Load,
     *,
     fused: bool = False,
 ) -> tuple[list[Read], list[str]]:
-    """What both templates make of the slates of the bench's users, and warnings.
+    """What both templates make of the slates of the context's users, and warnings.
 
     One model is loaded after the other, and none where everything is known from an earlier run. `fused`: the weight of
     the model beside the other scores is learned for each template, which takes further reads. DataError if the slates
     differ, SettingsError for an adapter that may have seen what is to be found, ModelError if a template ranked none.
     """
-    requests = requests_of(suite, bench)
+    requests = requests_of(suite, context)
     warnings, reads = list(requests.warnings), list[Read]()
     for side in pair:
-        found, said = _read(side, suite, bench, requests.texts, seeds, load, fused)
+        found, said = _read(side, suite, context, requests.texts, seeds, load, fused)
         reads.append(found)
         warnings += [text for text in said if text not in warnings]
-    slates = [[[one.lists["slate"] for one in walk] for walk in read.walks] for read in reads]
+    slates = [[[one.lists["slate"] for one in replay] for replay in read.replays] for read in reads]
     if slates[0] != slates[1]:
         raise DataError(
             "the two templates were given different slates, so they cannot be compared",
@@ -70,7 +66,7 @@ def read_by(
 def _read(
     side: Side,
     suite: Suite,
-    bench: EvaluationContext,
+    context: EvaluationContext,
     requests: Sequence[str | None],
     seeds: Sequence[int],
     load: Load,
@@ -79,7 +75,7 @@ def _read(
     llm = side.settings.llm if fused else side.settings.llm.model_copy(update={"slates": 0})
     settings = side.settings.model_copy(update={"llm": llm})
     path = ServedPath(
-        replace(bench, settings=settings, progress=bench.progress and partial(_told, bench.progress, side.name)),
+        replace(context, settings=settings, progress=context.progress and partial(_told, context.progress, side.name)),
         Served(orders="llm"),
         llm=True,
         load=load,
@@ -88,9 +84,9 @@ def _read(
         decisive=suite.is_decisive,
     )
     with path.opened():
-        read = Read(side, [path.walk(seed) for seed in seeds], path.describe())
-    reasons = [one.fallback for walk in read.walks for one in walk if one.fallback is not None]
-    asked = sum(one.asked for walk in read.walks for one in walk)
+        read = Read(side, [path.replay(seed) for seed in seeds], path.describe())
+    reasons = [one.fallback for replay in read.replays for one in replay if one.fallback is not None]
+    asked = sum(one.asked for replay in read.replays for one in replay)
     if asked and len(reasons) == asked:
         raise ModelError(
             f"{side.name} ranked no slate at all (first reason: {reasons[0]})",

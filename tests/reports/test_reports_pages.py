@@ -8,12 +8,12 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from genrec.evaluation import report
 from genrec.evaluation.breakdown import breakdown, by_name
 from genrec.evaluation.controls import DEFINITIONS
-from genrec.evaluation.reporting.figures import differences
-from genrec.evaluation.reporting.sections import flat
 from genrec.evaluation.tables import value_table
+from genrec.reports.figures import differences
+from genrec.reports.pages import page as rendered
+from genrec.reports.sections import flat
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 METRICS = ["ndcg@10", "hr@10"]
@@ -58,7 +58,6 @@ def record():
         ],
         "controls": {"llm": value_table(spoiled, METRICS, [("no_history", "llm")])},
         "breakdown": breakdown(values, METRICS, {"kind": buckets}, pairs),
-        "fairness": breakdown(values, METRICS, {"kind": buckets}),
         "cost_curve": {
             "points": [{"share_llm": s, "ndcg@10": 0.1 + s / 50, "low": 0.09, "high": 0.13} for s in (0, 0.4, 1)],
             "default": {"share_llm": 0.4, "ndcg@10": 0.108},
@@ -89,7 +88,7 @@ def record():
 
 @pytest.fixture(scope="module")
 def page(record):
-    return report.render(record)
+    return rendered(record)
 
 
 class Checked(HTMLParser):
@@ -216,12 +215,12 @@ def test_a_record_of_the_least_is_a_page_too():
         "headline": ["ndcg@10"],
         "definitions": {},
     }
-    page = report.render(least)
+    page = rendered(least)
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert [heading.split(" <")[0] for heading in headings] == ["All test users", "Definitions", "Where it came from"]
     assert "0.4000 to 0.6000" in text_of(page)
     assert "Controls" not in page
-    assert report.render({**least, "headline": [], "systems": {}}).startswith("<!doctype html>")
+    assert rendered({**least, "headline": [], "systems": {}}).startswith("<!doctype html>")
 
 
 def test_nested_figures_become_lines():
@@ -245,7 +244,7 @@ def contrast(one, other):
 
 
 def test_colours_can_be_told_from_the_background_in_both_modes():
-    style = resources.files("genrec.evaluation.reporting").joinpath("style.css").read_text("utf-8")
+    style = resources.files("genrec.reports").joinpath("style.css").read_text("utf-8")
     light, dark = style.split("@media (prefers-color-scheme: dark)")
     for mode in (light, dark.split("* {")[0]):
         colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", mode))

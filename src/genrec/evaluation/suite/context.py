@@ -52,7 +52,7 @@ class EvaluationContext:
 
     @cached_property
     def quick_store(self) -> Store:
-        """The store, with all items at hand: a walk looks up the same ones again and again."""
+        """The store, with all items at hand: a replay looks up the same ones again and again."""
         return cast(Store, _QuickStore(self.store, self.items))
 
     @cached_property

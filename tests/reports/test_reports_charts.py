@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.evaluation.plots import WIDTH, Mark, Panel, Row, curve, intervals
+from genrec.reports.charts import WIDTH, Mark, Panel, Row, curve, intervals
 
 
 def circles(drawing):

@@ -14,7 +14,10 @@ CONFIDENT = 0.05
 NOT_SEEN = "no difference seen"
 NOT_MEASURED = "not measured"
 
-COSTS: Mapping[str, Better] = {"prompt tokens": "lower", "computed tokens": "lower", "llm ms": "lower"}
+OF_ANSWERS: Mapping[str, Better] = {
+    **{"validity": "higher", "agreement": "neither"},
+    **{"prompt tokens": "lower", "computed tokens": "lower", "llm ms": "lower"},
+}
 """What is no metric of `genrec.evaluation.metrics`, and which way is good."""
 
 
@@ -31,13 +34,23 @@ def verdicts(
     measured = [row for row in rows if "p" in row]
     for row, p in zip(measured, significance.holm([row["p"] for row in measured]), strict=True):
         row["p_holm"] = round(p, 6)
-        row["verdict"] = _verdict(row)
+        row["verdict"] = shown(row, row["better"]) or NOT_SEEN
     return rows
+
+
+def shown(difference: Mapping[str, Any], better: Better) -> str | None:
+    """Better or worse, or higher or lower where neither way is good; None where chance may have made the difference."""
+    if difference.get("p_holm", difference["p"]) >= CONFIDENT or not difference["mean"]:
+        return None
+    up = difference["mean"] > 0
+    if better == "neither":
+        return "higher" if up else "lower"
+    return "better" if up == (better == "higher") else "worse"
 
 
 def direction(column: str) -> Better:
     """Which way is good for a metric or a cost; `neither` for others."""
-    return COSTS.get(column) or metrics.better(column)
+    return OF_ANSWERS.get(column) or metrics.better(column)
 
 
 def in_words(row: Mapping[str, Any]) -> str:
@@ -69,12 +82,3 @@ def _row(table: Table, pair: tuple[str, str], column: str, better: Mapping[str, 
         "verdict": NOT_MEASURED,
         **table[system].get(f"{column}_vs_{baseline}", {}),
     }
-
-
-def _verdict(row: Mapping[str, Any]) -> str:
-    if row["p_holm"] >= CONFIDENT or not row["mean"]:
-        return NOT_SEEN
-    up = row["mean"] > 0
-    if row["better"] == "neither":
-        return "higher" if up else "lower"
-    return "better" if up == (row["better"] == "higher") else "worse"

@@ -6,44 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrec.evaluation import metrics
-from genrec.evaluation.plots import Mark, Panel, Row, intervals
-from genrec.evaluation.tables import Table
+from genrec.evaluation.tables import Table, best, columns
+from genrec.evaluation.verdicts import shown
+from genrec.reports.charts import Mark, Panel, Row, intervals
 
-CONFIDENT = 0.05
-"""A difference counts as shown where its p, adjusted if there were several, is below."""
-_NOT_METRICS = ("_ci", "_seeds")
 _GROUPS = ("Accuracy", "Beyond accuracy", "Fairness")
 
 
-def columns(systems: Table) -> list[str]:
-    """The metrics of a table: its keys without intervals, seeds and differences."""
-    names = dict.fromkeys(key for row in systems.values() for key in row)
-    return [name for name in names if not name.endswith(_NOT_METRICS) and "_vs_" not in name]
-
-
-def best(systems: Table, column: str) -> float | None:
-    """The best value of a column; None where no direction is good, or there is no value."""
-    values = [row[column] for row in systems.values() if row.get(column) is not None]
-    better = metrics.better(column)
-    if not values or better == "neither":
-        return None
-    return float(min(values) if better == "lower" else max(values))
-
-
-def bars(systems: Table, headline: Sequence[str]) -> str:
-    """One panel for each metric, one line with its interval for each system, as an SVG element; '' without values."""
-    panels = [
-        Panel(directed(column), tuple(Row(name, (mark(row, column),)) for name, row in systems.items()))
-        for column in headline
-    ]
-    return intervals(panels, f"{', '.join(headline)} of each system with its 95 % interval")
+def bars(systems: Table, column: str) -> str:
+    """One line with its interval for each system, as an SVG element; '' without values."""
+    rows = tuple(Row(name, (mark(row, column),)) for name, row in systems.items())
+    return intervals([Panel(directed(column), rows)], f"{column} of each system with its 95 % interval")
 
 
 def difference_bars(found: Sequence[Mapping[str, Any]], column: str) -> str:
     """Differences (of `differences`) in one metric, with a line at zero; '' without any."""
     rows = [Row(f"{one['system']} − {one['baseline']}", (interval(one),)) for one in found if one["metric"] == column]
     title = f"Paired differences of {column} with their 95 % intervals"
-    return intervals([Panel(f"difference of {column}", tuple(rows))], title, zero=True)
+    return intervals([Panel(f"difference of {directed(column)}", tuple(rows))], title, zero=True)
 
 
 def grouped(systems: Table, *, best_marked: bool = True) -> list[dict[str, Any]]:
@@ -73,7 +53,7 @@ def differences(systems: Table) -> list[dict[str, Any]]:
             column, vs, baseline = key.partition("_vs_")
             if vs:
                 names = {"system": name, "baseline": baseline, "metric": column}
-                found.append({**value, **names, "shows": _shows(value, column)})
+                found.append({**value, **names, "shows": shown(value, metrics.better(column)) or "not told apart"})
     return found
 
 
@@ -109,12 +89,3 @@ def _group(column: str) -> str:
         return "Fairness"
     kind = metrics.kind_of(name) if name in metrics.names() else ""
     return "Beyond accuracy" if kind in ("beyond accuracy", "set") else "Accuracy"
-
-
-def _shows(difference: Mapping[str, Any], column: str) -> str:
-    if difference.get("p_holm", difference["p"]) >= CONFIDENT:
-        return "not told apart"
-    better = metrics.better(column)
-    if better == "neither":
-        return "higher" if difference["mean"] > 0 else "lower"
-    return "better" if (difference["mean"] > 0) == (better == "higher") else "worse"

@@ -11,9 +11,9 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Assignment, Event, Item
 from genrec.errors import DataError, NotFoundError
-from genrec.evaluation.templates.experiment import COLUMNS, MISMATCH, experiment_report, split_test
-from genrec.evaluation.templates.page import page
+from genrec.experiments.analysis import COLUMNS, MISMATCH, experiment_report, split_test
 from genrec.experiments.assignment import drawn, read
+from genrec.reports.pages import page
 from genrec.settings import ExperimentSettings
 
 CONTROL, SHORT = "rank/pointwise", "rank/short"
