@@ -79,8 +79,8 @@ def answers(live: Live, template: str | None = None, adapter: str | None = None)
     async def ask() -> dict[str, tuple[str | None, ...]]:
         found = {}
         for user in USERS:
-            recommender = await live.recommender(template, adapter)
-            made = (await recommender.arecommend(RecommendationRequest(user_id=user, k=3))).provenance
+            recommender, request = await live.route(RecommendationRequest(user_id=user, k=3), template, adapter)
+            made = (await recommender.arecommend(request)).provenance
             assert made.fallback is None
             adapter_name = made.adapter and made.adapter.partition("@")[0]
             found[user] = (made.assignment and made.assignment.arm, made.template and made.template.id, adapter_name)

@@ -45,21 +45,21 @@ def recommend(
     facts = dict(_fact(entry) for entry in context or [])
 
     from genrec.domain import History, HistoryEntry
-    from genrec.explanation.explain import explained
-    from genrec.pipeline.recommender import RecommendationRequest, Recommender
+    from genrec.experiments.recommender import RoutedRecommender
+    from genrec.pipeline.recommender import RecommendationRequest
     from genrec.serving.schemas import recommendation_answer
 
     with console.status("loading the language model" if llm else "opening the workspace"):
         named = any((model, adapter, ranker, template))
-        recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
-    options.warn(recommender.unweighed)
+        recommender = RoutedRecommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
+    options.warn(recommender.default.unweighed)
     try:
         given = None
         if history is not None:
             items = recommender.store.items([part.strip() for part in history.split(",") if part.strip()])
             given = History(user, tuple(HistoryEntry(item, float(place)) for place, item in enumerate(items)))
         asked = RecommendationRequest(user, given, k, request, facts or None)
-        answer, reasons = recommender.run(explained(recommender, asked, explain))
+        answer, reasons = recommender.default.run(recommender.explained(asked, explain))
     finally:
         recommender.close()
     if json is not None:

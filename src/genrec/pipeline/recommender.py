@@ -7,7 +7,7 @@ import math
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +18,8 @@ from genrec.clicks.scorer import ClickScorer
 from genrec.data.exposure_log import ExposureLog
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure, Store
-from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
+from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import GenrecError, GuardError, ModelError, TemplateError
-from genrec.experiments.assignment import LiveExperiments
-from genrec.experiments.router import Arms, TemplateArms
 from genrec.fusion.language_model import LanguageModelWeights
 from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
@@ -66,11 +64,6 @@ def _check_no_loop() -> None:
         )
 
 
-def _warn(said: str | None) -> None:
-    if said is not None:
-        warnings.warn(said, stacklevel=3)  # the line that opens the workspace
-
-
 class Recommender:
     """Recommends from one workspace. `ranker`, `clicks` and `fusion` may be None; what needs them is then left out."""
 
@@ -91,8 +84,6 @@ class Recommender:
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
         self._read_by(ranker, model)
-        self.arms: Arms | None = None
-        self.assignment: Assignment | None = None
         self._slates = SlateBuilder(store, retriever, clicks, self.fusion, settings)
         self._exposures = ExposureLog(store)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
@@ -106,13 +97,11 @@ class Recommender:
         *,
         model: LanguageModel | None = None,
         llm: bool = True,
-        experiments: bool = True,
         warn: bool = True,
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
-        With `experiments` (and a language model) users get the arms of those that run. With `warn` an adapter that was
-        tuned on another template is a warning, and so is a model that the fit has not weighed (see `unweighed`).
+        With `warn` it warns of what `advice` says.
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
         ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
         """
@@ -144,12 +133,15 @@ class Recommender:
                 opened.close()
             raise
         opened._read_by(ranker, used)
-        if ranker is not None and warn:
-            _warn(mismatch_of(chosen, ranker.template))
-            _warn(opened.unweighed)
-        if experiments and used is not None:
-            opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
+        for said in opened.advice() if warn else ():
+            warnings.warn(said, stacklevel=2)  # the line that opens the workspace
         return opened
+
+    def advice(self) -> list[str]:
+        """What to say of a ranker that was not tuned on its template, or that `genrec fit` has not weighed."""
+        if self.ranker is None:
+            return []
+        return [said for said in (mismatch_of(self.settings, self.ranker.template), self.unweighed) if said is not None]
 
     @property
     def ranker_name(self) -> str:
@@ -228,16 +220,9 @@ class Recommender:
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        chosen = self if self.arms is None else await self.arms.of(self, request.user_id)
-        async with aclosing(chosen._stream(request, slate)) as parts:  # what is closed here frees the engine there
-            async for part in parts:
-                yield part
-
-    async def _stream(
-        self, request: RecommendationRequest, given: Slate | None
-    ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
-        slate = given if given is not None else await asyncio.to_thread(self._slates, request, clock)
+        if slate is None:
+            slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.checks.policy
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(request, policy, slate, fixed, clock))
@@ -374,7 +359,7 @@ class Recommender:
                 prompt_dropped=ranking.prompt_dropped if ranking else (),
                 usage=ranking.usage if ranking else TokenUsage(),
                 stage_ms=clock.stages,
-                assignment=self.assignment,
+                assignment=request.assignment,
             ),
         )
 
@@ -391,5 +376,5 @@ class Recommender:
             template_hash=template.hash if template else None,
             propensities=tuple(drawn.place.tolist()) if drawn else None,
             prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
-            assignment=self.assignment,
+            assignment=answer.provenance.assignment,
         )

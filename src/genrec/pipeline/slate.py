@@ -11,7 +11,7 @@ import numpy as np
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import FloatArray
 from genrec.data.store import Store
-from genrec.domain import Candidates, DroppedItem, History
+from genrec.domain import Assignment, Candidates, DroppedItem, History
 from genrec.facts.extract import FactExtractor
 from genrec.filtering.conditions import Condition, matches
 from genrec.fusion.model import Fusion
@@ -47,6 +47,8 @@ class RecommendationRequest:
     now: float | None = None
     cache_salt: str | None = None
     log_exposure: bool = True
+    assignment: Assignment | None = None
+    """The arm of an experiment that answers; set by the router above the pipeline."""
 
     @property
     def is_logged(self) -> bool:

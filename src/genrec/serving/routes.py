@@ -39,10 +39,10 @@ def live(request: Request) -> Live:
 async def recommendations(request: Request) -> JSONResponse:
     """Items for a user, best first, with scores, P(click), agreement, what was dropped and why, and provenance."""
     body = await read_body(request, RecommendationBody)
-    recommender = await live(request).recommender(adapter=body.adapter)
-    asked = await asyncio.to_thread(body.to_request, recommender.store)
+    asked = await asyncio.to_thread(body.to_request, (await live(request).recommender()).store)
+    route = await live(request).route(asked, adapter=body.adapter)
     with metrics.in_flight():
-        answer, reasons = await until_disconnect(request, explained(recommender, asked, body.explain))
+        answer, reasons = await until_disconnect(request, explained(*route, body.explain))
     metrics.observe(answer)
     return JSONResponse(recommendation_answer(answer, reasons))
 
