@@ -13,7 +13,8 @@ from genrec.data.store import Store
 from genrec.domain import Recommendation, RecommendedItem
 from genrec.experiments.assignment import LiveExperiments
 from genrec.experiments.router import Router, TemplateArms
-from genrec.explanation.explain import Explained, Explaining, How, explain, explained
+from genrec.explanation import explain as explanations
+from genrec.explanation.explain import Explained, Explaining, How
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.settings import Settings
@@ -77,17 +78,17 @@ class RoutedRecommender:
         request: RecommendationRequest,
         answer: Recommendation,
         how: How = "words",
-        explaining: Explaining = explain,
+        explaining: Explaining = explanations.explain,
     ) -> Explained:
         """Why each item of an answer that was given stands there, told by the recommender that gave it."""
         chosen = await self.router.answered_by(answer.provenance.assignment)
         return await explaining(chosen, request, answer, how)
 
     async def explained(
-        self, request: RecommendationRequest, how: How | None, explaining: Explaining = explain
+        self, request: RecommendationRequest, how: How | None, explaining: Explaining = explanations.explain
     ) -> tuple[Recommendation, Explained | None]:
         """The answer to a request, and its explanation if one is asked for."""
-        return await explained(*await self.router.route(request), how, explaining)
+        return await explanations.explained(*await self.router.route(request), how, explaining)
 
     def close(self) -> None:
         """Frees the engine, logs what is still to be, and closes store and event loop; GenrecError where one runs."""

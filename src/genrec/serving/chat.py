@@ -31,6 +31,7 @@ from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_of, invalid, parse_object, read_bytes
 from genrec.serving.routes import live, until_disconnect
 from genrec.serving.schemas import RecommendationBody, recommendation_answer
+from genrec.serving.scopes import scope
 
 PATH = "/v1/chat/completions"
 
@@ -89,6 +90,7 @@ def attach(app: FastAPI) -> None:
     router = APIRouter()
 
     @router.post(PATH)
+    @scope("chat")
     async def chat(request: Request) -> Response:
         raw = await read_bytes(request)
         data = parse_object(raw)

@@ -23,6 +23,7 @@ from genrec.serving.schemas import (
     item_answer,
     recommendation_answer,
 )
+from genrec.serving.scopes import scope
 from genrec.serving.state import Live
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ def live(request: Request) -> Live:
 
 
 @router.post("/v1/recommendations")
+@scope("recommend")
 async def recommendations(request: Request) -> JSONResponse:
     """Items for a user, best first, with scores, P(click), agreement, what was dropped and why, and provenance."""
     body = await read_body(request, RecommendationBody)
@@ -48,6 +50,7 @@ async def recommendations(request: Request) -> JSONResponse:
 
 
 @router.post("/v1/events")
+@scope("events")
 async def events(request: Request) -> JSONResponse:
     """Stores one event, or {"events": [...]} all or none, durably before it answers."""
     data = parse_object(await read_bytes(request))
@@ -62,6 +65,7 @@ async def events(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/users/{user_id:path}/history")
+@scope("read")
 async def history(request: Request, user_id: str, limit: str = Query(default="50")) -> JSONResponse:
     """The newest events of a user, oldest first. An unknown user has an empty history."""
     if len(limit) > 4 or not limit.isdecimal() or not 1 <= int(limit) <= 1000:
@@ -71,6 +75,7 @@ async def history(request: Request, user_id: str, limit: str = Query(default="50
 
 
 @router.get("/v1/items/{item_id:path}")
+@scope("read")
 async def item(request: Request, item_id: str) -> JSONResponse:
     """An item of the catalogue."""
     recommender = await live(request).recommender()
@@ -78,6 +83,7 @@ async def item(request: Request, item_id: str) -> JSONResponse:
 
 
 @router.get("/health")
+@scope("public")
 async def health(request: Request) -> JSONResponse:
     """200 while the engine lives and the workspace can be read; 503 otherwise."""
     try:
@@ -92,6 +98,7 @@ async def health(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/models")
+@scope("read")
 async def models(request: Request) -> JSONResponse:
     """`genrec`, `genrec@<adapter>`, `genrec/<template>` for every ranking template, and the base model."""
     listed = (await request.app.state.openai_serving_models.show_available_models()).model_dump()
