@@ -7,7 +7,7 @@ import math
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +16,8 @@ from genrec.artifacts.workspace import Workspace
 from genrec.data.exposure_log import ExposureLog
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure, Store
-from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
+from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import GenrecError, ModelError
-from genrec.experiments.assignment import LiveExperiments
-from genrec.experiments.router import Arms, TemplateArms
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, is_read, read
 from genrec.pipeline.request import RecommendationRequest
@@ -50,11 +48,6 @@ def _check_no_loop() -> None:
         )
 
 
-def _warn(said: str | None) -> None:
-    if said is not None:
-        warnings.warn(said, stacklevel=3)  # the line that opens the workspace
-
-
 class Recommender:
     """Recommends from one workspace. Without a `ranker` no language model takes part."""
 
@@ -74,8 +67,6 @@ class Recommender:
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
         self._read_by(ranker, model)
-        self.arms: Arms | None = None
-        self.assignment: Assignment | None = None
         self._slates = SlateBuilder(store, retriever, scorer, settings)
         self._exposures = ExposureLog(store, settings.traces.keep_days)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
@@ -89,13 +80,11 @@ class Recommender:
         *,
         model: LanguageModel | None = None,
         llm: bool = True,
-        experiments: bool = True,
         warn: bool = True,
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
-        With `experiments` (and a language model) users get the arms of those that run. With `warn` an adapter that was
-        tuned on another template is a warning, and so is a model that the fit has not weighed (see `unweighed`).
+        With `warn` it warns of what `advice` says.
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
         ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
         """
@@ -126,12 +115,15 @@ class Recommender:
                 opened.close()
             raise
         opened._read_by(ranker, used)
-        if ranker is not None and warn:
-            _warn(mismatch_of(chosen, ranker.template))
-            _warn(opened.unweighed)
-        if experiments and used is not None:
-            opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
+        for said in opened.advice() if warn else ():
+            warnings.warn(said, stacklevel=2)  # the line that opens the workspace
         return opened
+
+    def advice(self) -> list[str]:
+        """What to say of a ranker that was not tuned on its template, or that `genrec fit` has not weighed."""
+        if self.ranker is None:
+            return []
+        return [said for said in (mismatch_of(self.settings, self.ranker.template), self.unweighed) if said is not None]
 
     @property
     def ranker_name(self) -> str:
@@ -212,16 +204,9 @@ class Recommender:
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        chosen = self if self.arms is None else await self.arms.of(self, request.user_id)
-        async with aclosing(chosen._stream(request, slate)) as parts:  # what is closed here frees the engine there
-            async for part in parts:
-                yield part
-
-    async def _stream(
-        self, request: RecommendationRequest, given: Slate | None
-    ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
-        slate = given if given is not None else await asyncio.to_thread(self._slates, request, clock)
+        if slate is None:
+            slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.policy.name
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
         work = read(self.ranker, request, policy, slate, self.settings, self.scorer, fixed, clock)
@@ -303,7 +288,7 @@ class Recommender:
                 prompt_dropped=ranking.prompt_dropped if ranking else (),
                 usage=ranking.usage if ranking else TokenUsage(),
                 stage_ms=clock.stages,
-                assignment=self.assignment,
+                assignment=request.assignment,
             ),
             nothing_left=nothing_left(slate, ranked),
         )
@@ -321,7 +306,7 @@ class Recommender:
             template_hash=template.hash if template else None,
             propensities=tuple(drawn.place.tolist()) if drawn else None,
             prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
-            assignment=self.assignment,
+            assignment=answer.provenance.assignment,
             trace=trace_of(answer, slate, ranked) if self.settings.traces.keep_days else None,
         )
 

@@ -22,9 +22,9 @@ from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
 from genrec.retrieval.tuning import fit_hybrid
-from genrec.serving.playground.bench import Engine, PlaygroundService
 from genrec.serving.playground.preview import preview_app
 from genrec.serving.playground.served import ServedPlaygroundService
+from genrec.serving.playground.service import Engine, PlaygroundService
 from genrec.serving.state import Live
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
@@ -85,15 +85,15 @@ def settings_of(**sections: dict[str, Any]) -> Settings:
     return Settings.load(None, {"retrieval": retrieval, "serving": {"allow_template_preview": True}, **sections})
 
 
-def served_bench(store: SqliteStore, tokenizer: Path, settings: Settings) -> ServedPlaygroundService:
+def served_service(store: SqliteStore, tokenizer: Path, settings: Settings) -> ServedPlaygroundService:
     live = OneRecommender(store, tokenizer, settings)
     return ServedPlaygroundService(
         cast(Live, live), Engine("scripted", tokenizer, 16, 4096, settings.ranking.orders), settings
     )
 
 
-def app_of(bench: PlaygroundService, settings: Settings) -> FastAPI:
-    return preview_app(bench, settings.serving)
+def app_of(service: PlaygroundService, settings: Settings) -> FastAPI:
+    return preview_app(service, settings.serving)
 
 
 @contextmanager
