@@ -52,6 +52,7 @@ async def recommendations(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/recommendations/{request_id}")
+@scope("read")
 async def recommendation(request: Request, request_id: str, item: str | None = None) -> JSONResponse:
     """How a logged list came about, or why `item` was in it or not: for each stage, and in words."""
     recommender = await live(request).recommender()
