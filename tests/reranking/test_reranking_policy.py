@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import pytest
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 from genrec.domain import Candidate, Candidates, DroppedItem, Item, RankedItem, Ranking
-from genrec.reranking.policy import Validity, agreement, apply_policy, llm_scores, prune, validate
+from genrec.reranking.policy import Validity, agreement, apply_policy, llm_scores, validate
+from genrec.scoring.llm_evidence import LlmWeights
+from genrec.scoring.scorer import Scorer, Scores
 
 POLICIES = ["annotate", "fuse", "veto"]
 IDS = st.sampled_from("abcdefxyz")
@@ -25,11 +26,18 @@ def ranking(*pairs):
     return Ranking(tuple(RankedItem(*pair) for pair in pairs), "test")
 
 
-def answer(policy, candidates, ranked, p_click=None, base=None, weight=0.1, threshold=0.1, k=10, **options):
-    p = None if p_click is None else np.array(p_click, dtype=float)
-    scores = np.array([candidate.score for candidate in candidates.items] if base is None else base, dtype=float)
-    fusion = Fusion(llm=LanguageModelWeights(long=weight, short=weight, request=10 * weight))
-    return apply_policy(policy, candidates, ranked, p, scores, fusion=fusion, threshold=threshold, k=k, **options)
+def answer(policy, candidates, ranked, p_click=None, logits=None, weight=0.0, threshold=0.1, asked=False, **options):
+    """P(click) is what is given, or the softmax of the logits, which are the retriever's scores if none are given."""
+    if p_click is not None:
+        p = np.array(p_click, dtype=float)
+    else:
+        scores = [candidate.score for candidate in candidates.items] if logits is None else logits
+        p = softmax(np.array(scores, dtype=float)) if len(scores) else np.zeros(0)
+    llm = LlmWeights(long=weight, short=weight, query=10 * weight, slates=1)
+    scorer = Scorer((), None, None, 50, llm=llm)
+    scores = Scores(p, None, np.log(p), asked=asked)
+    options = {"k": 10, **options}
+    return apply_policy(policy, candidates, ranked, scores, scorer=scorer, threshold=threshold, **options)
 
 
 def ids(outcome):
@@ -78,7 +86,8 @@ def test_annotate_keeps_the_models_order():
     outcome = answer("annotate", ABC, MODEL, [0.2, 0.3, 0.05])
     assert ids(outcome) == ["c", "a", "b"]
     first = outcome.items[0]
-    assert (first.rank, first.score, first.llm_score, first.p_click, first.retriever_score) == (1, 0.9, 0.9, 0.05, 1.0)
+    assert (first.rank, first.llm_score, first.retriever_score) == (1, 0.9, 1.0)
+    assert (first.p_click, first.value, first.p_like) == (pytest.approx(0.05), first.p_click, None)
     assert first.sources == ("covisit",)
     # Order of the model: c a b; of P(click): b a c.
     assert outcome.agreement == pytest.approx(-1)
@@ -93,11 +102,11 @@ def test_annotate_puts_what_was_not_named_behind():
 
 
 def test_fuse_follows_the_weights():
-    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.0)) == ["b", "c", "a"]
-    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=9.0)) == ["c", "a", "b"]
+    assert ids(answer("fuse", ABC, MODEL, logits=[0.1, 0.9, 0.5], weight=0.0)) == ["b", "c", "a"]
+    assert ids(answer("fuse", ABC, MODEL, logits=[0.1, 0.9, 0.5], weight=9.0)) == ["c", "a", "b"]
     # The gaps of .3 and more outweigh the model's vote of a fifth of a standard deviation; ten fifths they do not.
-    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1)) == ["b", "c", "a"]
-    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1, request=True))[0] == "c"
+    assert ids(answer("fuse", ABC, MODEL, logits=[0.1, 0.9, 0.5], weight=0.1)) == ["b", "c", "a"]
+    assert ids(answer("fuse", ABC, MODEL, logits=[0.1, 0.9, 0.5], weight=0.1, asked=True))[0] == "c"
 
 
 def test_veto_drops_with_a_reason_and_ranks_the_rest():
@@ -112,15 +121,9 @@ def test_a_unanimous_veto_leaves_an_empty_answer_with_reasons():
     assert {item.item_id for item in outcome.dropped} == {"a", "b", "c"}
 
 
-def test_nothing_is_vetoed_without_probabilities():
-    outcome = answer("veto", ABC, MODEL)
-    assert ids(outcome) == ["c", "a", "b"]
-    assert (outcome.dropped, outcome.agreement) == ((), None)
-
-
 @pytest.mark.parametrize("policy", POLICIES)
-def test_without_a_ranking_the_fused_order_is_the_answer(policy):
-    outcome = answer(policy, ABC, None, [0.9, 0.9, 0.9], fallback="deadline")
+def test_without_a_ranking_the_order_of_p_click_is_the_answer(policy):
+    outcome = answer(policy, ABC, None, [0.3, 0.3, 0.3], fallback="deadline")
     assert ids(outcome) == ["a", "b", "c"]
     assert (outcome.fallback, outcome.agreement) == ("deadline", None)
     assert all(line.llm_score is None for line in outcome.items)
@@ -151,15 +154,8 @@ def test_a_part_of_a_list_stands_before_the_rest_when_the_deadline_passed():
 def test_ties_are_broken_by_retriever_score_then_id():
     candidates = slate(b=1.0, a=1.0, c=2.0)
     flat = ranking(("b", 0.0), ("a", 0.0), ("c", 0.0))
-    outcome = answer("fuse", candidates, flat, base=[0.0, 0.0, 0.0], weight=1.0)
+    outcome = answer("fuse", candidates, flat, logits=[0.0, 0.0, 0.0], weight=1.0)
     assert ids(outcome) == ["c", "a", "b"]
-
-
-def test_pruning_keeps_the_best_of_the_pool_in_its_order():
-    kept, places = prune(ABC, np.array([0.2, 0.1, 0.9]), 2)
-    assert [candidate.item.id for candidate in kept.items] == ["a", "c"]
-    assert places.tolist() == [0, 2]
-    assert prune(ABC, np.zeros(3), 5)[0] == ABC
 
 
 @given(st.sampled_from(POLICIES), RANKINGS, st.booleans(), st.integers(0, 8), st.floats(0, 1), st.integers(0, 6))
@@ -174,7 +170,7 @@ def test_no_ranking_makes_an_answer_invalid(policy, named, with_p, k, threshold,
     assert dropped <= known
     assert len(shown) == min(k, size - len(dropped))
     assert [line.rank for line in outcome.items] == list(range(1, len(shown) + 1))
-    assert all(math.isfinite(line.score) for line in outcome.items)
+    assert all(math.isfinite(line.value) for line in outcome.items)
 
 
 @given(RANKINGS)

@@ -114,8 +114,8 @@ def apply_policy(
 ) -> Outcome:
     """Turns a ranking and scores of the slate [n] without it into the k items of an answer.
 
-    What the model said is evidence for P(click). annotate: the model's order, items that it did not name behind it.
-    fuse: the order of P(click). veto: the model's order without items whose P(click) is below `threshold`; if that is
+    annotate: the model's order, items that it did not name behind it. fuse: the order of P(click), for which what the
+    model said is evidence. veto: the model's order without items whose P(click) is below `threshold`; if that is
     all of them the answer is empty, because a veto that yields when it is unanimous would show exactly what the
     operator forbade; `dropped` has the reasons. Without a ranking the order is that of P(click), and `fallback` says
     why; a veto still holds. An invalid ranking is no ranking: the fallback is then 'invalid'; one without a finite
@@ -130,7 +130,7 @@ def apply_policy(
         fallback = fallback or "empty"
     unnamed = set(validity.missing) if validity is not None and llm is not None else set()
     retrieved = np.array([candidate.score for candidate in slate], dtype=np.float64)
-    final = scores if llm is None else scorer.with_llm(scores, llm)
+    final = scorer.with_llm(scores, llm) if llm is not None and policy == "fuse" else scores
     p_click, p_like = final.p_click, final.p_like
     if ranking is not None and llm is not None and policy != "fuse":
         place = _places(ranking, candidates)
