@@ -258,7 +258,7 @@ def test_the_command_weighs_each_adapter_that_is_named(workspace, tiny_tokenizer
     (folder / "config.json").write_text("{}")
     model = {"name": str(folder), "engine": "transformers"}
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in model.items())
-    workspace.settings_file.write_text(f'[encoder]\nname = "hashing"\n[checks]\nllm_slates = 3\n[model]\n{lines}')
+    workspace.settings_file.write_text(f'[encoder]\nname = "hashing"\n[llm]\nslates = 3\n[model]\n{lines}')
     with adapters.publish(workspace.root, "mine") as staging:
         for file in adapters.WEIGHTS:
             (staging / file).write_text("{}")

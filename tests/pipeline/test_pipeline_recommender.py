@@ -63,8 +63,8 @@ def recommender(
     **sections: dict[str, Any],
 ) -> Recommender:
     # Read always, unless it is tested when serving reads: nobody weighed the scripted model.
-    checks = {"read": "useful" if weights else "always", **sections.pop("checks", {})}
-    settings = Settings.load(None, {"retrieval": RETRIEVAL, "checks": checks, **sections})
+    llm = {"read": "useful" if weights else "always", **sections.pop("llm", {})}
+    settings = Settings.load(None, {"retrieval": RETRIEVAL, "llm": llm, **sections})
     blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, encoder=encoder, tune=False)
     tokenizer = load_tokenizer(tokenizer_folder)
     ranker = None if model is None else load_ranker(settings.ranking, model, tokenizer, TemplateLibrary())
@@ -100,7 +100,7 @@ def test_an_answer_and_where_it_comes_from(store: SqliteStore, tiny_tokenizer_fo
     assert answer.provenance.fallback is None
     assert answer.provenance.candidates == 8
     assert answer.provenance.usage.computed > 0
-    assert set(answer.provenance.stage_ms) == {"history", "retrieval", "scoring", "llm", "checks"}
+    assert set(answer.provenance.stage_ms) == {"history", "retrieval", "scoring", "llm", "reranking"}
     assert all(line.llm_score is not None and line.sources for line in answer.items)
 
 
@@ -131,7 +131,7 @@ def test_a_model_that_nobody_weighed_is_read_only_where_that_is_asked_for(
 ) -> None:
     for read, fallback, calls in (("useful", NOT_NEEDED, False), ("always", None, True)):
         model = ScriptedModel(block=16)
-        rec = recommender(store, tiny_tokenizer_folder, model, checks={"read": read})
+        rec = recommender(store, tiny_tokenizer_folder, model, llm={"read": read})
         for words in (None, "something light"):
             assert rec.recommend("u3", 5, request=words).provenance.fallback == fallback
         assert (model.calls > 0) == calls
@@ -183,7 +183,7 @@ def test_the_stream_is_the_answer(store: SqliteStore, tiny_tokenizer_folder: Pat
 def test_without_the_model_the_order_of_p_click_answers(
     store: SqliteStore, tiny_tokenizer_folder: Path, model: ScriptedModel | None, fallback: str
 ) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, model, checks={"deadline_s": 0.2})
+    rec = recommender(store, tiny_tokenizer_folder, model, llm={"deadline_s": 0.2})
     answer = rec.recommend("u3", 5)
     slate = rec.slate(RecommendationRequest(user_id="u3", k=5)).candidates
     assert answer.provenance.fallback == fallback
@@ -193,9 +193,7 @@ def test_without_the_model_the_order_of_p_click_answers(
 
 def test_a_generation_that_breaks_off_is_completed(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
     model = ScriptedModel(block=16, fail_after_labels=2)
-    rec = recommender(
-        store, tiny_tokenizer_folder, model, ranking={"ranker": "listwise"}, checks={"policy": "annotate"}
-    )
+    rec = recommender(store, tiny_tokenizer_folder, model, ranking={"ranker": "listwise"}, policy={"name": "annotate"})
     lines, answer = asyncio.run(streamed(rec, RecommendationRequest(user_id="u3", k=5)))
     assert answer.provenance.fallback == "engine"
     assert lines == list(answer.items)
@@ -325,9 +323,9 @@ def test_a_store_that_cannot_log_does_not_cost_the_answer(
 
 
 def explored_lists(
-    store: SqliteStore, tokenizer: Path, times: int, model: ScriptedModel | None = None, **checks: Any
+    store: SqliteStore, tokenizer: Path, times: int, model: ScriptedModel | None = None, **exploration: Any
 ) -> list[Exposure]:
-    rec = recommender(store, tokenizer, model, checks=checks, retrieval={**RETRIEVAL, "candidates": 4})
+    rec = recommender(store, tokenizer, model, exploration=exploration, retrieval={**RETRIEVAL, "candidates": 4})
     for _ in range(times):
         rec.recommend("u3", 3)
     return list(store.exposures())
@@ -338,7 +336,7 @@ def test_explored_lists_come_as_often_as_their_log_says(
 ) -> None:
     numbers = np.random.default_rng(0)  # request ids are the seeds
     monkeypatch.setattr("genrec.pipeline.recommender.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
-    shown = explored_lists(store, tiny_tokenizer_folder, 400, exploration=2.0)
+    shown = explored_lists(store, tiny_tokenizer_folder, 400, temperature=2.0)
     counts = Counter(exposure.item_ids for exposure in shown)
     odds = {exposure.item_ids: exposure.prefix_propensities for exposure in shown}
     assert len(counts) > 12  # of 4 * 3 * 2
@@ -353,7 +351,7 @@ def test_explored_lists_come_as_often_as_their_log_says(
 
 
 def test_an_explored_answer_says_what_was_shown(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), checks={"exploration": 5.0})
+    rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), exploration={"temperature": 5.0})
     lines, answer = asyncio.run(streamed(rec, RecommendationRequest(user_id="u3", k=6)))
     (exposure,) = store.exposures()
     assert lines == list(answer.items)
@@ -366,7 +364,7 @@ def test_an_explored_answer_says_what_was_shown(store: SqliteStore, tiny_tokeniz
 @pytest.mark.parametrize("asked", [{"log_exposure": False}, {"policy": "annotate"}, {"policy": "veto"}])
 def test_nothing_is_explored_in_vain(store: SqliteStore, tiny_tokenizer_folder: Path, asked: dict[str, Any]) -> None:
     exploring, plain = (
-        recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), checks={"exploration": temperature})
+        recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), exploration={"temperature": temperature})
         for temperature in (5.0, 0.0)
     )
     request = RecommendationRequest(user_id="u3", k=6, **asked)
@@ -382,7 +380,7 @@ def test_without_exploration_the_order_is_that_of_the_scores(store: SqliteStore,
 
 
 def test_a_slate_without_items_is_not_explored(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, None, checks={"exploration": 1.0})
+    rec = recommender(store, tiny_tokenizer_folder, None, exploration={"temperature": 1.0})
     assert rec.recommend("u3", 5, where={"genres": "Western"}).items == ()
     assert [exposure.item_ids for exposure in store.exposures()] == [()]
 

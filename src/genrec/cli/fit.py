@@ -1,4 +1,4 @@
-"""`genrec fit`: retrievers, click scorer and fusion, on the workspace's log."""
+"""`genrec fit`: retrievers and scoring, on the workspace's log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fit(
     ] = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
+    """Fit retrieval and scoring on the log, and make them live all at once."""
     from genrec.cli.console import console, progress, reporter
     from genrec.cli.files import write_json
     from genrec.fitting.llm_scores import named_readers
@@ -49,7 +49,7 @@ def fit(
         ranker=ranker,
         template=template,
         adapter=adapter[0] if adapter else None,
-        checks={"llm_slates": llm_slates},
+        llm={"slates": llm_slates},
     )
     others = [resolved(place.root, with_adapter(settings, other)) for other in (adapter or [])[1:]]
     for other in others:
@@ -88,7 +88,7 @@ def fit(
 
 
 def _why_not(settings: Settings) -> str:
-    if not settings.checks.llm_slates:
+    if not settings.llm.slates:
         return ", as no slates are to be read"
     if importlib.util.find_spec(settings.model.engine) is None:
         return f", as the package {settings.model.engine} is not installed"

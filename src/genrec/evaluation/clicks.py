@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from genrec.evaluation import metrics, significance
 from genrec.evaluation.likes import BASELINE, DEFINITION, Predictions, predict_held_out
 from genrec.evaluation.metrics import Values
 from genrec.evaluation.protocol import LEAK, few_users, left_out
-from genrec.evaluation.tables import Table, adjust, as_json
+from genrec.evaluation.tables import Measured, Table, table_of
 from genrec.settings import Settings
 from genrec.text.encoders import CachedEncoder, Encoder, Progress, load_encoder
 
@@ -61,10 +60,7 @@ def evaluate_clicks(
         "split": split,
         "warnings": [*([LEAK] if leaks else []), *left_out(users, n_users), *few_users(n_users)],
         "headline": list(METRICS),
-        "definitions": {
-            **{one.name: one.definition for one in metrics.describe() if one.name in METRICS},
-            "rows": DEFINITION,
-        },
+        "definitions": {**{name: metrics.metric(name).DEFINITION for name in METRICS}, "rows": DEFINITION},
         "fitted": predictions.record,
     }
 
@@ -96,46 +92,18 @@ def click_table(
             done += 1
             if progress and done % 50 == 0:
                 progress("resampling users", done, resamples)
-    estimates = dict(zip(systems, _measures(owner, clicked, list(systems.values()), names), strict=True))
-    resampled = dict(zip(systems, drawn.transpose(1, 0, 2), strict=True))
-    table: Table = {name: _row(estimates[name], resampled[name], names) for name in systems}
-    for name, baseline in comparisons:
-        for place, metric in enumerate(names):
-            deltas = _defined((resampled[name] - resampled[baseline])[:, place])
-            estimate = float(estimates[name][place] - estimates[baseline][place])
-            if len(deltas) and math.isfinite(estimate):
-                table[name][f"{metric}_vs_{baseline}"] = as_json(significance.difference(estimate, deltas))
-    return adjust(table)
+    estimates = _measures(owner, clicked, list(systems.values()), names)
+    measured = {name: Measured(estimates[place], drawn[:, place]) for place, name in enumerate(systems)}
+    compared = {pair: measured[pair[0]].minus(measured[pair[1]]) for pair in comparisons}
+    return table_of(measured, compared, names)
 
 
 def _measures(
     owner: npt.NDArray[np.integer], clicked: Values, predictions: Sequence[Values], names: Sequence[str]
 ) -> Values:
-    """A user who was drawn twice has his rows twice: his AUC stays, and weighs double."""
-
-    def measure(name: str, p: Values) -> float:
-        if metrics.kind_of(name) == "grouped click":
-            return metrics.grouped_click(name).over_user_rows(owner, clicked, p)
-        return metrics.click(name).over_rows(clicked, p)
-
-    return np.array([[measure(name, p) for name in names] for p in predictions])
-
-
-def _row(estimates: Values, resampled: Values, names: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for place, metric in enumerate(names):
-        values, estimate = _defined(resampled[:, place]), float(estimates[place])
-        row[metric] = round(estimate, 6) if math.isfinite(estimate) else None
-        row[f"{metric}_ci"] = None
-        if len(values) and row[metric] is not None:
-            low, high = significance.interval(values[:, None])
-            row[f"{metric}_ci"] = [round(float(low[0]), 6), round(float(high[0]), 6)]
-    return row
-
-
-def _defined(values: Values) -> Values:
-    finite: Values = values[np.isfinite(values)]
-    return finite
+    """Values [systems, metrics]. A user who was drawn twice has all rows twice: their AUC stays, and weighs double."""
+    chosen = [metrics.metric(name) for name in names]
+    return np.array([[one.over_rows(owner, clicked, p) for one in chosen] for p in predictions])
 
 
 def _restricted(predictions: Predictions, user_ids: Any, users: Sequence[str]) -> Predictions:

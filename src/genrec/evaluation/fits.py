@@ -111,5 +111,5 @@ def key(
 
 def reader_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
     """All on which it depends what a language model says while its weights are learned; '' where it is not asked."""
-    slates = settings.checks.llm_slates
+    slates = settings.llm.slates
     return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates} {code_hash()}" if slates else ""

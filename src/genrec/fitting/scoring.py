@@ -16,6 +16,7 @@ from genrec.data.labels import ENOUGH_CLICKS
 from genrec.data.store import Exposure
 from genrec.domain import Candidates, History, Item, Reader
 from genrec.facts.extract import FactExtractor
+from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.retrieval.hybrid import HybridRetriever
@@ -36,7 +37,7 @@ MOST_SHOWN = 5_000
 
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
-"""Gives, for each slate, what `llm_scores` makes of a ranker's answer; None where there is none."""
+"""Gives, for each slate, what `validity.llm_scores` makes of a ranker's answer; None where there is none."""
 Readers = Mapping[Reader, ReadSlates]
 """Language models to be weighed, the default one first."""
 Shown = Sequence[tuple[Exposure, Collection[str]]]
@@ -125,6 +126,7 @@ def _cases(
             settings.retrieval.pool,
             now=now,
             items=lambda ids: [by_id[item_id] for item_id in ids],
+            filters=Filters.of(FilterContext(history, now), settings.filtering.rules),
             request=query,
             arrays=arrays,
         )
@@ -165,7 +167,7 @@ def _slates(
     """The first slates, as they are served, that hold the item that the user took; not read yet."""
     found: list[tuple[Asked, ScoredSlate]] = []
     for case in cases:
-        if len(found) == settings.checks.llm_slates:
+        if len(found) == settings.llm.slates:
             break
         scores = scorer.score_items(case.candidates, case.arrays)
         slate, kept = select_top(case.candidates, scores.p_click, settings.retrieval.candidates)

@@ -14,6 +14,7 @@ import numpy as np
 
 from genrec import __version__
 from genrec.artifacts.workspace import Workspace
+from genrec.data.exposure_log import DAY_S
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
 from genrec.data.splits import temporal
 from genrec.data.sqlite.store import SqliteStore
@@ -77,6 +78,7 @@ def fit_workspace(
         clicked = store.clicked(settings.scoring.liked)
         exposures = [(shown, clicked.get(shown.request_id, frozenset())) for shown in store.exposures()]
         fingerprint = store.fingerprint()
+        store.prune_traces(time.time() - settings.traces.keep_days * DAY_S)
     fitted = fit_log(
         interactions,
         items,
@@ -136,7 +138,7 @@ def fit_log(
     shown = shown_before(held_out, exposures)
     described = Scorer.of_log(held_out.rest, items, vectors, settings=settings, exposures=shown)
     scorer, measured = fit_scorer(
-        held_out, items, before, described, settings, readers, progress, language, seed, shown
+        held_out, items, before, described, settings, readers, progress, language, seed=seed, shown=shown
     )
     return Fitted(
         blend,

@@ -18,6 +18,17 @@ from genrec.errors import SettingsError
 Scores = npt.NDArray[np.float32]
 
 
+class ItemFilters(Protocol):
+    """What keeps items out of a list: `genrec.filtering.base.Filters`."""
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Reason by id, for items that need not be looked at."""
+
+    def reason(self, item: Item) -> str | None:
+        """Why the item must not be proposed; None where it may."""
+
+
 class Retriever(Protocol):
     """One alternative is one module of `genrec.retrieval.retrievers` with a class that satisfies this.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from genrec.artifacts.tensors import read_tensors, write_tensors
 from genrec.data.histories import HistoryArrays
 from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
 from genrec.errors import WorkspaceError
-from genrec.retrieval.base import RETRIEVERS, Retriever, Scores
+from genrec.retrieval.base import RETRIEVERS, ItemFilters, Retriever, Scores
 from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.retrieval.scoring import Positions, scaled, score_batch, top_k
 from genrec.retrieval.text_search import TextIndex
@@ -24,7 +24,6 @@ REQUEST_WORDS = "request words"
 """Among the parts of a candidate: how many words of the request its text has."""
 _TIE_BREAK = 1e-6
 _TEXTS = "request texts"
-Condition = Callable[[Item], bool]
 ItemLookup = Callable[[Sequence[str]], list[Item]]
 """Gives items in the order asked for: the method `items` of a store."""
 
@@ -113,11 +112,7 @@ class HybridRetriever:
         *,
         now: float,
         items: ItemLookup,
-        exclude: Collection[str] = (),
-        blocked: Collection[str] = (),
-        keep_seen: bool = False,
-        allow_sponsored: bool = False,
-        where: Condition | None = None,
+        filters: ItemFilters,
         request: str | None = None,
         arrays: HistoryArrays | None = None,
     ) -> Candidates:
@@ -130,22 +125,14 @@ class HybridRetriever:
 
         `arrays` are those of the history, where they were made before.
 
-        `history` should be complete: what it has is not proposed again, unless `keep_seen`. `exclude` are items that
-        the caller does not want this time, `blocked` those that the user never wants. `where` is any other condition
-        on items. `dropped` has the items that would have been in the list but for a filter, best first, with the
-        reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
-        that has the item among its own best k, `parts` that of all.
+        `filters` say what must not be proposed. `dropped` has the items that would have been in the list but for a
+        filter, best first, with the reason. `sources` has the raw score of each part that has the item among its own
+        best k, `parts` that of all.
         """
         raw, scores, said = self._scored(arrays or self.arrays(history, now), request)
-        reasons = self._reasons(
-            {"seen": () if keep_seen else history.item_ids(), "excluded": exclude, "blocked": blocked}
-        )
+        reasons = {self.index[item_id]: why for item_id, why in filters.refused.items() if item_id in self.index}
         dropped: dict[int, str] = {}
-
-        def refuse(item: Item | None) -> str | None:
-            return _refusal(item, allow_sponsored, where)
-
-        chosen = self._passing(scores, k, reasons, items, refuse, dropped)
+        chosen = self._passing(scores, k, reasons, items, filters, dropped)
         own = {name: set(_positive(part, k).tolist()) for name, part in raw.items()}
         asked: dict[int, Item] = {}
         if said:
@@ -153,7 +140,7 @@ class HybridRetriever:
             own[REQUEST] = set(_positive(said[REQUEST], k // 2).tolist())
             others = said[REQUEST].copy()
             others[list(chosen)] = -np.inf
-            asked = self._passing(others, k // 2, reasons, items, refuse, dropped)
+            asked = self._passing(others, k // 2, reasons, items, filters, dropped)
 
         def candidate(position: int, item: Item) -> Candidate:
             parts = {name: float(part[position]) for name, part in raw.items()}
@@ -213,28 +200,19 @@ class HybridRetriever:
                 mixed += np.float32(self.weights[name]) * scaled(scores)
         return mixed
 
-    def _reasons(self, filtered: Mapping[str, Collection[str]]) -> dict[int, str]:
-        """Position of each filtered item that the index knows, with the reason named last."""
-        return {
-            self.index[item_id]: reason
-            for reason, item_ids in filtered.items()
-            for item_id in item_ids
-            if item_id in self.index
-        }
-
     def _passing(
         self,
         scores: Scores,
         k: int,
         reasons: Mapping[int, str],
         items: ItemLookup,
-        refuse: Callable[[Item | None], str | None],
+        filters: ItemFilters,
         dropped: dict[int, str],
     ) -> dict[int, Item]:
         """The k best that pass all filters, by position; `dropped` grows by those before the last of them."""
         found: dict[int, Item] = {}
         for position, item in self._best(scores, k, reasons, items):
-            reason = reasons.get(position) or refuse(item)
+            reason = reasons.get(position) or (item and filters.reason(item))
             if reason:
                 dropped.setdefault(position, reason)
             elif item:
@@ -261,14 +239,6 @@ class HybridRetriever:
             found = dict(zip(free, items([self.item_ids[position] for position in free]), strict=True))
             yield from ((position, found.get(position)) for position in positions)
             done, wanted = done + len(positions), 2 * wanted
-
-
-def _refusal(item: Item | None, allow_sponsored: bool, where: Condition | None) -> str | None:
-    if item is None:
-        return None
-    if item.sponsored and not allow_sponsored:
-        return "sponsored"
-    return None if where is None or where(item) else "condition"
 
 
 def _positive(scores: Scores, k: int) -> Positions:

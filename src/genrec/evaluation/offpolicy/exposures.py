@@ -15,7 +15,7 @@ from genrec.evaluation.offpolicy.rounds import Owners, Rounds, importance, owner
 from genrec.settings import ScoringSettings
 
 EXPLORE = (
-    "off-policy evaluation needs lists that were drawn at random with known odds: set checks.exploration above 0 "
+    "off-policy evaluation needs lists that were drawn at random with known odds: set exploration.temperature above 0 "
     "(GENREC_CHECKS__EXPLORATION, for example 0.3) and serve under the policy fuse"
 )
 
