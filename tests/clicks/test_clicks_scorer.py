@@ -7,6 +7,7 @@ from clicks_factories import make_world
 from genrec.clicks.calibration import auc, expected_calibration_error, log_loss
 from genrec.clicks.evaluate import BASELINE, predict_held_out
 from genrec.clicks.scorer import ClickScorer
+from genrec.data.splits import last_positive
 from genrec.domain import History, HistoryEntry, Item
 from genrec.errors import DataError, WorkspaceError
 from genrec.settings import Settings
@@ -41,11 +42,11 @@ def test_probabilities_are_calibrated(world, settings):
     assert expected_calibration_error(predictions.rows.label, predictions.systems["genrec"], bins=5) < 0.12
 
 
-def test_leave_one_out_predicts_the_last_event_of_each_user(world, settings):
+def test_leave_one_out_predicts_from_the_last_positive_event_of_each_user_on(world, settings):
     predictions = predict_held_out(world.interactions, world.items, world.vectors, settings, "leave-one-out")
-    last = world.interactions.indptr[1:] - 1
-    order = np.argsort(predictions.rows.user)
-    assert predictions.rows.item[order].tolist() == world.interactions.item[last].tolist()
+    last = last_positive(world.interactions)
+    held_out = world.interactions.indptr[1:][world.interactions.user[last]] - last
+    assert np.bincount(predictions.rows.user).tolist() == held_out.tolist()
 
 
 def test_serving_and_evaluation_give_the_same_probabilities(world, scorer):

@@ -76,7 +76,7 @@ def test_many_may_open_an_old_database_at_once(version_1):
 
 def test_a_crash_in_the_middle_leaves_the_old_version(version_1):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom genrec.data import schema\n"
+        "import os, sys\nfrom pathlib import Path\nfrom genrec.data.sqlite import schema\n"
         "schema.MIGRATIONS[2], schema.VERSION = 'ALTER TABLE exposures ADD COLUMN later TEXT', 3\n"
         "class Dies(schema.Connection):\n"
         "    def execute(self, statement, *arguments):\n"

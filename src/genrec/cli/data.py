@@ -152,9 +152,9 @@ def describe(
     from genrec.cli.console import console, out
     from genrec.data.describe import describe as describe_store
     from genrec.data.describe import describe_html, describe_text
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import open_store
 
-    with SqliteStore(Workspace.open(workspace).database) as store:
+    with open_store(Workspace.open(workspace)) as store:
         description = describe_store(store)
     if html is not None:
         write_text(describe_html(description), html)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from genrec.artifacts.workspace import Workspace
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import Store
     from genrec.evaluation.runs import Run
     from genrec.settings import Settings
 
@@ -58,7 +58,8 @@ def suite(
 ) -> None:
     """Run a suite: all its systems, one report, exit code 1 if a gate fails. Interrupted runs resume."""
     from genrec.cli.console import console, out, progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.evaluation import injection, runs
     from genrec.evaluation.protocol import read_users
     from genrec.evaluation.suite import runner, schema
@@ -73,7 +74,8 @@ def suite(
         told = reporter(bars)
         place = workspace_of(chosen, workspace, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
         settings = Settings.load(place.settings_file)
-        with SqliteStore(place.database) as store:
+        with open_store(place, settings) as store:
+            settings = with_liked(settings, store)
             how: dict[str, Any] = {"load": load, "users": given, "limit": limit, "progress": told}
             if isinstance(chosen, injection.InjectionSuite):
                 found = injection.run_injection(chosen, place, store, settings, **how)
@@ -207,7 +209,7 @@ class _Run:
     """What a command needs, and where it puts its result."""
 
     workspace: Workspace
-    store: SqliteStore
+    store: Store
     settings: Settings
     users: list[str] | None
     progress: Callable[[str, int, int], None]
@@ -218,13 +220,15 @@ class _Run:
 def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
     """Opens what an evaluation needs; afterwards writes the record and shows the result."""
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.evaluation import runs
     from genrec.evaluation.protocol import read_users
 
     workspace, settings = options.open_workspace(folder, **flags)
     chosen = None if users is None else read_users(users)
-    with SqliteStore(workspace.database) as store:
+    with open_store(workspace, settings) as store:
+        settings = with_liked(settings, store)
         with progress() as bars:
             run = _Run(workspace, store, settings, chosen, reporter(bars), {})
             yield run

@@ -77,7 +77,7 @@ def _workspace(
     seed: int,
 ) -> tuple[Workspace, dict[str, Any]]:
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import open_store
     from genrec.evaluation import runs
     from genrec.evaluation.offpolicy.evaluate import evaluate_policies
     from genrec.evaluation.offpolicy.policies import SYSTEMS
@@ -85,7 +85,7 @@ def _workspace(
     from genrec.evaluation.suite.external import read_lists
 
     workspace, settings = options.open_workspace(folder)
-    with SqliteStore(workspace.database) as store:
+    with open_store(workspace, settings) as store:
         with progress() as bars:
             result = evaluate_policies(
                 store,

@@ -101,6 +101,7 @@ def _from_exposures(interactions: Interactions, exposures: Iterable[tuple[Exposu
 
 def _sampled(interactions: Interactions, known: Interactions, seed: int) -> Rows:
     """Each event with `NEGATIVES` items that its user never touched; a draw that hits one he did is left out."""
+    interactions = interactions.positive()
     n = len(interactions)
     generator = np.random.default_rng(seed)
     # A random event's item is a draw in proportion to popularity.

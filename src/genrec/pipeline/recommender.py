@@ -16,8 +16,8 @@ from genrec.artifacts.adapters import mismatch_of, resolved
 from genrec.artifacts.workspace import Workspace
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.exposure_log import ExposureLog
-from genrec.data.sqlite.store import SqliteStore
-from genrec.data.store import Exposure, Store
+from genrec.data.ratings import with_liked
+from genrec.data.store import Exposure, Store, open_store
 from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import GenrecError, GuardError, ModelError, TemplateError
 from genrec.experiments.assignment import LiveExperiments
@@ -121,11 +121,13 @@ class Recommender:
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
         version, parts = place.parts("retrieval", "clicks", "fusion")
+        store = open_store(place, chosen)
+        chosen = with_liked(chosen, store)
         opened = cls(
             retriever=HybridRetriever.load(parts["retrieval"]),
             clicks=ClickScorer.load(parts["clicks"]),
             fusion=Fusion.load(parts["fusion"]),
-            store=SqliteStore(place.database),
+            store=store,
             ranker=None,
             settings=chosen,
             version=version,

@@ -10,20 +10,46 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from genrec.data.interactions import FloatArray, IntArray, Interactions
+from genrec.data.interactions import BoolArray, FloatArray, IntArray, Interactions
 from genrec.domain import Item
 
 Scores = npt.NDArray[np.float32]
 
+PUSH = -0.25
+"""Events that say no push away what is near their items, a quarter as much as others pull it.
+
+Of six values this is the smallest that does best on the temporal validation of MovieLens-100k: co-visitation has
+NDCG@10 .130 with it, and .119 where low ratings pull like high ones.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One user's history as columns, oldest first. `now` is the time of the request, in the log's unit."""
+    """One user's history as columns, oldest first. `now` is the time of the request, in the log's unit.
+
+    `no` marks the events that say no to their items (None: none of them does).
+    """
 
     item: IntArray
     timestamp: FloatArray
     value: FloatArray
     now: float
+    no: BoolArray | None = None
+
+    @classmethod
+    def of_rows(cls, interactions: Interactions, rows: slice, now: float) -> Query:
+        """Some rows of one user in a log."""
+        value = interactions.value[rows]
+        no = interactions.scale.noes(value)
+        return cls(interactions.item[rows], interactions.timestamp[rows], value, now, no)
+
+    @property
+    def pull(self) -> npt.NDArray[np.float32]:
+        """How much each event pulls what is near its item: 1, and `PUSH` for one that says no."""
+        pull = np.ones(len(self.item), dtype=np.float32)
+        if self.no is not None:
+            pull[self.no] = PUSH
+        return pull
 
 
 class Retriever(Protocol):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import IntArray
+from genrec.data.ratings import STARS, RatingScale
 from genrec.data.splits import Split
 from genrec.domain import History
 from genrec.retrieval.base import Query, Scores
@@ -26,14 +27,16 @@ class Scorer(Protocol):
         """Scores of all items [I]."""
 
 
-def query_of(history: History, index: Mapping[str, int], now: float) -> Query:
-    """The history as columns; items that `index` (item id to position) does not know are left out."""
+def query_of(history: History, index: Mapping[str, int], now: float, scale: RatingScale = STARS) -> Query:
+    """The history as columns, values on `scale`, without items that `index` (item id to position) does not know."""
     known = [(index[entry.item.id], entry) for entry in history.entries if entry.item.id in index]
+    value = scale.values_of([entry for _, entry in known])
     return Query(
         np.array([position for position, _ in known], dtype=np.int32),
         np.array([entry.timestamp for _, entry in known], dtype=np.float64),
-        np.array([np.nan if entry.value is None else entry.value for _, entry in known], dtype=np.float64),
+        value,
         now,
+        scale.noes(value),
     )
 
 
@@ -42,7 +45,7 @@ def queries_of(split: Split, rows: Sequence[int] | None = None) -> list[Query]:
     train = split.train
     chosen = range(len(split.users)) if rows is None else rows
     spans = [(train.rows_of(int(split.users[row])), float(split.now[row])) for row in chosen]
-    return [Query(train.item[span], train.timestamp[span], train.value[span], now) for span, now in spans]
+    return [Query.of_rows(train, span, now) for span, now in spans]
 
 
 def score_batch(scorer: Scorer, queries: Sequence[Query]) -> Scores:

@@ -167,7 +167,7 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: HybridRetriever, 
     queries = []
     for row in rows.tolist():
         span = slice(whole.rows_of(int(whole.user[row])).start, row)
-        queries.append(Query(whole.item[span], whole.timestamp[span], whole.value[span], float(whole.timestamp[row])))
+        queries.append(Query.of_rows(whole, span, float(whole.timestamp[row])))
     scores = blend.batch_scores(queries)
     return [
         bool(ranks_of(of_row, query.item, whole.item[row : row + 1])[0] < size)

@@ -72,7 +72,7 @@ class BprRetriever:
     def scores(self, query: Query) -> Scores:
         """Scores [I]; the biases alone without a history."""
         weights = histories([query], len(self._bias), self._decay)
-        mean = weights.data @ self._factors[weights.indices] / max(float(weights.data.sum()), 1.0)
+        mean = weights.data @ self._factors[weights.indices] / max(float(np.abs(weights.data).sum()), 1.0)
         scores: Scores = product(self._factors, mean) + self._bias
         return scores
 
