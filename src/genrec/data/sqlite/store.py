@@ -276,9 +276,8 @@ class SqliteStore:
             " WHERE e.request_id IS NULL OR e.request_id NOT IN (SELECT request_id FROM exposures)"
             " ORDER BY e.user, e.timestamp, e.id"
         )
-        told = shown_lists(
-            (Row(user, item, time, self._types.named(name), value) for user, item, time, name, value in rows), liked
-        )
+        named = (Row(user, item, time, self._types.named(name), value) for user, item, time, name, value in rows)
+        told = shown_lists(named, liked)
         return sorted([*logged, *told], key=lambda pair: pair[0].timestamp)
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:

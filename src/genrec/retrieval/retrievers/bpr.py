@@ -62,6 +62,9 @@ class BprRetriever:
                 )
                 model.fit(matrix, show_progress=False)
             known = np.unique(matrix.indices)  # the others keep their random start
+            learned[:, -1] = model.item_factors[known, -1].min(
+                initial=0.0
+            )  # nobody took them: not above what was taken
             learned[known] = model.item_factors[known]
         return cls(np.ascontiguousarray(learned[:, :-1]), learned[:, -1].copy(), decay)
 
