@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item
 from genrec.errors import NotFoundError
-from genrec.evaluation.controls import CONTROLS, DEFINITIONS, controlled, invented_title
+from genrec.evaluation.controls import CONTROLS, DEFINITIONS, Controlled, invented_title
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
@@ -109,7 +109,7 @@ def test_no_history_takes_the_events_and_nothing_else():
 def test_every_control_is_explained_and_an_unknown_one_is_an_error():
     assert set(DEFINITIONS) == set(CONTROLS) == {"renamed_titles", "shuffled_history", "shuffled_texts", "no_history"}
     with pytest.raises(NotFoundError, match="no control 'renamed'"):
-        controlled(None, "renamed")
+        Controlled(None, "renamed")
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +135,7 @@ def found_first(tokenizer, control, users=120, n=5):
     model = ScriptedModel(score=genre_reader(tokenizer), block=16)
     ranker = load_ranker(RankingSettings(ranker="pointwise"), model, tokenizer, TemplateLibrary())
     if control is not None:
-        ranker = controlled(ranker, control, seed=5)
+        ranker = Controlled(ranker, control, seed=5)
     hits = 0
     for user in range(users):
         entries = [HistoryEntry(Item(f"h{k}", f"Seen {k}", {"genres": (f"a{k}",)}), float(k)) for k in range(n)]
@@ -173,10 +173,10 @@ def test_a_model_that_remembers_titles_is_found_out(tokenizer):
         return {found.item_id: found.score for found in asyncio.run(one.rank(task)).items}
 
     assert len(set(scores(ranker).values())) == 2
-    assert len(set(scores(controlled(ranker, "no_history")).values())) == 2, "it never was the history"
-    assert len(set(scores(controlled(ranker, "renamed_titles")).values())) == 1
-    assert controlled(ranker, "renamed_titles").template == ranker.template
-    rendered = controlled(ranker, "renamed_titles").render(task)
+    assert len(set(scores(Controlled(ranker, "no_history")).values())) == 2, "it never was the history"
+    assert len(set(scores(Controlled(ranker, "renamed_titles")).values())) == 1
+    assert Controlled(ranker, "renamed_titles").template == ranker.template
+    rendered = Controlled(ranker, "renamed_titles").render(task)
     assert "Famous" not in tokenizer.decode(rendered.prefix)
 
 

@@ -50,6 +50,25 @@ def test_defaults(write):
     assert suite.folder == write(MINIMAL).parent
 
 
+@pytest.mark.parametrize(
+    ("content", "problem", "known"),
+    [
+        ({"systems": {"x": {"retriever": "files"}}}, "there is no retriever 'files'", "covisit"),
+        ({"systems": {"x": {"retriever": "base"}}}, "there is no retriever 'base'", "covisit"),
+        ({"systems": {"x": {"blend": ["covisit", "scoring"]}}}, "there is no retriever 'scoring'", "covisit"),
+        ({"systems": {"x": {"retriever": "genrec.errors"}}}, "there is no retriever 'genrec.errors'", "covisit"),
+        ({"systems": {"x": {"served": {"ranker": "loading"}}}}, "there is no ranker 'loading'", "single_pass"),
+        ({"settings": {"ranking": {"ranker": "labels"}}}, "there is no ranker 'labels'", "single_pass"),
+        ({"settings": {"retrieval": {"retrievers": ["files"]}}}, "there is no retriever 'files'", "covisit"),
+    ],
+)
+def test_names_of_nothing_are_refused_at_validation_with_the_list_of_names(write, content, problem, known):
+    with pytest.raises(SettingsError) as caught:
+        schema.load(write({**MINIMAL, **content}))
+    assert problem in caught.value.message
+    assert known in caught.value.message
+
+
 def test_all_problems_are_reported_at_once_with_the_file(write):
     file = write(
         {

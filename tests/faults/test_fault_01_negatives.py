@@ -9,7 +9,7 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, HistoryEntry, Item
 from genrec.fitting.holdout import hold_out
 from genrec.prompting.event_verbs import rating, verb
-from genrec.retrieval.hybrid import retriever_class
+from genrec.retrieval.base import RETRIEVERS as ALL
 from genrec.retrieval.scoring import queries_of, query_of
 
 RETRIEVERS = ("covisit", "item_knn", "ease", "ials", "bpr", "popular")
@@ -38,7 +38,7 @@ def store(request, tmp_path_factory):
 @pytest.mark.parametrize("name", RETRIEVERS)
 def test_what_is_only_refused_leads_no_list(store: SqliteStore, name: str) -> None:
     log, items = store.interactions(), list(store.all_items())
-    fitted = retriever_class(name).fit(log, items)
+    fitted = ALL.find(name).fit(log, items)
     index = {item_id: place for place, item_id in enumerate(log.item_ids)}
     for user in range(0, 150, 30):
         query = query_of(store.history(f"u{user}"), index, 1.7e9, log.scale)

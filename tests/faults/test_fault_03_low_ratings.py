@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from genrec.data.interactions import Interactions
 from genrec.data.ratings import RatingScale
 from genrec.domain import History, HistoryEntry, Item
-from genrec.retrieval.hybrid import retriever_class
+from genrec.retrieval.base import RETRIEVERS as ALL
 from genrec.retrieval.scoring import query_of
 
 PULLING = ("covisit", "item_knn", "ease", "ials", "bpr", "repeat")
@@ -28,7 +28,7 @@ def two_worlds() -> Interactions:
 @pytest.mark.parametrize("name", PULLING)
 def test_what_is_near_to_one_star_goes_down_and_near_to_five_up(name: str) -> None:
     log = two_worlds()
-    fitted = retriever_class(name).fit(log, [Item(item_id, item_id) for item_id in log.item_ids])
+    fitted = ALL.find(name).fit(log, [Item(item_id, item_id) for item_id in log.item_ids])
     index = {item_id: place for place, item_id in enumerate(log.item_ids)}
 
     def lead(stars: float | None) -> float:
@@ -47,7 +47,7 @@ def test_one_star_is_no_popularity() -> None:
     users = np.array([f"u{n}" for n in range(6)], dtype=object)
     columns = np.arange(6), np.array([0, 0, 0, 0, 1, 1]), np.arange(6.0)
     log = Interactions.from_columns(users, ids, *columns, np.array([1.0, 1.0, 1.0, 1.0, 5.0, 4.0]))
-    scores = retriever_class("popular").fit(log, [Item("a", "A"), Item("b", "B")]).scores(None)  # type: ignore[arg-type]
+    scores = ALL.find("popular").fit(log, [Item("a", "A"), Item("b", "B")]).scores(None)  # type: ignore[arg-type]
     assert scores[1] > scores[0] == 0
 
 

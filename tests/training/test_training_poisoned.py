@@ -21,7 +21,7 @@ from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import RankingTask
-from genrec.ranking.loading import READS, load_ranker
+from genrec.ranking.loading import load_ranker, rankers_of
 from genrec.settings import RankingSettings, Settings
 from genrec.training.augment import AugmentSettings
 from genrec.training.base import Example, TokenSlate
@@ -101,7 +101,7 @@ def test_what_is_learned_from_poisoned_items_is_what_is_served(
     source = replace(world, items=poisoned(world.items, tokenizer)).source()
     library = TemplateLibrary()
     settings = RankingSettings(ranker=TEMPLATES[template], template=template)
-    assert TEMPLATES[template] in READS[library.get(template).output.kind]
+    assert TEMPLATES[template] in rankers_of(library.get(template))
     ranker = load_ranker(settings, ScriptedModel(), tokenizer, library)
     for number, example in enumerate(source.example(0, index, 1.0) for index in range(6)):
         _, (learned,) = slates.validation([example])

@@ -13,14 +13,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
-from genrec.domain import History, Item, RankedItem, Ranking, TemplateRef
+from genrec.domain import History, Item, RankedItem, Ranking
 from genrec.errors import NotFoundError
 from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
 
 Control = Callable[[RankingTask, int], RankingTask]
 
@@ -108,35 +107,25 @@ DEFINITIONS: Mapping[str, str] = {
 """What each control changes, for reports."""
 
 
-class Controlled:
+class Controlled(DelegatingRanker):
     """A ranker that reads tasks as a control leaves them, and otherwise is the one that it wraps."""
 
     def __init__(self, ranker: Ranker, control: str, seed: int = 0) -> None:
         """NotFoundError if there is no control of that name."""
         if control not in CONTROLS:
             raise NotFoundError(f"there is no control {control!r}", f"controls: {', '.join(CONTROLS)}")
-        self.name, self.default_template = ranker.name, ranker.default_template
-        self._ranker, self._control, self._seed = ranker, CONTROLS[control], seed
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
+        super().__init__(ranker)
+        self._control, self._seed = CONTROLS[control], seed
 
     def render(self, task: RankingTask) -> RenderedPrompt:
         """See Ranker; the prompt under the control."""
-        return self._ranker.render(self._control(task, self._seed))
+        return self.inner.render(self._control(task, self._seed))
 
     async def rank(
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
     ) -> Ranking:
         """See Ranker."""
-        return await self._ranker.rank(self._control(task, self._seed), k, on_item)
-
-
-def controlled(ranker: Ranker, control: str, seed: int = 0) -> Ranker:
-    """The ranker under a control; NotFoundError if there is none of that name."""
-    return cast(Ranker, Controlled(ranker, control, seed))
+        return await self.inner.rank(self._control(task, self._seed), k, on_item)
 
 
 def _renamed(item: Item, seed: int) -> Item:

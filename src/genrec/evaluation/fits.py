@@ -21,7 +21,8 @@ from genrec.fitting.workspace import NOBODY, Fitted, fit_log
 from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
-from genrec.retrieval.hybrid import HybridRetriever, own_source
+from genrec.retrieval.base import RETRIEVERS
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
@@ -109,7 +110,7 @@ def key(
     """Names what `fit_log` would make: changes with the log, the settings, and the code that fits, yours included."""
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     given = None if encoder is None else encoder.name
-    own = [own_source(name) for name in settings.retrieval.retrievers]
+    own = [RETRIEVERS.source_hash(name) for name in settings.retrieval.retrievers]
     facts = [data, split, len(train), chosen, given, seed, code_hash(), own, template_of(settings).language]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 

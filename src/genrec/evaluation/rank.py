@@ -13,7 +13,6 @@ import numpy as np
 from genrec.data.interactions import IntArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.evaluation.cached import CachedModel, Load
 from genrec.evaluation.fits import fitted_on, reader_name
 from genrec.evaluation.hits import hits
 from genrec.evaluation.metrics import agreement, validity
@@ -24,6 +23,7 @@ from genrec.evaluation.tables import Table, definitions, ranking_table
 from genrec.fitting.llm_scores import loaded_reader
 from genrec.fitting.workspace import Fitted
 from genrec.llm.base import LanguageModel
+from genrec.llm.cached import CachedModel, Load
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
 from genrec.settings import Settings

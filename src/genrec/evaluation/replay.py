@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from genrec.data.interactions import FloatArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.domain import History, RankedItem, Ranking, Recommendation, TemplateRef
+from genrec.domain import History, RankedItem, Ranking, Recommendation
 from genrec.errors import ModelError
-from genrec.evaluation.cached import CachedModel
 from genrec.fitting.workspace import Fitted
+from genrec.llm.cached import CachedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
-from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
 from genrec.reranking.policy import Validity, apply_policy, llm_scores, validate
 from genrec.settings import Policy, Settings
 from genrec.text.encoders import Progress
@@ -40,29 +38,19 @@ class Answer:
     is_read: bool
 
 
-class RecordingRanker:
+class RecordingRanker(DelegatingRanker):
     """A ranker that keeps its last ranking, and otherwise is the one that it watches."""
 
     def __init__(self, ranker: Ranker) -> None:
-        self.name, self.default_template = ranker.name, ranker.default_template
+        super().__init__(ranker)
         self.ranking: Ranking | None = None
-        self._ranker = ranker
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
-
-    def render(self, task: RankingTask) -> RenderedPrompt:
-        """See Ranker."""
-        return self._ranker.render(task)
 
     async def rank(
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
     ) -> Ranking:
         """See Ranker."""
         self.ranking = None
-        self.ranking = await self._ranker.rank(task, k, on_item)
+        self.ranking = await self.inner.rank(task, k, on_item)
         return self.ranking
 
 
@@ -107,7 +95,7 @@ class Replay:
                 model=model,
             )
 
-        self._recommender, self._without = recommender(cast(Ranker | None, self._ranker)), recommender(None)
+        self._recommender, self._without = recommender(self._ranker), recommender(None)
 
     async def answers(self, progress: Progress | None = None) -> list[Answer]:
         """One answer for each user of the split, in its order. ModelError if the model ranked no slate at all."""

@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from genrec.artifacts.alternatives import Alternatives
 from genrec.data.interactions import BoolArray, FloatArray, IntArray, Interactions
 from genrec.domain import Item
+from genrec.errors import SettingsError
 
 Scores = npt.NDArray[np.float32]
 
@@ -81,3 +83,8 @@ class Retriever(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote, memory-mapped where that helps."""
+
+
+RETRIEVERS: Alternatives[Retriever] = Alternatives(
+    "retriever", "genrec.retrieval.retrievers", Retriever, error=SettingsError
+)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +13,8 @@ import pyarrow as pa
 from genrec.artifacts.tensors import read_tensors, write_tensors
 from genrec.data.ratings import STARS, RatingScale
 from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
-from genrec.errors import SettingsError, WorkspaceError
-from genrec.retrieval.base import Query, Retriever, Scores
+from genrec.errors import WorkspaceError
+from genrec.retrieval.base import RETRIEVERS, Query, Retriever, Scores
 from genrec.retrieval.scoring import Positions, query_of, scaled, score_batch, top_k
 from genrec.retrieval.text_search import TextIndex
 
@@ -176,7 +173,7 @@ class HybridRetriever:
                 item_ids = pa.ipc.open_file(file).read_all()["item_id"].to_pylist()
         except (OSError, pa.ArrowInvalid, KeyError) as error:
             raise WorkspaceError(f"{folder / 'items.arrow'} cannot be read", "build it again: genrec fit") from error
-        parts = {name: retriever_class(name).load(folder / name) for name in settings["weights"]}
+        parts = {name: RETRIEVERS.find(name).load(folder / name) for name in settings["weights"]}
         return cls(
             parts,
             settings["weights"],
@@ -254,28 +251,6 @@ class HybridRetriever:
             found = dict(zip(free, items([self.item_ids[position] for position in free]), strict=True))
             yield from ((position, found.get(position)) for position in positions)
             done, wanted = done + len(positions), 2 * wanted
-
-
-def retriever_class(name: str) -> type[Retriever]:
-    """The class in a module of `genrec.retrieval.retrievers`, or in the module of a dotted path; else SettingsError."""
-    path = name if "." in name else f"genrec.retrieval.retrievers.{name}"
-    try:
-        module = importlib.import_module(path)
-        own = (value for value in vars(module).values() if getattr(value, "__module__", None) == path)
-        retriever: type[Retriever] = next(value for value in own if isinstance(value, type) and hasattr(value, "fit"))
-    except (ModuleNotFoundError, StopIteration) as error:
-        raise SettingsError(
-            f"there is no retriever {name!r}",
-            "name a module of genrec.retrieval.retrievers (covisit, semantic, popular, ease, item_knn, ials, bpr, "
-            "repeat), or the dotted path of a module with a class that has fit, scores, save and load",
-        ) from error
-    return retriever
-
-
-def own_source(name: str) -> str:
-    """Digest of the file of a retriever given as a dotted path, for caches; "" for those of genrec."""
-    file = inspect.getsourcefile(retriever_class(name)) if "." in name else None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _refusal(item: Item | None, allow_sponsored: bool, where: Condition | None) -> str | None:

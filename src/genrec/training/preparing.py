@@ -24,7 +24,7 @@ from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
 from genrec.fitting.simulated_queries import Requests, RequestSimulator
 from genrec.fitting.workspace import Fitted, fit_log, validation_kind
-from genrec.retrieval.hybrid import own_source
+from genrec.retrieval.base import RETRIEVERS
 from genrec.settings import ClickSettings, Settings
 from genrec.text.encoders import Encoder, Progress
 from genrec.training.base import Example
@@ -216,6 +216,6 @@ def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
     picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
     names = [getattr(other, "name", other) for other in others]
-    own = [own_source(name) for name in settings.retrieval.retrievers]
+    own = [RETRIEVERS.source_hash(name) for name in settings.retrieval.retrievers]
     facts = [chosen, picked, names, own, code_hash()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

@@ -14,7 +14,7 @@ from genrec.errors import SettingsError
 from genrec.evaluation.suite import gates
 from genrec.evaluation.suite.gates import Gate
 from genrec.evaluation.suite.schema import Name, Source, overlaid
-from genrec.ranking.loading import READS
+from genrec.ranking.base import RANKERS
 from genrec.settings import Settings
 
 KIND = "injection"
@@ -91,7 +91,7 @@ class InjectionSuite(_Strict):
     """Settings that go before those of the workspace, by section."""
     templates: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of the ids of templates."""
-    rankers: tuple[str, ...] = Field(default=tuple(name for names in READS.values() for name in names), min_length=1)
+    rankers: tuple[str, ...] = Field(default_factory=lambda: tuple(RANKERS.names()), min_length=1)
     slates: Slates = Slates()
     trials: int = Field(default=3, ge=1)
     """On how many slates each attack is tried, in other places and under other orders of labels."""
@@ -118,8 +118,7 @@ class InjectionSuite(_Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        known = [name for names in READS.values() for name in names]
-        problems = [f"rankers: there is no ranker {name!r}" for name in self.rankers if name not in known]
+        problems = [f"rankers: {problem}" for name in self.rankers if (problem := RANKERS.problem(name))]
         problems += self._gate_problems()
         if problems:
             raise ValueError("\n".join(problems))

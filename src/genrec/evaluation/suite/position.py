@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import IntArray
-from genrec.domain import RankedItem, Ranking, TemplateRef
+from genrec.domain import RankedItem, Ranking
 from genrec.evaluation.metrics import label_position, ndcg
 from genrec.evaluation.suite.bench import EvaluationContext
 from genrec.evaluation.suite.served import ReplayedRequest, ranked_of
 from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.ranking.base import DelegatingRanker, RankingTask
 from genrec.ranking.labels import label_orders
 
 NAME = "another_order"
@@ -24,35 +24,21 @@ WITHOUT_LABELS = ("pointwise",)
 """Rankers that show the slate as it is; the others shuffle it by `label_orders`."""
 
 
-def reordered(ranker: Ranker) -> Ranker:
-    """The ranker with its slates in another order."""
-    return cast(Ranker, Reordered(ranker))
-
-
-class Reordered:
+class Reordered(DelegatingRanker):
     """A ranker that is given its slate in another order: one that undoes the shuffling of those that shuffle.
 
     They then read in the order of the retriever; the others, which served reads so, read shuffled.
     """
 
-    def __init__(self, ranker: Ranker) -> None:
-        self.name, self.default_template = ranker.name, ranker.default_template
-        self._ranker = ranker
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
-
     def render(self, task: RankingTask) -> RenderedPrompt:
         """See Ranker."""
-        return self._ranker.render(_reordered(task))
+        return self.inner.render(_reordered(task))
 
     async def rank(
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
     ) -> Ranking:
         """See Ranker."""
-        return await self._ranker.rank(_reordered(task), k, on_item)
+        return await self.inner.rank(_reordered(task), k, on_item)
 
 
 def position_bias(

@@ -12,7 +12,8 @@ from genrec.errors import SettingsError
 from genrec.evaluation.retrieval import ranked_lists
 from genrec.evaluation.suite.bench import EvaluationContext, Lists
 from genrec.evaluation.suite.schema import System
-from genrec.retrieval.hybrid import HybridRetriever, own_source, retriever_class
+from genrec.retrieval.base import RETRIEVERS
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.tuning import fit_hybrid, refit_blend
 
 
@@ -36,7 +37,7 @@ class Retrieval:
         facts = bench.settings.model_dump(mode="json", include=include)
         spec = self.system.model_dump(mode="json", include={"retriever", "blend", "hyper_parameters"})
         given = None if bench.encoder is None else bench.encoder.name
-        own = [own_source(name) for name in self.system.retrievers]
+        own = [RETRIEVERS.source_hash(name) for name in self.system.retrievers]
         key = bench.key("retrieval", spec, facts, given, own, seed if seeded else 0)
         ranked, record = bench.kept(key, lambda: self._rank(seed))
         self.record = self.record or record
@@ -99,13 +100,13 @@ class Retrieval:
 
 
 def _takes_seed(name: str) -> bool:
-    fit: Callable[..., Any] = retriever_class(name).fit
+    fit: Callable[..., Any] = RETRIEVERS.find(name).fit
     return "seed" in inspect.signature(fit).parameters
 
 
 def _check(name: str, given: dict[str, Any]) -> None:
     """SettingsError for a hyper-parameter that the retriever does not have."""
-    parameters = inspect.signature(retriever_class(name).fit).parameters.values()
+    parameters = inspect.signature(RETRIEVERS.find(name).fit).parameters.values()
     known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
     if not takes_any and (unknown := [key for key in given if key not in known]):

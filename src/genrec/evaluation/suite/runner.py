@@ -14,7 +14,7 @@ from genrec.data.interactions import BoolArray, IntArray
 from genrec.data.store import Store
 from genrec.evaluation.breakdown import breakdown
 from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
-from genrec.evaluation.controls import controlled
+from genrec.evaluation.controls import Controlled
 from genrec.evaluation.protocol import prepare, read_users, sampled, short_lists
 from genrec.evaluation.suite import answers, gates, position
 from genrec.evaluation.suite.bench import EvaluationContext
@@ -194,7 +194,7 @@ def _control(
     """Walks again under each control, for the systems of the path that ask the model."""
     seed = suite.seeds[0]
     for control in suite.controls:
-        walk = path.walk(seed, control, partial(controlled, control=control, seed=seed))
+        walk = path.walk(seed, control, partial(Controlled, control=control, seed=seed))
         for name, member in members.items():
             if member.needs_llm:
                 ranked.controls.setdefault(name, {})[control] = _stacked([walk], member.orders, bench)
@@ -215,7 +215,7 @@ def _examine(
         if member.needs_llm and suite.position_bias:
             place = next((n for n, walk in enumerate(walks) if any(one.was_read for one in walk)), 0)
             seed, walk = suite.seeds[place], walks[place]
-            again = path.walk(seed, position.NAME, position.reordered)
+            again = path.walk(seed, position.NAME, position.Reordered)
             found = position.position_bias(path.ranker_name, walk, again, seed, bench, 10)
             ranked.position |= {} if found is None else {name: found}
             break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from genrec.evaluation.controls import CONTROLS
 from genrec.evaluation.suite import gates
 from genrec.evaluation.suite.gates import Gate
 from genrec.evaluation.tables import Column, columns_of
+from genrec.ranking.base import RANKERS
+from genrec.retrieval.base import RETRIEVERS
 from genrec.settings import Policy, Settings
 
 SUFFIX = ".yaml"
@@ -88,6 +89,12 @@ class Served(_Strict):
     adapter: str | None = None
     policy: Policy = "fuse"
 
+    @model_validator(mode="after")
+    def _ranker_exists(self) -> Self:
+        if self.ranker is not None and (problem := RANKERS.problem(self.ranker)):
+            raise ValueError(problem)
+        return self
+
     @property
     def needs_llm(self) -> bool:
         """Whether the language model is asked."""
@@ -113,9 +120,9 @@ class System(_Strict):
             raise ValueError("give exactly one of: retriever, blend, served, external")
         if self.hyper_parameters and self.retriever is None:
             raise ValueError("hyper_parameters are for a retriever")
-        for name in self.retrievers:
-            if "." not in name and importlib.util.find_spec(f"genrec.retrieval.retrievers.{name}") is None:
-                raise ValueError(f"there is no retriever {name!r}")
+        problems = [problem for name in self.retrievers if (problem := RETRIEVERS.problem(name))]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @property
@@ -239,6 +246,7 @@ class Suite(_Strict):
                 for name, system in self.systems.items()
                 if system.served and system.served.orders in ("llm", "fused")
             ]
+        problems += self._setting_problems()
         if len(set(self.seeds)) < len(self.seeds):
             problems.append("seeds: each once: twice the same looks steadier than it is")
         problems += self._gate_problems()
@@ -248,6 +256,14 @@ class Suite(_Strict):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _setting_problems(self) -> Iterator[str]:
+        retrieval, ranking = (self.settings.get(section, {}) for section in ("retrieval", "ranking"))
+        for name in retrieval.get("retrievers", ()):
+            if problem := RETRIEVERS.problem(str(name)):
+                yield f"settings.retrieval.retrievers: {problem}"
+        if "ranker" in ranking and (problem := RANKERS.problem(str(ranking["ranker"]))):
+            yield f"settings.ranking.ranker: {problem}"
 
     def _control_problems(self) -> Iterator[str]:
         yield from (f"controls: there is no control {name!r}" for name in self.controls if name not in CONTROLS)

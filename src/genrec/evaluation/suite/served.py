@@ -16,7 +16,6 @@ from genrec.artifacts import adapters
 from genrec.artifacts.memo import Memo, code_hash
 from genrec.data.interactions import IntArray
 from genrec.evaluation import fits
-from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
 from genrec.evaluation.metrics.validity import Wrong
 from genrec.evaluation.replay import Answer, Replay
@@ -27,6 +26,7 @@ from genrec.fitting.llm_scores import loaded_reader
 from genrec.fitting.workspace import NOBODY, Fitted
 from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.base import LanguageModel
+from genrec.llm.cached import CachedModel
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
 from genrec.settings import ModelSettings, Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from genrec.artifacts.models import resolve
 from genrec.explanation.explain import explained
@@ -84,7 +84,7 @@ class ServedPlaygroundService(PlaygroundService):
         ranker, settings = await asyncio.to_thread(self._ranker, body.template, model)
         checked = CheckedRanker(ranker, check)
         request = self._request(body, await self.catalogue())
-        edited = recommender.with_ranker(cast(Ranker, checked), settings)
+        edited = recommender.with_ranker(checked, settings)
         shown = recommendation_answer(*await explained(edited, request, body.explain))
         read = checked.read_of(model)
         for item in shown["items"]:

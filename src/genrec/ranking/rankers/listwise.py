@@ -14,22 +14,23 @@ from typing import ClassVar
 from genrec.domain import RankedItem, Ranking
 from genrec.llm.base import LanguageModel
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
-from genrec.prompting.template import Template
+from genrec.prompting.template import OutputKind, Template
 from genrec.ranking.base import RankingTask
 from genrec.ranking.labels import dropped_in_words, label_orders, render_task, require_output, usage_of
 from genrec.settings import RankingSettings
 
 
-class Ranker:
+class ListwiseRanker:
     """See the module."""
 
     name: ClassVar[str] = "listwise"
+    reads: ClassVar[OutputKind] = "ranking"
     default_template: ClassVar[str] = "rank/listwise"
 
     def __init__(
         self, model: LanguageModel, template: Template, tokenizer: Tokenizer, settings: RankingSettings
     ) -> None:
-        require_output(template, "ranking", self.name)
+        require_output(template, self.reads, self.name)
         self._model, self._template, self._tokenizer = model, template, tokenizer
         self.template = template.ref
 

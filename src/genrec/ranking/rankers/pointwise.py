@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from genrec.domain import RankedItem, Ranking
 from genrec.prompting.rendered import RenderedPrompt, Tokenizer
-from genrec.prompting.template import Template
+from genrec.prompting.template import OutputKind, Template
 from genrec.ranking.base import RankingTask
 from genrec.ranking.labels import by_score, render_task, require_output
 from genrec.settings import RankingSettings
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from genrec.llm.base import LanguageModel
 
 
-class Ranker:
+class PointwiseRanker:
     """See the module."""
 
     name: ClassVar[str] = "pointwise"
+    reads: ClassVar[OutputKind] = "yes_no"
     default_template: ClassVar[str] = "rank/pointwise"
 
     def __init__(
         self, model: LanguageModel, template: Template, tokenizer: Tokenizer, settings: RankingSettings
     ) -> None:
-        require_output(template, "yes_no", self.name)
+        require_output(template, self.reads, self.name)
         self._model, self._template, self._tokenizer = model, template, tokenizer
         self.template = template.ref
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from genrec.artifacts.memo import Memo
 from genrec.errors import ModelError, WorkspaceError
-from genrec.evaluation.cached import CachedModel
 from genrec.llm.base import LabelChoice
+from genrec.llm.cached import CachedModel
 
 
 class CountingModel:
@@ -127,10 +127,10 @@ def test_generations_are_kept_when_complete_only(tmp_path):
 def test_a_failure_of_the_engine_is_not_kept(tmp_path):
     inner = CountingModel()
     model = cached(inner, tmp_path / "reads.sqlite")
-    working, inner.read = inner.read, failing
+    working, inner.score_tokens = inner.score_tokens, failing
     with pytest.raises(ModelError):
         read(model, [(1,)])
-    inner.read = working
+    inner.score_tokens = working
     assert read(model, [(1,)]).shape == (1, 2)
 
 
