@@ -26,8 +26,10 @@ def version_1(tmp_path):
         store.put_items([Item("a", "A"), Item("b", "B")])
         store.log_exposure(OLD)
     connection = sqlite3.connect(path)
-    for column in ("prefix_propensities", "experiment", "arm", "arm_shares"):
+    for column in ("prefix_propensities", "experiment", "arm", "arm_shares", "trace", "traced"):
         connection.execute(f"ALTER TABLE exposures DROP COLUMN {column}")
+    for column in ("hidden", "expires"):
+        connection.execute(f"ALTER TABLE items DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     return path

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from scoring_factories import retrieval_scorer
 
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates, Event, History, Item
 from genrec.facts.extract import FactExtractor
@@ -46,14 +45,12 @@ def recommender(store: SqliteStore, folder: Path, with_clicks: bool, ranker: str
     flags: dict[str, Any] = {"retrieval": {"retrievers": ("covisit", "popular"), "candidates": 6, "pool": 12}}
     settings = Settings.load(None, {**flags, "ranking": {"ranker": ranker, "template": template}})
     log, items = store.interactions(), list(store.all_items())
-    vectors = np.random.default_rng(0).normal(size=(ITEMS, 8)).astype(np.float32)
     model = ScriptedModel(block=16, context=8192)
     return Recommender(
         store=store,
         retriever=fit_hybrid(log, items, settings=settings, tune=False),
         ranker=load_ranker(settings.ranking, model, load_tokenizer(folder), TemplateLibrary()),
-        clicks=ClickScorer.fit(log, items, vectors, settings=settings) if with_clicks else None,
-        fusion=None,
+        scorer=retrieval_scorer(store, settings),
         settings=settings,
         version="v1",
         model=model,

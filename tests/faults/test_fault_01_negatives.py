@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from genrec.data.cold_splits import held_out
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, HistoryEntry, Item
 from genrec.fitting.holdout import hold_out
 from genrec.prompting.event_verbs import rating, verb
 from genrec.retrieval.base import RETRIEVERS as ALL
-from genrec.retrieval.scoring import queries_of, query_of
+from genrec.retrieval.scoring import queries_of
 
 RETRIEVERS = ("covisit", "item_knn", "ease", "ials", "bpr", "popular")
 BAD, GOOD = 10, 40
@@ -41,7 +42,7 @@ def test_what_is_only_refused_leads_no_list(store: SqliteStore, name: str) -> No
     fitted = ALL.find(name).fit(log, items)
     index = {item_id: place for place, item_id in enumerate(log.item_ids)}
     for user in range(0, 150, 30):
-        query = query_of(store.history(f"u{user}"), index, 1.7e9, log.scale)
+        query = HistoryArrays.of(store.history(f"u{user}"), index, 1.7e9, log.scale)
         scores = fitted.scores(query)
         unseen = np.setdiff1d(np.arange(len(items)), query.item)
         best = unseen[np.argsort(-scores[unseen], kind="stable")][:10]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genrec.clicks.labels import labelled
+from genrec.data.labels import shown_rows
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item
@@ -19,9 +19,8 @@ def test_impressions_are_the_labels(tmp_path) -> None:
                     Event(f"u{user}", "good", 1.6e9 + user, "click", 1.0),
                 ]
             )
-        rows = labelled(store.interactions(), 4.0, store.shown(4.0))
+        rows = shown_rows(store.interactions(), store.shown(4.0))
         log = store.interactions()
-        assert rows.kind == "exposures"
         assert len(rows) == 500
         assert {log.item_ids[item] for item in rows.item[rows.label == 1]} == {"good"}
         assert {log.item_ids[item] for item in rows.item[rows.label == 0]} == {"bad"}

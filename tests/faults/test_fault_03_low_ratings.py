@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.ratings import RatingScale
 from genrec.domain import History, HistoryEntry, Item
 from genrec.retrieval.base import RETRIEVERS as ALL
-from genrec.retrieval.scoring import query_of
 
 PULLING = ("covisit", "item_knn", "ease", "ials", "bpr", "repeat")
 
@@ -34,7 +34,7 @@ def test_what_is_near_to_one_star_goes_down_and_near_to_five_up(name: str) -> No
     def lead(stars: float | None) -> float:
         """How far the world of item 0 is above the other."""
         entries = () if stars is None else (HistoryEntry(Item("i0", "0"), 9.0, "rating", stars),)
-        scores = fitted.scores(query_of(History("new", entries), index, 10.0, log.scale))
+        scores = fitted.scores(HistoryArrays.of(History("new", entries), index, 10.0, log.scale))
         return float(scores[:10].mean() - scores[10:].mean())
 
     assert lead(5.0) > max(lead(None), lead(1.0))

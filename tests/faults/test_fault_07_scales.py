@@ -34,7 +34,7 @@ def test_liked_follows_the_scale(tmp_path, values, source, liked) -> None:
         store.append([Event(f"u{n}", "a", float(n), "rating", float(value)) for n, value in enumerate(values)])
         scale = store.scale()
         assert (scale.source, scale.liked) == (source, liked)
-        assert with_liked(Settings(), store).clicks.liked == liked
+        assert with_liked(Settings(), store).scoring.liked == liked
         best = store.interactions().value[np.argmax(values)]
         assert np.isnan(best) or best >= liked
 
@@ -43,7 +43,7 @@ def test_what_is_set_stays(tmp_path) -> None:
     with SqliteStore(tmp_path / "genrec.db", create=True) as store:
         store.put_items([Item("a", "A")])
         store.append([Event("u", "a", float(n), "rating", 20.0 * n) for n in range(5)])
-        said = Settings.load(None, {"clicks": {"liked": 30.0}})
+        said = Settings.load(None, {"scoring": {"liked": 30.0}})
         assert with_liked(said, store) == said
     url = f"sqlite:///{tmp_path}/genrec.db"
     with open_store(url, said) as store:

@@ -14,7 +14,7 @@ from pathlib import Path
 from genrec.errors import WorkspaceError
 from genrec.settings import Settings
 
-PARTS = ("retrieval", "clicks", "fusion")
+PARTS = ("retrieval", "scoring")
 """What is fitted: each part has versions, and CURRENT names the live one."""
 
 

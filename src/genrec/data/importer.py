@@ -31,7 +31,9 @@ _ROWS_PER_STATEMENT = 50
 """Twice as fast as a statement for each row."""
 _BUILT = ".import-"
 _STEPS_BETWEEN_SIGNALS = 1_000_000
-_INSERT_ITEM = "INSERT INTO items (id, external, title, metadata, sponsored) VALUES (?, ?, ?, ?, ?)"
+_INSERT_ITEM = (
+    "INSERT INTO items (id, external, title, metadata, sponsored, hidden, expires) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def import_source(
                 raise WorkspaceError(f"{workspace.root} got data from elsewhere meanwhile", "run the import again")
     with open_store(workspace, settings) as store:
         counts = store.event_counts()
-    scale = seen(counts, settings.clicks.liked if "liked" in settings.clicks.model_fields_set else None)
+    scale = seen(counts, settings.scoring.liked if "liked" in settings.scoring.model_fields_set else None)
     if scale.source == "ratings":
         scale.write(workspace.root)
     return ImportReport(
@@ -165,7 +167,7 @@ def _load(connection: schema.Connection, reader: Reader, tell: Progress) -> int:
         _insert(connection, batch)
         read += len(batch.user)
         tell("reading", batch.share)
-    made = ((code, item_id, item_id, "{}", False) for code, item_id in reader.other_items())
+    made = ((code, item_id, item_id, "{}", False, False, None) for code, item_id in reader.other_items())
     connection.executemany(_INSERT_ITEM, made)
     connection.executemany("INSERT INTO users (external, id) VALUES (?, ?)", reader.users.items())
     connection.executemany("INSERT OR IGNORE INTO event_types (name, id) VALUES (?, ?)", reader.types.items())

@@ -167,9 +167,9 @@ def stored(folder: Path) -> RatingScale | None:
 
 def with_liked(settings: Settings, store: Store) -> Settings:
     """The settings with `liked` as the scale of the store has it, unless somebody has set it. It stays not set."""
-    scale, section = store.scale(), settings.clicks
+    scale, section = store.scale(), settings.scoring
     if "liked" in section.model_fields_set or scale.source == "none":
         return settings
     values = {**section.model_dump(), "liked": scale.liked}
     known = type(section).model_construct(_fields_set=section.model_fields_set, **values)
-    return settings.model_copy(update={"clicks": known})
+    return settings.model_copy(update={"scoring": known})

@@ -36,9 +36,9 @@ def playground(
     from genrec.settings import Settings
 
     try:
-        from genrec.serving.playground.bench import Engine, PlaygroundService
         from genrec.serving.playground.inputs import Catalogue
         from genrec.serving.playground.preview import serve_preview
+        from genrec.serving.playground.service import Engine, PlaygroundService
     except ImportError as error:
         raise MissingExtraError("the web server is not installed", "install genrec[cpu] or genrec[gpu]") from error
     place = None if workspace is None else Workspace.open(workspace)
@@ -55,12 +55,12 @@ def playground(
     catalogue = None
     if place is not None:
         store = open_store(place, settings)
-        catalogue = Catalogue(store, with_liked(settings, store).clicks.liked)
-    bench = PlaygroundService(
+        catalogue = Catalogue(store, with_liked(settings, store).scoring.liked)
+    service = PlaygroundService(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,
         catalogue=catalogue,
     )
     console.print(f"open http://127.0.0.1:{port}/playground (Ctrl-C ends it)")
-    serve_preview(bench, settings.serving)
+    serve_preview(service, settings.serving)
