@@ -99,9 +99,9 @@ def fake(**columns: Any) -> FactExtractor:
     statistics = SimpleNamespace(
         **known,
         **{name: np.array(columns.get(name, values), dtype=float) for name, values in arrays.items()},
-        together=lambda source, target: np.full((len(source), len(target)), together),
     )
-    return FactExtractor(lambda: statistics, ["x"], lambda: [])  # type: ignore[arg-type,return-value]
+    covisit = SimpleNamespace(together=lambda source, target, _: np.full((len(source), len(target)), together))
+    return FactExtractor(lambda: statistics, ["x"], lambda: [], lambda: covisit)  # type: ignore[arg-type,return-value]
 
 
 X = Item("x", "X")
@@ -113,6 +113,13 @@ X = Item("x", "X")
 def test_edges_of_transitions(together: float, bucket: str | None) -> None:
     found = kinds(fake(together=together), history(X), X).get("transitions")
     assert (found and found.bucket) == bucket
+
+
+def test_without_co_visitation_nothing_is_said_of_transitions() -> None:
+    log = FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)
+    without = FactExtractor(log._fit, list("abcd"), lambda: ITEMS, lambda: None)
+    assert "transitions" in kinds(log, history(ITEMS[0]), ITEMS[1])
+    assert "transitions" not in kinds(without, history(ITEMS[0]), ITEMS[1])
 
 
 def test_edges_of_popularity() -> None:
@@ -192,7 +199,9 @@ def test_nothing_is_found_before_it_is_read() -> None:
         asked.append(1)
         return FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)._fit()
 
-    past, pool = FactExtractor(fit, list("abcd"), lambda: ITEMS).attached(history(ITEMS[0]), slate(*ITEMS[1:]))
+    covisit = FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)._covisit
+    maker = FactExtractor(fit, list("abcd"), lambda: ITEMS, covisit)
+    past, pool = maker.attached(history(ITEMS[0]), slate(*ITEMS[1:]))
     assert not asked
     assert [fact.kind for fact in pool.items[0].evidence] == ["transitions", "popularity", "graph"]
     assert len(past.evidence) == 0

@@ -138,7 +138,7 @@ def fit_log(
     shown = shown_before(held_out, exposures)
     described = Scorer.of_log(held_out.rest, items, vectors, settings=settings, exposures=shown)
     scorer, measured = fit_scorer(
-        held_out, items, before, described, settings, readers, progress, language, seed, shown
+        held_out, items, before, described, settings, readers, progress, language, seed=seed, shown=shown
     )
     return Fitted(
         blend,
