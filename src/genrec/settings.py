@@ -48,6 +48,15 @@ class ModelSettings(_Section):
     """Only for the engine `openai`. The key is read from the variable OPENAI_API_KEY."""
 
 
+class DataSettings(_Section):
+    """Catalogue and event log."""
+
+    url: str | None = None
+    """Database of the workspace, as `sqlite:///FILE` (relative to the workspace); `genrec.db` in its folder if None."""
+    event_types: dict[str, str] = Field(default_factory=dict)
+    """Event types of your own with the known ones whose meaning they have: `{ thumbs = "like", ms = "listen" }`."""
+
+
 class EncoderSettings(_Section):
     """The text encoder behind `semantic` retrieval and the click scorer."""
 
@@ -87,7 +96,8 @@ class ScoringSettings(_Section):
     """P(click) and P(like)."""
 
     liked: float = 4.0
-    """Ratings of at least this much count as liked."""
+    """Ratings of at least this much count as liked. If not set it follows the rating scale of the log: three quarters
+    of the way, which is 4 of 1 to 5 and 75 of 0 to 100."""
 
 
 class FilteringSettings(_Section):
@@ -239,6 +249,7 @@ class Settings(BaseSettings):
     )
 
     model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
     encoder: EncoderSettings = EncoderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()

@@ -11,6 +11,8 @@ import typer
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
 from genrec.cli.files import writable
+from genrec.data.ratings import with_liked
+from genrec.data.store import open_store
 from genrec.settings import Settings
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the catalogue.")]
@@ -54,6 +56,8 @@ def open_workspace(
         **sections,
     }
     settings = Settings.load(workspace.settings_file, flags)
+    with open_store(workspace, settings) as store:
+        settings = with_liked(settings, store)
     if resolve:
         settings = adapters.resolved(workspace.root, settings)
         warn_of_mismatch(settings)

@@ -15,10 +15,11 @@ from typing import Any, Self, overload
 
 import numpy as np
 
+from genrec.data import event_types
 from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.data.item_statistics import PRIOR, ItemStatistics
 from genrec.data.labels import rated_rows
-from genrec.domain import Candidates, Fact, History, Item
+from genrec.domain import Candidates, Fact, History, HistoryEntry, Item
 from genrec.prompting.event_verbs import rating
 from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
@@ -38,6 +39,8 @@ ENOUGH = 5
 """recency, ratings, habits: nothing is said of fewer events."""
 GAP = 0.3
 """ratings: how far, in standard deviations, others' mean is from the user's."""
+LOW = -1.0
+"""transitions, graph: titles rated so many standard deviations from the mean, or lower, count for nothing."""
 MOSTLY, RARELY = 0.7, 0.3
 """habits: shares of high ratings; from RARELY on, repeated choices are a habit."""
 PREFERS = 0.5
@@ -121,7 +124,7 @@ class FactExtractor:
 
     def _transitions(self, history: History, item: IntArray) -> list[Fact | None]:
         """The title of the history with which a candidate goes most, and how often."""
-        titles = {entry.item.id: entry.item.title for entry in history.entries[-HISTORY:]}
+        titles = {entry.item.id: entry.item.title for entry in self._taken(history)}
         past = self._positions(titles)
         known, named = past < self._unknown, list(titles.values())
         often = np.zeros((len(past), len(item)))
@@ -164,7 +167,7 @@ class FactExtractor:
     def _graph(self, history: History, candidates: Candidates) -> list[Fact | None]:
         """The rarest metadata value that a candidate shares with the history, and the newest title that has it."""
         titles: dict[Value, str] = {}
-        for entry in history.entries[-HISTORY:]:
+        for entry in self._taken(history):
             titles |= dict.fromkeys(_values(entry.item), entry.item.title)
         own = {entry.item.id for entry in history.entries}
         found: list[Fact | None] = []
@@ -174,6 +177,17 @@ class FactExtractor:
             known = rarest is not None and candidate.item.id not in own
             found.append(Fact("graph", "same", titles[rarest], rarest[0]) if rarest and known else None)
         return found
+
+    def _taken(self, history: History) -> list[HistoryEntry]:
+        """The newest events but those that say no to their items: nothing is recommended for being near to these."""
+        s = self._statistics
+
+        def no(entry: HistoryEntry) -> bool:
+            given = event_types.rating(entry.event_type, entry.value)
+            low = given is not None and (given - s.value_mean) / s.value_scale <= LOW
+            return low or event_types.polarity(entry.event_type, entry.value) == event_types.NEGATIVE
+
+        return [entry for entry in history.entries[-HISTORY:] if not no(entry)]
 
     def _says_something(self, value: Value) -> bool:
         return self._values_known[value] <= max(ENOUGH, RARE * self._items_known)

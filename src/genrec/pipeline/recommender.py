@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from genrec.artifacts.adapters import mismatch_of, resolved
 from genrec.artifacts.workspace import Workspace
 from genrec.data.exposure_log import ExposureLog
-from genrec.data.sqlite.store import SqliteStore
-from genrec.data.store import Exposure, Store
+from genrec.data.ratings import with_liked
+from genrec.data.store import Exposure, Store, open_store
 from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import GenrecError, ModelError
 from genrec.llm.base import LanguageModel
@@ -93,10 +93,12 @@ class Recommender:
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
         version, parts = place.parts("retrieval", "scoring")
+        store = open_store(place, chosen)
+        chosen = with_liked(chosen, store)
         opened = cls(
             retriever=HybridRetriever.load(parts["retrieval"]),
             scorer=Scorer.load(parts["scoring"]),
-            store=SqliteStore(place.database),
+            store=store,
             ranker=None,
             settings=chosen,
             version=version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
 from genrec.data.histories import HistoryArrays
+from genrec.data.ratings import STARS, RatingScale
 from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
 from genrec.errors import WorkspaceError
 from genrec.retrieval.base import RETRIEVERS, ItemFilters, Retriever, Scores
@@ -33,7 +35,8 @@ class HybridRetriever:
 
     The popularity (scaled to 0..1 too) breaks ties and orders what no part knows, so that a list is never short.
     `weights` are non-negative and need not sum to 1. `newest` is the timestamp of the newest event that was fitted on.
-    `record` says how weights and parts were chosen. `texts` lets requests in words reach retrieval.
+    `record` says how weights and parts were chosen. `scale` is that of the ratings in the log. `texts` lets requests in
+    words reach retrieval.
     """
 
     def __init__(
@@ -45,13 +48,14 @@ class HybridRetriever:
         newest: float = 0.0,
         record: Mapping[str, Any] | None = None,
         texts: TextIndex | None = None,
+        scale: RatingScale = STARS,
     ) -> None:
         self.parts = dict(parts)
         self.weights = {name: float(weights.get(name, 0.0)) for name in self.parts}
         self.item_ids = tuple(item_ids)
         self.index = {item_id: position for position, item_id in enumerate(self.item_ids)}
         self.popularity = popularity
-        self.newest, self.texts = newest, texts
+        self.newest, self.texts, self.scale = newest, texts, scale
         self.record = dict(record or {})
         self._tie_break = _TIE_BREAK * scaled(popularity[None, :])[0]
 
@@ -76,7 +80,7 @@ class HybridRetriever:
 
     def arrays(self, history: History, now: float) -> HistoryArrays:
         """The history as arrays: made once for a request, they serve retrieval and scoring."""
-        return HistoryArrays.of(history, self.index, now)
+        return HistoryArrays.of(history, self.index, now, self.scale)
 
     def given(
         self,
@@ -160,6 +164,7 @@ class HybridRetriever:
             self.texts.save(folder / _TEXTS)
         has_texts = self.texts is not None
         settings = {"weights": self.weights, "newest": self.newest, "texts": has_texts, "record": self.record}
+        settings["scale"] = asdict(self.scale)
         write_tensors(folder, {"popularity": self.popularity}, settings)
         table = pa.table({"item_id": pa.array(self.item_ids, pa.string())})
         with pa.OSFile(str(folder / "items.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -183,6 +188,7 @@ class HybridRetriever:
             settings["newest"],
             settings["record"],
             TextIndex.load(folder / _TEXTS) if settings.get("texts") else None,
+            RatingScale(**settings["scale"]) if "scale" in settings else STARS,
         )
 
     def _scored(self, query: HistoryArrays, request: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:

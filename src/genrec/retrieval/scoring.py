@@ -31,7 +31,7 @@ def queries_of(split: Split, rows: Sequence[int] | None = None) -> list[HistoryA
     train = split.train
     chosen = range(len(split.users)) if rows is None else rows
     spans = [(train.rows_of(int(split.users[row])), float(split.now[row])) for row in chosen]
-    return [HistoryArrays(train.item[span], train.timestamp[span], train.value[span], now) for span, now in spans]
+    return [HistoryArrays.of_rows(train, span, now) for span, now in spans]
 
 
 def score_batch(scorer: Scorer, queries: Sequence[HistoryArrays]) -> Scores:

@@ -172,8 +172,7 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: HybridRetriever, 
     queries = []
     for row in rows.tolist():
         span = slice(whole.rows_of(int(whole.user[row])).start, row)
-        now = float(whole.timestamp[row])
-        queries.append(HistoryArrays(whole.item[span], whole.timestamp[span], whole.value[span], now))
+        queries.append(HistoryArrays.of_rows(whole, span, float(whole.timestamp[row])))
     scores = blend.batch_scores(queries)
     return [
         bool(ranks_of(of_row, query.item, whole.item[row : row + 1])[0] < size)

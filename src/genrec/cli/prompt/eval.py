@@ -16,7 +16,7 @@ from genrec.cli.runs import keep
 
 if TYPE_CHECKING:
     from genrec.artifacts.workspace import Workspace
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import Store
     from genrec.evaluation.suite.schema import Suite
     from genrec.evaluation.templates.sides import Side
     from genrec.settings import Settings
@@ -105,14 +105,16 @@ def report(
 ) -> None:
     """Compare the arms of an experiment on logged clicks; exit code 1 if its users were not split as they should be."""
     from genrec.artifacts.workspace import Workspace
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.experiments.analysis import experiment_report
     from genrec.reports.pages import page as rendered
     from genrec.settings import Settings
 
     place = Workspace.open(workspace or Path("workspace"))
-    with SqliteStore(place.database) as store:
-        found = experiment_report(store, name, seed, Settings.load(place.settings_file).scoring.liked)
+    with open_store(place) as store:
+        settings = with_liked(Settings.load(place.settings_file), store)
+        found = experiment_report(store, name, seed, settings.scoring.liked)
     if page is not None:
         write_text(rendered(found), page)
     if json is None:
@@ -130,7 +132,7 @@ class Run:
 
     suite: Suite
     place: Workspace
-    store: SqliteStore
+    store: Store
     settings: Settings
     told: Callable[[str, int, int], None]
 
@@ -145,7 +147,8 @@ class Run:
 def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | None]) -> Iterator[Run]:
     """A suite, or the own log of a workspace, with the settings of `model` on top, and bars for what is done."""
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.evaluation.suite import base, schema
     from genrec.evaluation.suite.source import workspace_of
     from genrec.evaluation.templates.reading import OWN_LOG
@@ -157,7 +160,8 @@ def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | 
         given = Path("workspace") if workspace is None and suite is None else workspace
         place = workspace_of(chosen, given, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
         settings = chosen.settings_for(Settings.load(place.settings_file, {"model": dict(model)}))
-        with SqliteStore(place.database) as store:
+        with open_store(place, settings) as store:
+            settings = with_liked(settings, store)
             try:
                 yield Run(chosen, place, store, settings, told)
             except KeyboardInterrupt:

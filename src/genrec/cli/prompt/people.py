@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from genrec.artifacts.workspace import PARTS, Workspace
-from genrec.data.sqlite import schema
-from genrec.data.sqlite.store import SqliteStore
+from genrec.data.store import open_store
 from genrec.domain import Candidate, Candidates
 from genrec.errors import NotFoundError
 from genrec.prompting.cases import RenderInputs
 from genrec.settings import Settings
-
-_SAMPLE = 201
-_RECENT = 20_000
 
 
 def inputs_for(
@@ -24,8 +18,8 @@ def inputs_for(
     A fitted workspace retrieves and prunes as serving does, which needs no torch; any other one takes what is popular.
     NotFoundError if the workspace does not know the user.
     """
-    with closing(schema.connect(workspace.database)) as connection:
-        if connection.execute("SELECT 1 FROM users WHERE external = ?", (user,)).fetchone() is None:
+    with open_store(workspace, settings) as store:
+        if store.user_ids(user, limit=1) != [user]:
             raise NotFoundError("the workspace has no such user", "genrec data describe shows what there is")
     if set(PARTS) <= set(workspace.versions()):
         return _served(workspace, settings, user, request)
@@ -34,38 +28,19 @@ def inputs_for(
 
 
 def median_user(workspace: Workspace) -> str | None:
-    """The user in the middle by number of events, among a few hundred spread over all; None if there are none."""
-    with closing(schema.connect(workspace.database)) as connection:
-        last = connection.execute("SELECT max(id) FROM users").fetchone()[0] or 0
-        counts: dict[str, int] = {}
-        for step in range(min(_SAMPLE, last)):
-            key, external = connection.execute(
-                "SELECT id, external FROM users WHERE id >= ? LIMIT 1", (1 + step * last // min(_SAMPLE, last),)
-            ).fetchone()
-            counts[external] = connection.execute("SELECT count(*) FROM events WHERE user = ?", (key,)).fetchone()[0]
-    active = sorted((count, user) for user, count in counts.items() if count)
-    return active[len(active) // 2][1] if active else None
+    """See `Store.median_user`."""
+    with open_store(workspace) as store:
+        return store.median_user()
 
 
 def popular_inputs(workspace: Workspace, settings: Settings, user: str, request: str | None = None) -> RenderInputs:
     """The stored history, and as many candidates as the settings say: unseen titles, most events first."""
-    with closing(SqliteStore(workspace.database)) as store:
+    with open_store(workspace, settings) as store:
         history = store.history(user)
-        seen, ids = set(history.item_ids()), _popular(workspace)
+        seen, ids = set(history.item_ids()), store.popular_items()
         chosen = [item_id for item_id in ids if item_id not in seen][: settings.retrieval.candidates]
         slate = tuple(Candidate(item, 0.0) for item in store.items(chosen))
     return RenderInputs(history, Candidates(slate), request)
-
-
-def _popular(workspace: Workspace) -> list[str]:
-    """Ids by their number among the newest events: a count over all of them takes long in a large log."""
-    with closing(schema.connect(workspace.database)) as connection:
-        rows = connection.execute(
-            "SELECT i.external FROM (SELECT item FROM events ORDER BY id DESC LIMIT ?) e JOIN items i ON i.id = e.item"
-            " WHERE NOT i.sponsored GROUP BY i.id ORDER BY count(*) DESC, i.id",
-            (_RECENT,),
-        )
-        return [external for (external,) in rows]
 
 
 def _served(workspace: Workspace, settings: Settings, user: str, request: str | None) -> tuple[RenderInputs, str]:

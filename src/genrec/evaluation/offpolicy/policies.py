@@ -69,7 +69,9 @@ def policies_of(fitted: Fitted, store: Store, settings: Settings, names: Sequenc
     blend = fitted.blend
     known: dict[str, Answer] = {RETRIEVER: _retrieved(blend, store)}
     for name, part in blend.parts.items():
-        alone = HybridRetriever({name: part}, {name: 1.0}, blend.item_ids, blend.popularity, blend.newest)
+        alone = HybridRetriever(
+            {name: part}, {name: 1.0}, blend.item_ids, blend.popularity, blend.newest, scale=blend.scale
+        )
         known[name] = _retrieved(alone, store)
     known[FUSED] = _served(fitted, store, settings)
     unknown = [name for name in names if name not in known]

@@ -90,7 +90,13 @@ class Retrieval:
             for name, part in blend.record["parts"].items()
         }
         return HybridRetriever(
-            blend.parts, blend.weights, blend.item_ids, blend.popularity, blend.newest, {**blend.record, "parts": parts}
+            blend.parts,
+            blend.weights,
+            blend.item_ids,
+            blend.popularity,
+            blend.newest,
+            {**blend.record, "parts": parts},
+            scale=blend.scale,
         )
 
     def _seeded(self) -> bool:
