@@ -19,9 +19,10 @@ LAYERS = [
     {"fusion", "facts", "scoring"},
     {"reranking"},
     {"fitting"},
-    {"pipeline", "experiments"},
+    {"pipeline"},
     {"explanation", "training"},
     {"evaluation"},
+    {"experiments"},
     {"serving"},
     {"cli"},
 ]

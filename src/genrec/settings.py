@@ -83,11 +83,11 @@ class RankingSettings(_Section):
     """Seed of the label orders."""
 
 
-class ClickSettings(_Section):
-    """P(click)."""
+class ScoringSettings(_Section):
+    """P(click) and P(like)."""
 
     liked: float = 4.0
-    """Ratings of at least this much count as a click where events carry ratings."""
+    """Ratings of at least this much count as liked."""
 
 
 class FilteringSettings(_Section):
@@ -242,7 +242,7 @@ class Settings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
-    clicks: ClickSettings = ClickSettings()
+    scoring: ScoringSettings = ScoringSettings()
     filtering: FilteringSettings = FilteringSettings()
     policy: PolicySettings = PolicySettings()
     llm: LlmSettings = LlmSettings()

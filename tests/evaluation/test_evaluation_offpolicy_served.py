@@ -36,8 +36,7 @@ def recommender(fitted, store, settings, temperature=0.0):
         store=store,
         retriever=fitted.blend,
         ranker=None,
-        clicks=fitted.clicks,
-        fusion=fitted.fusion,
+        scorer=fitted.scorer,
         settings=settings.model_copy(update={"exploration": exploration}),
         version="1",
     )

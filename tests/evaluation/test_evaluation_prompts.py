@@ -12,10 +12,10 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, NotFoundError, SettingsError
 from genrec.evaluation.suite.schema import SplitSpec
 from genrec.evaluation.templates.evaluate import DEFINITIONS, evaluate_prompts
+from genrec.evaluation.templates.reading import OWN_LOG
 from genrec.evaluation.templates.sides import sides
-from genrec.evaluation.templates.verdicts import NOT_SEEN, in_words, verdicts
-from genrec.evaluation.templates.walking import OWN_LOG
 from genrec.evaluation.values import UserValues
+from genrec.evaluation.verdicts import NOT_SEEN, in_words, verdicts
 from genrec.llm import loading
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import shipped_folder

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from genrec.fusion.language_model import LanguageModelWeights
 
 from genrec.artifacts.adapters import Card, publish
 from genrec.data.sqlite.store import SqliteStore
@@ -14,7 +15,6 @@ from genrec.evaluation.suite import runner, served
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
 from genrec.fitting.simulated_queries import RequestSimulator
-from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import Recommender
 from genrec.settings import Settings

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from genrec.clicks.scorer import ClickScorer
+from genrec.fusion.model import Fusion
 
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
@@ -17,7 +18,6 @@ from genrec.errors import DataError, WorkspaceError
 from genrec.fitting import workspace as fit
 from genrec.fitting.holdout import hold_out
 from genrec.fitting.workspace import fit_log, fit_workspace, shown_before
-from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.ranking.loading import ranker_for, reader_named, reader_of
 from genrec.retrieval.hybrid import HybridRetriever

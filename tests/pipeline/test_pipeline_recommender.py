@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from genrec.fusion.language_model import LanguageModelWeights
+from genrec.fusion.model import Fusion
 
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, History, HistoryEntry, Item, Reader, Recommendation, RecommendedItem
 from genrec.errors import DataError, GenrecError, NotFoundError, WorkspaceError
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import NOT_NEEDED, RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary

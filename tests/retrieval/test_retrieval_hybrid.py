@@ -10,12 +10,12 @@ from filters_factory import filters
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import DroppedItem, History, HistoryEntry, Item
 from genrec.errors import WorkspaceError
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.hybrid import HybridRetriever
-from genrec.retrieval.scoring import query_of
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
@@ -33,7 +33,7 @@ class Fixed:
     def __init__(self, *scores: float) -> None:
         self._scores = np.array(scores, dtype=np.float32)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         return self._scores if len(query.item) else np.zeros_like(self._scores)
 
 
@@ -58,7 +58,7 @@ def chosen(blend: HybridRetriever, history: History, k: int = 5, **facts: Any) -
 
 def test_scores_are_the_weighted_sum_of_scaled_parts(blend: HybridRetriever) -> None:
     # left / 4, half of right / 6
-    scores = blend.scores(query_of(seen("c"), blend.index, 0.0))
+    scores = blend.scores(HistoryArrays.of(seen("c"), blend.index, 0.0))
     np.testing.assert_allclose(scores, [1, 0.5, 0, 0.25 + 0.25, 0.5], atol=2e-6)
 
 
@@ -212,7 +212,7 @@ def test_comes_back_from_disk_unchanged(fitted: tuple[HybridRetriever, dict[str,
     blend, _ = fitted
     blend.save(tmp_path)
     loaded = HybridRetriever.load(tmp_path)
-    query = query_of(seen("i3", "i4"), blend.index, 0.0)
+    query = HistoryArrays.of(seen("i3", "i4"), blend.index, 0.0)
     np.testing.assert_array_equal(loaded.scores(query), blend.scores(query))
     assert (loaded.item_ids, loaded.weights, loaded.record, loaded.newest) == (
         blend.item_ids,

@@ -7,7 +7,7 @@ import pytest
 from genrec.artifacts.workspace import Workspace
 from genrec.errors import WorkspaceError
 from genrec.pipeline.recommender import Recommender
-from genrec.serving.launch import _export, serve
+from genrec.serving.launch import export_environment, serve
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import served_adapters
 from genrec.settings import Settings
@@ -19,7 +19,7 @@ def test_a_flag_that_says_the_default_beats_the_file(tmp_path: Path, monkeypatch
     file.write_text('[policy]\nname = "annotate"\n[ranking]\ntemplate = "rank/other"\n[serving]\nport = 1234\n')
     flags = {"policy": {"name": "fuse"}, "ranking": {"template": "rank/pointwise"}}
     settings = Settings.load(file, flags)
-    _export(Workspace(tmp_path), settings, ServedAdapters(("mine",), live=True))
+    export_environment(Workspace(tmp_path), settings, ServedAdapters(("mine",), live=True))
     assert Settings.load(file).model_dump() == settings.model_dump()
     assert served_adapters() == ServedAdapters(("mine",), live=True)
     assert settings.policy.name == "fuse"

@@ -74,7 +74,7 @@ def prepare(folder: Path) -> Workspace:
             told = reporter(bars)
             readers = named_readers([settings], told)
             step(
-                "fitting retrievers, click scorer and fusion",
+                "fitting retrievers and scoring",
                 lambda: fit_workspace(workspace, settings, readers=readers, progress=told),
                 spinner=False,
             )

@@ -11,7 +11,7 @@ from genrec.cli import options
 from genrec.cli.console import console, out
 from genrec.cli.files import write_json
 from genrec.errors import DataError
-from genrec.pipeline.request import MOST_ITEMS, RecommendationRequest
+from genrec.pipeline.request import MOST_ITEMS
 
 app = typer.Typer()
 
@@ -45,18 +45,18 @@ def recommend(
     )
     facts = dict(_fact(entry) for entry in context or [])
 
-    from genrec.explanation.explain import explained
-    from genrec.pipeline.recommender import Recommender
+    from genrec.experiments.recommender import RoutedRecommender
+    from genrec.pipeline.recommender import RecommendationRequest
     from genrec.serving.schemas import recommendation_answer
 
     with console.status("loading the language model" if llm else "opening the workspace"):
         named = any((model, adapter, ranker, template))
-        recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
-    options.warn(recommender.unweighed)
+        recommender = RoutedRecommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
+    options.warn(recommender.default.unweighed)
     try:
         given = None if history is None else [part.strip() for part in history.split(",") if part.strip()]
         asked = RecommendationRequest(user, given, k, request, facts or None)
-        answer, reasons = recommender.run(explained(recommender, asked, explain))
+        answer, reasons = recommender.default.run(recommender.explained(asked, explain))
     finally:
         recommender.close()
     if json is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, Item
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
@@ -88,7 +88,7 @@ class Store(Protocol):
     def prune_traces(self, before: float) -> int:
         """Removes the traces that were written before this moment (seconds since the epoch); returns how many."""
 
-    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
+    def clicked(self, liked: float = ScoringSettings().liked) -> Mapping[str, frozenset[str]]:
         """Ids of the items that were clicked, for each request id that a click names.
 
         What a click is `genrec.data.sqlite.feedback.is_click` says; `liked` is the least rating that counts as one.

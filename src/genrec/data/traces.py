@@ -66,8 +66,18 @@ class Trace:
         names, reasons = data["sources"], data["reasons"]
         return cls(
             tuple(
-                TracedItem(item_id, {names[n]: score for n, score in sources}, *numbers, tuple(moved))
-                for item_id, sources, *numbers, moved in data["shown"]
+                TracedItem(
+                    one,
+                    {names[n]: score for n, score in sources},
+                    at,
+                    p_click,
+                    p_like,
+                    value,
+                    llm,
+                    before,
+                    tuple(moved),
+                )
+                for one, sources, at, p_click, p_like, value, llm, before, moved in data["shown"]
             ),
             tuple(LeftOut(one, reasons[n][0], reasons[n][1], p_click) for one, n, p_click in data["left_out"]),
             data["counts"],

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from genrec.domain import RankedItem, Ranking
 from genrec.errors import GuardError, ModelError, TemplateError
-from genrec.fusion.language_model import LanguageModelWeights
 from genrec.pipeline.request import RecommendationRequest
 from genrec.pipeline.slate import Slate
 from genrec.pipeline.timing import StageClock
 from genrec.ranking.base import Ranker, RankingTask
+from genrec.scoring.scorer import Scorer
 from genrec.settings import LlmSettings, Policy, Settings
 
 FALLBACKS: Mapping[type[Exception], str] = {
@@ -25,11 +25,11 @@ NOT_NEEDED = "not needed"
 """Why there is no ranking where the language model is not expected to change the answer."""
 
 
-def is_read(slate: Slate, request: bool, policy: Policy, llm: LlmSettings, weights: LanguageModelWeights) -> bool:
+def is_read(slate: Slate, asked: bool, policy: Policy, llm: LlmSettings, scorer: Scorer, k: int = 10) -> bool:
     """Whether serving reads a slate: under `fuse` only where that is expected to change the answer, or always."""
     if not slate.candidates.items:
         return False
-    return policy != "fuse" or llm.read == "always" or weights.useful(slate.base, slate.events, request)
+    return policy != "fuse" or llm.read == "always" or scorer.should_call_llm(slate.scores, k, asked)
 
 
 async def read(
@@ -38,7 +38,7 @@ async def read(
     policy: Policy,
     slate: Slate,
     settings: Settings,
-    weights: LanguageModelWeights,
+    scorer: Scorer,
     fixed: asyncio.Queue[RankedItem | None],
     clock: StageClock,
 ) -> tuple[Ranking | None, str | None]:
@@ -58,7 +58,7 @@ async def read(
             return None, "no language model"
         if not slate.candidates.items:
             return None, None
-        if not is_read(slate, bool(request.request), policy, settings.llm, weights):
+        if not is_read(slate, bool(request.request), policy, settings.llm, scorer, request.k):
             return None, NOT_NEEDED
         task = RankingTask(
             slate.history,

@@ -7,26 +7,21 @@ import math
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from genrec.artifacts.adapters import mismatch_of, resolved
 from genrec.artifacts.workspace import Workspace
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.exposure_log import ExposureLog
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure, Store
-from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
+from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import GenrecError, ModelError
-from genrec.experiments.assignment import LiveExperiments
-from genrec.experiments.router import Arms, TemplateArms
-from genrec.fusion.model import Fusion
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, is_read, read
 from genrec.pipeline.request import RecommendationRequest
 from genrec.pipeline.reranking import rerank
-from genrec.pipeline.scores import with_llm
 from genrec.pipeline.slate import Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
 from genrec.pipeline.trace import nothing_left, trace_of
@@ -35,6 +30,7 @@ from genrec.ranking.loading import ranker_for, reader_of
 from genrec.reranking.base import Ranked, RerankContext
 from genrec.reranking.exploration import odds_of
 from genrec.retrieval.hybrid import HybridRetriever
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Policy, Settings
 
 __all__ = ["FALLBACKS", "NOT_NEEDED", "RecommendationRequest", "Recommender", "Slate", "is_read"]
@@ -52,13 +48,8 @@ def _check_no_loop() -> None:
         )
 
 
-def _warn(said: str | None) -> None:
-    if said is not None:
-        warnings.warn(said, stacklevel=3)  # the line that opens the workspace
-
-
 class Recommender:
-    """Recommends from one workspace. `ranker`, `clicks` and `fusion` may be None; what needs them is then left out."""
+    """Recommends from one workspace. Without a `ranker` no language model takes part."""
 
     def __init__(
         self,
@@ -66,20 +57,17 @@ class Recommender:
         store: Store,
         retriever: HybridRetriever,
         ranker: Ranker | None,
-        clicks: ClickScorer | None,
-        fusion: Fusion | None,
+        scorer: Scorer,
         settings: Settings,
         version: str,
         model: LanguageModel | None = None,
     ) -> None:
         self.store, self.retriever, self.settings, self.version = store, retriever, settings, version
-        self.clicks, self.fusion = clicks, fusion or Fusion()
+        self.scorer = scorer
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
         self._read_by(ranker, model)
-        self.arms: Arms | None = None
-        self.assignment: Assignment | None = None
-        self._slates = SlateBuilder(store, retriever, clicks, self.fusion, settings)
+        self._slates = SlateBuilder(store, retriever, scorer, settings)
         self._exposures = ExposureLog(store, settings.traces.keep_days)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
         self._runner = asyncio.Runner()
@@ -92,13 +80,11 @@ class Recommender:
         *,
         model: LanguageModel | None = None,
         llm: bool = True,
-        experiments: bool = True,
         warn: bool = True,
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
-        With `experiments` (and a language model) users get the arms of those that run. With `warn` an adapter that was
-        tuned on another template is a warning, and so is a model that the fit has not weighed (see `unweighed`).
+        With `warn` it warns of what `advice` says.
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
         ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
         """
@@ -106,11 +92,10 @@ class Recommender:
             _check_no_loop()
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
-        version, parts = place.parts("retrieval", "clicks", "fusion")
+        version, parts = place.parts("retrieval", "scoring")
         opened = cls(
             retriever=HybridRetriever.load(parts["retrieval"]),
-            clicks=ClickScorer.load(parts["clicks"]),
-            fusion=Fusion.load(parts["fusion"]),
+            scorer=Scorer.load(parts["scoring"]),
             store=SqliteStore(place.database),
             ranker=None,
             settings=chosen,
@@ -130,12 +115,15 @@ class Recommender:
                 opened.close()
             raise
         opened._read_by(ranker, used)
-        if ranker is not None and warn:
-            _warn(mismatch_of(chosen, ranker.template))
-            _warn(opened.unweighed)
-        if experiments and used is not None:
-            opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
+        for said in opened.advice() if warn else ():
+            warnings.warn(said, stacklevel=2)  # the line that opens the workspace
         return opened
+
+    def advice(self) -> list[str]:
+        """What to say of a ranker that was not tuned on its template, or that `genrec fit` has not weighed."""
+        if self.ranker is None:
+            return []
+        return [said for said in (mismatch_of(self.settings, self.ranker.template), self.unweighed) if said is not None]
 
     @property
     def ranker_name(self) -> str:
@@ -145,14 +133,14 @@ class Recommender:
     @property
     def unweighed(self) -> str | None:
         """What to say where slates are read by whom `genrec fit` did not weigh; None where all is well."""
-        return None if self._reader is None else self.fusion.unweighed(self._reader)
+        return None if self._reader is None else self.scorer.missing_weights_warning(self._reader)
 
     def _read_by(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
         """Has slates read by this ranker on this model, whose word then weighs what it is worth."""
         self.ranker, self.model = ranker, model
         self._reader = None if ranker is None or model is None else reader_of(model, ranker)
         if self._reader is not None:
-            self.fusion = self.fusion.read_by(self._reader)
+            self.scorer = self.scorer.for_llm_ranker(self._reader)
 
     def with_ranker(self, ranker: Ranker, settings: Settings, model: LanguageModel | None = None) -> Recommender:
         """The same recommender with another ranker, and on another model if one is given."""
@@ -160,8 +148,7 @@ class Recommender:
             store=self.store,
             retriever=self.retriever,
             ranker=ranker,
-            clicks=self.clicks,
-            fusion=self.fusion,
+            scorer=self.scorer,
             settings=settings,
             version=self.version,
             model=model or self.model,
@@ -217,19 +204,12 @@ class Recommender:
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        chosen = self if self.arms is None else await self.arms.of(self, request.user_id)
-        async with aclosing(chosen._stream(request, slate)) as parts:  # what is closed here frees the engine there
-            async for part in parts:
-                yield part
-
-    async def _stream(
-        self, request: RecommendationRequest, given: Slate | None
-    ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
-        slate = given if given is not None else await asyncio.to_thread(self._slates, request, clock)
+        if slate is None:
+            slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.policy.name
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
-        work = read(self.ranker, request, policy, slate, self.settings, self.fusion.llm, fixed, clock)
+        work = read(self.ranker, request, policy, slate, self.settings, self.scorer, fixed, clock)
         reading = asyncio.create_task(work)
         sent: list[RankedItem] = []
         try:
@@ -268,15 +248,15 @@ class Recommender:
             policy,
             self.settings,
             slate.candidates,
-            slate.p_click,
+            slate.scores.p_click,
             slate.best,
             slate.history,
             ranking,
-            lambda llm: with_llm(self.fusion, slate.scores, llm).p_click,
+            lambda llm: self.scorer.with_llm(slate.scores, llm).p_click,
             request.is_logged,
             request.request,
         )
-        return rerank(context, fallback, slate.p_like)
+        return rerank(context, fallback, slate.scores.p_like)
 
     def _answer(
         self,
@@ -308,7 +288,7 @@ class Recommender:
                 prompt_dropped=ranking.prompt_dropped if ranking else (),
                 usage=ranking.usage if ranking else TokenUsage(),
                 stage_ms=clock.stages,
-                assignment=self.assignment,
+                assignment=request.assignment,
             ),
             nothing_left=nothing_left(slate, ranked),
         )
@@ -326,7 +306,7 @@ class Recommender:
             template_hash=template.hash if template else None,
             propensities=tuple(drawn.place.tolist()) if drawn else None,
             prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
-            assignment=self.assignment,
+            assignment=answer.provenance.assignment,
             trace=trace_of(answer, slate, ranked) if self.settings.traces.keep_days else None,
         )
 

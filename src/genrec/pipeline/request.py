@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from genrec.domain import History
+from genrec.domain import Assignment, History
 from genrec.errors import RequestError
 from genrec.filtering.conditions import Condition
 from genrec.settings import Policy
@@ -41,6 +41,8 @@ class RecommendationRequest:
     now: float | None = None
     cache_salt: str | None = None
     log_exposure: bool = True
+    assignment: Assignment | None = None
+    """The arm of an experiment that answers; set by the router above the pipeline."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MOST_ITEMS:

@@ -8,19 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from genrec.clicks.scorer import ClickScorer
-from genrec.data.interactions import FloatArray
+from genrec.data.histories import HistoryArrays
 from genrec.data.store import Store
 from genrec.data.traces import LeftOut
 from genrec.domain import Candidates, DroppedItem, History, HistoryEntry
 from genrec.facts.extract import FactExtractor
 from genrec.filtering.base import FilterContext, Filters
 from genrec.filtering.conditions import check_fields
-from genrec.fusion.model import Fusion
 from genrec.pipeline.request import RecommendationRequest
-from genrec.pipeline.scores import Scores, score_items
 from genrec.pipeline.timing import StageClock
 from genrec.retrieval.hybrid import REQUEST, HybridRetriever
+from genrec.scoring.scorer import Scorer, Scores
 from genrec.scoring.select import select_top
 from genrec.settings import Settings
 
@@ -44,21 +42,6 @@ class Slate:
     best: float = 0.0
 
     @property
-    def p_click(self) -> FloatArray:
-        """P(click) of the candidates without the language model [n]."""
-        return self.scores.p_click
-
-    @property
-    def p_like(self) -> FloatArray | None:
-        """P(like) of the candidates [n]; None where nothing is rated."""
-        return self.scores.p_like
-
-    @property
-    def base(self) -> FloatArray:
-        """Logits of P(click) without the language model [n]."""
-        return self.scores.logits
-
-    @property
     def events(self) -> int:
         """Length of the history."""
         return self.scores.events
@@ -72,12 +55,11 @@ class Slate:
 
 @dataclass(frozen=True, eq=False)
 class SlateBuilder:
-    """Makes the slates of one workspace; without `clicks` they have neither P(like) nor evidence."""
+    """Makes the slates of one workspace."""
 
     store: Store
     retriever: HybridRetriever
-    clicks: ClickScorer | None
-    fusion: Fusion
+    scorer: Scorer
     settings: Settings
 
     def __call__(self, request: RecommendationRequest, clock: StageClock) -> Slate:
@@ -89,36 +71,57 @@ class SlateBuilder:
         with clock("history"):
             history = self._history(request)
             now = request.now if request.now is not None else self._now(history)
+            arrays = self.retriever.arrays(history, now)
             self._check_conditions(request)
         with clock("retrieval"):
-            pool = self._pool(request, history, now)
+            pool = self._pool(request, history, arrays)
             retriever = self.retriever.name if request.candidate_ids is None else "caller"
             if any(REQUEST in candidate.parts for candidate in pool.items):
                 retriever += f"+{REQUEST}"
         proposed = tuple(candidate.item.id for candidate in pool.items)
         with clock("scoring"):
-            scores = score_items(self.fusion, self.clicks, pool, history, now, bool(request.request))
-        best = float(scores.p_click.max(initial=0.0))
+            scores = self._scores(request, pool, history, arrays)
+            best = float(scores.p_click.max(initial=0.0))
         cut: tuple[LeftOut, ...] = ()
         if request.candidate_ids is None:
             size = max(self.settings.retrieval.candidates, request.k)
-            whole, (pool, kept) = pool, select_top(pool, scores.logits, size)
+            whole, (pool, kept) = pool, select_top(pool, scores.p_click, size)
             cut = _cut(whole, scores, kept, size)
             scores = scores.take(kept)
         history = replace(history, entries=tuple(entry for entry in history.entries if not entry.item.hidden))
-        if self.evidence is not None and pool.items:
-            history, pool = self.evidence.attached(history, pool)
+        if pool.items:
+            history, pool = self.facts.attached(history, pool)
         return Slate(history, pool, scores, retriever, now, proposed, cut, best)
 
     @cached_property
-    def evidence(self) -> FactExtractor | None:
+    def facts(self) -> FactExtractor:
         """What is known of histories and candidates, for prompts and reasons."""
-        clicks = self.clicks
-        return (
-            None if clicks is None else FactExtractor(lambda: clicks.statistics, clicks.item_ids, self.store.all_items)
-        )
+        scorer = self.scorer
+        return FactExtractor(lambda: scorer.statistics, scorer.item_ids, self.store.all_items, self.retriever.covisit)
 
-    def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
+    def _scores(
+        self, request: RecommendationRequest, pool: Candidates, history: History, arrays: HistoryArrays
+    ) -> Scores:
+        """Scores of the pool. A caller's own items are scored among what retrieval proposes: their probabilities are
+        those of the whole pool, not of the few that the caller has chosen.
+        """
+        n, events = len(pool.items), len(history.entries)
+        if request.candidate_ids is not None and n:
+            own = {candidate.item.id for candidate in pool.items}
+            beside = self.retriever.candidates(
+                history,
+                self.settings.retrieval.pool,
+                now=arrays.now,
+                items=self.store.items,
+                filters=self._filters(request, history),
+                request=request.request,
+                arrays=arrays,
+            )
+            others = tuple(candidate for candidate in beside.items if candidate.item.id not in own)
+            pool = Candidates((*pool.items, *others))
+        return self.scorer.score_items(pool, arrays, events).take(slice(n))
+
+    def _filters(self, request: RecommendationRequest, history: History) -> Filters:
         context = FilterContext(
             history,
             # Items expire by the clock of the wall; the log's may stand years behind it.
@@ -130,16 +133,20 @@ class SlateBuilder:
             allow_sponsored=request.allow_sponsored,
             by_caller=request.candidate_ids is not None,
         )
-        filters = Filters.of(context, self.settings.filtering.rules)
+        return Filters.of(context, self.settings.filtering.rules)
+
+    def _pool(self, request: RecommendationRequest, history: History, arrays: HistoryArrays) -> Candidates:
+        filters = self._filters(request, history)
         if request.candidate_ids is not None:
-            return self._given(request, request.candidate_ids, history, now, filters)
+            return self._given(request, request.candidate_ids, history, arrays, filters)
         return self.retriever.candidates(
             history,
             max(self.settings.retrieval.pool, request.k),
-            now=now,
+            now=arrays.now,
             items=self.store.items,
             filters=filters,
             request=request.request,
+            arrays=arrays,
         )
 
     def _given(
@@ -147,7 +154,7 @@ class SlateBuilder:
         request: RecommendationRequest,
         candidate_ids: tuple[str, ...],
         history: History,
-        now: float,
+        arrays: HistoryArrays,
         filters: Filters,
     ) -> Candidates:
         """The caller's own slate, as far as filters let it pass."""
@@ -155,7 +162,8 @@ class SlateBuilder:
         dropped = tuple(DroppedItem(item.id, reason) for item in items if (reason := filters.reason(item)))
         refused = {one.item_id for one in dropped}
         kept = [item for item in items if item.id not in refused]
-        return Candidates(tuple(self.retriever.given(history, kept, now=now, request=request.request)), dropped)
+        found = self.retriever.given(history, kept, now=arrays.now, request=request.request, arrays=arrays)
+        return Candidates(tuple(found), dropped)
 
     def _history(self, request: RecommendationRequest) -> History:
         if isinstance(request.history, History):

@@ -16,7 +16,7 @@ FILTERED = 10
 
 def trace_of(answer: Recommendation, slate: Slate, ranked: Ranked) -> Trace:
     """What the stages did to the items of an answer, and to the best that are not in it."""
-    before = {one.item.id: float(p) for one, p in zip(slate.candidates.items, slate.p_click, strict=True)}
+    before = {one.item.id: float(p) for one, p in zip(slate.candidates.items, slate.scores.p_click, strict=True)}
     sources = {one.item.id: one.sources for one in slate.candidates.items}
     shown = tuple(
         TracedItem(
@@ -59,7 +59,7 @@ def left_out(answer: Recommendation, slate: Slate, ranked: Ranked) -> tuple[Left
         for one in ranked.items
         if one.id not in shown
     ]
-    before = {one.item.id: float(p) for one, p in zip(slate.candidates.items, slate.p_click, strict=True)}
+    before = {one.item.id: float(p) for one, p in zip(slate.candidates.items, slate.scores.p_click, strict=True)}
     dropped = [LeftOut(one.item_id, one.stage, one.reason, before.get(one.item_id)) for one in ranked.dropped]
     scored = sorted([*behind, *dropped, *slate.cut], key=lambda one: -(one.p_click or 0.0))[:LEFT_OUT]
     filtered = sorted(slate.candidates.dropped, key=lambda one: one.reason == "seen")[:FILTERED]

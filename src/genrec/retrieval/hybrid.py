@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
 from genrec.errors import WorkspaceError
-from genrec.retrieval.base import RETRIEVERS, ItemFilters, Query, Retriever, Scores
-from genrec.retrieval.scoring import Positions, query_of, scaled, score_batch, top_k
+from genrec.retrieval.base import RETRIEVERS, ItemFilters, Retriever, Scores
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
+from genrec.retrieval.scoring import Positions, scaled, score_batch, top_k
 from genrec.retrieval.text_search import TextIndex
 
 REQUEST = "request"
@@ -58,21 +60,35 @@ class HybridRetriever:
         """The parts that have a weight, for provenance."""
         return "+".join(name for name, weight in self.weights.items() if weight) or "popularity"
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Blended scores [I]."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Blended scores [q, I] of several queries."""
         raw = {name: score_batch(part, queries) for name, part in self.parts.items() if self.weights[name]}
         return self._mix(raw, len(queries))
 
+    def covisit(self) -> CovisitRetriever | None:
+        """What stood near what in the log, where one of the parts knows it."""
+        return next((part for part in self.parts.values() if isinstance(part, CovisitRetriever)), None)
+
+    def arrays(self, history: History, now: float) -> HistoryArrays:
+        """The history as arrays: made once for a request, they serve retrieval and scoring."""
+        return HistoryArrays.of(history, self.index, now)
+
     def given(
-        self, history: History, items: Sequence[Item], *, now: float, request: str | None = None
+        self,
+        history: History,
+        items: Sequence[Item],
+        *,
+        now: float,
+        request: str | None = None,
+        arrays: HistoryArrays | None = None,
     ) -> list[Candidate]:
         """The caller's own items as candidates, in their order; scores are 0 where the index does not know an item."""
-        raw, mixed, asked = self._scored(history, now, request)
+        raw, mixed, asked = self._scored(arrays or self.arrays(history, now), request)
         known = {**raw, **asked}
 
         def at(scores: Scores, item: Item) -> float:
@@ -98,6 +114,7 @@ class HybridRetriever:
         items: ItemLookup,
         filters: ItemFilters,
         request: str | None = None,
+        arrays: HistoryArrays | None = None,
     ) -> Candidates:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
 
@@ -106,11 +123,13 @@ class HybridRetriever:
         does not go with the history. All items then have their nearness as the part 'request', and what words they
         share with it as the part 'request words'.
 
+        `arrays` are those of the history, where they were made before.
+
         `filters` say what must not be proposed. `dropped` has the items that would have been in the list but for a
         filter, best first, with the reason. `sources` has the raw score of each part that has the item among its own
         best k, `parts` that of all.
         """
-        raw, scores, said = self._scored(history, now, request)
+        raw, scores, said = self._scored(arrays or self.arrays(history, now), request)
         reasons = {self.index[item_id]: why for item_id, why in filters.refused.items() if item_id in self.index}
         dropped: dict[int, str] = {}
         chosen = self._passing(scores, k, reasons, items, filters, dropped)
@@ -166,11 +185,8 @@ class HybridRetriever:
             TextIndex.load(folder / _TEXTS) if settings.get("texts") else None,
         )
 
-    def _scored(
-        self, history: History, now: float, request: str | None
-    ) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
+    def _scored(self, query: HistoryArrays, request: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
         """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
-        query = query_of(history, self.index, now)
         raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
         asked = {}
         if request and self.texts is not None and (near := self.texts.nearness(request)) is not None:

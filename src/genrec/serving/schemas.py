@@ -77,8 +77,8 @@ class EventBody(_Body):
 
     With `request_id` it says something of the list that was shown. It is a click if its type takes the item up (click,
     open, view, play, listen, buy, like, save, ...), or is rated (rating, watch, read, complete, interaction, ...) with
-    a `value` of at least the setting `clicks.liked` or without one. Other types (impression, skip, dislike, ...) are no
-    click: `genrec.data.sqlite.feedback` has the whole list.
+    a `value` of at least the setting `scoring.liked` or without one. Other types (impression, skip, dislike, ...) are
+    no click: `genrec.data.sqlite.feedback` has the whole list.
     """
 
     user_id: Id

@@ -10,12 +10,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import FloatArray, IntArray
 from genrec.domain import Candidates, History, Item
 from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions, Index
 from genrec.fitting.simulated_queries import Requests
-from genrec.retrieval.base import Query
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.scoring import ranks_of
 from genrec.text.encoders import Progress
@@ -172,7 +172,8 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: HybridRetriever, 
     queries = []
     for row in rows.tolist():
         span = slice(whole.rows_of(int(whole.user[row])).start, row)
-        queries.append(Query(whole.item[span], whole.timestamp[span], whole.value[span], float(whole.timestamp[row])))
+        now = float(whole.timestamp[row])
+        queries.append(HistoryArrays(whole.item[span], whole.timestamp[span], whole.value[span], now))
     scores = blend.batch_scores(queries)
     return [
         bool(ranks_of(of_row, query.item, whole.item[row : row + 1])[0] < size)

@@ -23,7 +23,7 @@ from genrec.data.store import Exposure
 from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
@@ -209,7 +209,7 @@ class SqliteStore:
                 "UPDATE exposures SET trace = NULL, traced = NULL WHERE traced < ?", (before,)
             ).rowcount
 
-    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
+    def clicked(self, liked: float = ScoringSettings().liked) -> Mapping[str, frozenset[str]]:
         """See `Store.clicked`."""
         rows = self._connection().execute(
             "SELECT e.request_id, i.external, t.name, e.value FROM events e JOIN items i ON i.id = e.item"

@@ -115,8 +115,7 @@ def _served(fitted: Fitted, store: Store, settings: Settings) -> Answer:
         store=store,
         retriever=fitted.blend,
         ranker=None,
-        clicks=fitted.clicks,
-        fusion=fitted.fusion,
+        scorer=fitted.scorer,
         settings=settings,
         version="evaluation",
     )
