@@ -17,6 +17,7 @@ from genrec.pipeline.request import MOST_ITEMS, RecommendationRequest
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
+from scoring_factories import retrieval_scorer
 
 
 @pytest.fixture
@@ -36,7 +37,12 @@ def recommender(store: SqliteStore, **sections: dict[str, Any]) -> Recommender:
     items = list(store.all_items())
     blend = fit_hybrid(store.interactions(), items, settings=settings, encoder=HashingEncoder(), tune=False)
     return Recommender(
-        store=store, retriever=blend, ranker=None, clicks=None, fusion=None, settings=settings, version="v1"
+        store=store,
+        retriever=blend,
+        ranker=None,
+        scorer=retrieval_scorer(store, settings),
+        settings=settings,
+        version="v1",
     )
 
 

@@ -16,8 +16,10 @@ from genrec.domain import Event, Item
 from genrec.errors import NotFoundError, RequestError
 from genrec.explanation.why import why
 from genrec.pipeline.recommender import Recommender
+from genrec.pipeline.request import RecommendationRequest
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
+from scoring_factories import retrieval_scorer
 
 ITEMS = 400
 
@@ -43,7 +45,12 @@ def recommender(store: SqliteStore, **sections: dict[str, Any]) -> Recommender:
     settings = Settings.load(None, {"retrieval": {"retrievers": ("covisit", "popular")}, **sections})
     blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, encoder=None, tune=False)
     return Recommender(
-        store=store, retriever=blend, ranker=None, clicks=None, fusion=None, settings=settings, version="v1"
+        store=store,
+        retriever=blend,
+        ranker=None,
+        scorer=retrieval_scorer(store, settings),
+        settings=settings,
+        version="v1",
     )
 
 
@@ -121,7 +128,12 @@ def test_why_not_this_one(store: SqliteStore) -> None:
     )
     assert "seen" in why(store, answer.request_id, seen.id).lines[1]
     assert "hid" in why(store, answer.request_id, hidden.id).lines[1]
-    assert "Retrieval did not propose it" in why(store, answer.request_id, "B000000399").lines[1]
+    pool = rec.slate(RecommendationRequest(user_id="u1", k=3)).pool
+    trace = store.exposure(answer.request_id).trace
+    assert trace is not None
+    told = {one.item_id for one in trace.left_out} | set(store.history("u1").item_ids()) | {hidden.id}
+    far = next(item.id for item in store.all_items() if item.id not in pool and item.id not in told)
+    assert "Retrieval did not propose it" in why(store, answer.request_id, far).lines[1]
 
 
 def test_what_is_not_known_is_an_error(store: SqliteStore) -> None:
