@@ -109,7 +109,7 @@ def test_a_trace_comes_back_as_it_was() -> None:
 def test_why_is_told_in_words(store: SqliteStore) -> None:
     answer = recommender(store).recommend("u1", 3)
     told = why(store, answer.request_id).lines
-    assert told[0].startswith("3 items were shown, out of 200 that covisit+popular proposed for 8 events of history.")
+    assert told[0].startswith("Shown: 3 of 200 that covisit+popular proposed for 8 events of history.")
     assert "without the language model (no language model)" in told[0]
     assert told[1].startswith(f"1. {answer.items[0].item.title} ({answer.items[0].item.id}): proposed by covisit (")
     best = why(store, answer.request_id, answer.items[0].item.id).lines[1]
@@ -123,7 +123,7 @@ def test_why_not_this_one(store: SqliteStore) -> None:
     hidden = store.item("B000000300")
     cut = next(one for one in answer.dropped if one.stage == "policy")
     assert (
-        "left out by policy: p_click below 0.99 of the best in the pool"
+        "Stage policy: p_click below 0.99 of the best in the pool"
         in why(store, answer.request_id, cut.item_id).lines[1]
     )
     assert "seen" in why(store, answer.request_id, seen.id).lines[1]
