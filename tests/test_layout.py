@@ -16,7 +16,7 @@ LAYERS = [
     {"artifacts"},
     {"data", "text", "llm", "prompting", "filtering"},
     {"retrieval", "ranking", "clicks"},
-    {"fusion", "facts"},
+    {"fusion", "facts", "scoring"},
     {"reranking"},
     {"fitting"},
     {"pipeline"},

@@ -100,8 +100,8 @@ def _ranked(ranker: str, template: str | None = None, **options: Any) -> Service
 
 SOUND: Mapping[str, Service] = {
     "pointwise": Service(),
-    "pointwise where useful": Service({"checks": {"read": "useful"}}),
-    "listwise where useful": Service({"ranking": {"ranker": "listwise"}, "checks": {"read": "useful"}}),
+    "pointwise where useful": Service({"llm": {"read": "useful"}}),
+    "listwise where useful": Service({"ranking": {"ranker": "listwise"}, "llm": {"read": "useful"}}),
     "pointwise, terse": _ranked("pointwise", "rank/pointwise.terse"),
     "pointwise, cards": _ranked("pointwise", "rank/pointwise.cards"),
     "pointwise, evidence": _ranked("pointwise", "rank/pointwise.evidence"),
@@ -115,14 +115,14 @@ SOUND: Mapping[str, Service] = {
     "listwise, Chinese evidence": _ranked("listwise", "rank/listwise.evidence.zh"),
     "pointwise, nothing scored": Service(scored=False),
     # So cold that what is drawn is the order: the draw itself depends on the request id.
-    "explored": Service({"checks": {"exploration": 1e-6}}),
+    "explored": Service({"exploration": {"temperature": 1e-6}}),
 }
 FAULTY: Mapping[str, Service] = {
     "without a model": Service(model=None),
     "the engine fails": Service(model={"fail_at": 0}),
     "the engine fails halfway": replace(_ranked("listwise"), model={"fail_after_labels": 3}),
     "the prompt is too long": Service(model={"context": 300}),
-    "too slow": Service({"checks": {"deadline_s": 0.05}}, {"latency_s": 60.0}),
+    "too slow": Service({"llm": {"deadline_s": 0.05}}, {"latency_s": 60.0}),
     "the ranker invents": Service(invents=True),
 }
 
@@ -184,7 +184,8 @@ class GoldenWorkspace:
         common: dict[str, dict[str, Any]] = {
             "model": {"name": str(self._model_folder)},
             "retrieval": {"retrievers": RETRIEVERS, "pool": 24, "candidates": 10},
-            "checks": {"read": "always", "threshold": 0.3, "deadline_s": 600.0},
+            "llm": {"read": "always", "deadline_s": 600.0},
+            "policy": {"threshold": 0.3},
         }
         names = {**common, **sections}
         return Settings.load(None, {name: {**common.get(name, {}), **sections.get(name, {})} for name in names})
