@@ -17,6 +17,7 @@ from genrec.cli.runs import keep
 if TYPE_CHECKING:
     from genrec.artifacts.workspace import Workspace
     from genrec.data.sqlite.store import SqliteStore
+    from genrec.evaluation.suite.context import EvaluationContext
     from genrec.evaluation.suite.schema import Suite
     from genrec.evaluation.templates.sides import Side
     from genrec.settings import Settings
@@ -78,10 +79,7 @@ def evaluate(
     flags = {"name": model, "engine": engine, "adapter": adapter}
     with opened(suite, workspace, flags) as run:
         pair = run.sides(template, against, folder)
-        found = evaluate_prompts(
-            pair, run.suite, run.place, run.store, run.settings,
-            load=load, limit=users, seeds=_numbers(seeds), fused=fused, progress=run.told,
-        )  # fmt: skip
+        found = evaluate_prompts(pair, run.suite, run.context(users), load=load, seeds=_numbers(seeds), fused=fused)
         recorded = runs.record("prompt", found.result, run.place, run.store, run.settings)
     kept = keep(run.place, recorded, found.values)
     if page is not None:
@@ -134,6 +132,12 @@ class Run:
     settings: Settings
     told: Callable[[str, int, int], None]
 
+    def context(self, limit: int | None) -> EvaluationContext:
+        """Log and test users of the suite, `limit` of them."""
+        from genrec.evaluation.suite.runner import context_of
+
+        return context_of(self.suite, self.place, self.store, self.settings, limit=limit, progress=self.told)
+
     def sides(self, new: str | None, old: str | None, folder: Path | None) -> tuple[Side, Side]:
         """See `genrec.evaluation.templates.sides`."""
         from genrec.evaluation.templates.sides import sides
@@ -146,12 +150,12 @@ def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | 
     """A suite, or the own log of a workspace, with the settings of `model` on top, and bars for what is done."""
     from genrec.cli.console import progress, reporter
     from genrec.data.sqlite.store import SqliteStore
-    from genrec.evaluation.suite import schema
+    from genrec.evaluation.suite import base, schema
     from genrec.evaluation.suite.source import workspace_of
     from genrec.evaluation.templates.reading import OWN_LOG
     from genrec.settings import Settings
 
-    chosen = OWN_LOG if suite is None else schema.load(schema.find(suite))
+    chosen = OWN_LOG if suite is None else schema.load(base.find(suite))
     with progress() as bars:
         told = reporter(bars)
         given = Path("workspace") if workspace is None and suite is None else workspace
