@@ -11,7 +11,7 @@ from genrec.evaluation.lists import Lists
 from genrec.evaluation.metrics import auc, grouped_auc
 from genrec.evaluation.suite import position
 from genrec.evaluation.validity import Wrong, agreement, validity
-from genrec.reranking.policy import Validity
+from genrec.reranking.validity import Validity
 
 
 def test_grouped_auc_by_hand():

@@ -158,7 +158,7 @@ def test_sides_that_cannot_be_compared(new, kind, said):
 
 
 def test_the_order_as_served_learns_the_weight_of_each_template(evaluate):
-    suite = SUITE.model_copy(update={"settings": {"checks": {"llm_slates": 4}}})
+    suite = SUITE.model_copy(update={"settings": {"llm": {"slates": 4}}})
     result = evaluate(suite=suite, fused=True)
     assert [row["metric"] for row in result["verdicts"]][2:4] == ["ndcg@10 as served", "hr@10 as served"]
     assert result["verdicts"][2]["better"] == "higher"

@@ -1,4 +1,4 @@
-"""How good P(click) is on held-out events: order, honesty, and what is gained over two smoothed rates."""
+"""How good P(like) is on held-out ratings: order, honesty, and what is gained over two smoothed rates."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.evaluate import BASELINE, DEFINITION, Predictions, predict_held_out
-from genrec.clicks.labels import Rows
+from genrec.data.labels import Rows
 from genrec.data.splits import by_name
 from genrec.data.store import Store
 from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
+from genrec.evaluation.likes import BASELINE, DEFINITION, Predictions, predict_held_out
 from genrec.evaluation.metrics import Values
 from genrec.evaluation.protocol import LEAK, few_users, left_out
 from genrec.evaluation.tables import Measured, Table, table_of
 from genrec.settings import Settings
-from genrec.text.encoders import CachedEncoder, Encoder, Progress, item_text, load_encoder
+from genrec.text.encoders import CachedEncoder, Encoder, Progress, load_encoder
 
 METRICS = ("auc", "grouped_auc", "log_loss", "calibration_error")
 _ROW_BUDGET = 20_000_000
@@ -36,9 +36,9 @@ def evaluate_clicks(
     cache_folder: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fits the click scorer on the training part and judges it on the held-out events, beside `item + user rate`.
+    """Fits what is served on the training part and judges P(like) on the held-out ratings, beside `item + user rate`.
 
-    Events of users who are new after the split are judged too, because P(click) is served for them. Raises DataError
+    Events of users who are new after the split are judged too, because P(like) is served for them. Raises DataError
     where nothing, or only one kind of event, is held out.
     """
     interactions = store.interactions()
@@ -46,8 +46,7 @@ def evaluate_clicks(
     items = list(store.all_items())
     given = encoder or load_encoder(settings.encoder)
     cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
-    vectors = cached.encode([item_text(item) for item in items], progress)
-    predictions = predict_held_out(interactions, items, vectors, settings, split, seed=seed, progress=progress)
+    predictions = predict_held_out(interactions, items, settings, split, encoder=cached, seed=seed, progress=progress)
     if users is not None:
         predictions = _restricted(predictions, interactions.user_ids, users)
     rows = predictions.rows
@@ -57,7 +56,7 @@ def evaluate_clicks(
         "users": n_users,
         "rows": len(rows),
         "click_rate": round(float(rows.label.mean()), 6),
-        "labels": rows.says,
+        "labels": predictions.record["says"]["p_like"],
         "split": split,
         "warnings": [*([LEAK] if leaks else []), *left_out(users, n_users), *few_users(n_users)],
         "headline": list(METRICS),

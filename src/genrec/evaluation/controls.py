@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from genrec.domain import History, Item
 from genrec.ranking.base import RankingTask
 
-Control = Callable[[RankingTask, int], RankingTask]
+
+class Control(Protocol):
+    """Takes from what a ranker reads something that a figure should depend on."""
+
+    __name__: str
+
+    def __call__(self, task: RankingTask, seed: int) -> RankingTask: ...
+
 
 _YEAR_AT_END = re.compile(r"\s*\((?:1[89]|20)\d\d\)\s*$")
 _IMPERSONAL = frozenset({"popularity", "recency"})

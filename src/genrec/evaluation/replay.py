@@ -12,9 +12,11 @@ from genrec.evaluation.validity import Wrong
 from genrec.fitting.workspace import Fitted
 from genrec.llm.cached import CachedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
+from genrec.pipeline.reranking import rerank
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
-from genrec.reranking.policy import Validity, apply_policy, validate
+from genrec.reranking.base import RerankContext
+from genrec.reranking.validity import Validity, validate
 from genrec.settings import Policy, Settings
 
 _NO_DEADLINE_S = 3600.0
@@ -100,21 +102,20 @@ class Replay:
         change: Change | None = None,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
-        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
+        patient = settings.llm.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._split, self._model = store, split, model
         self._ranker = None if ranker is None else RecordingRanker(ranker, change)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
-        self._checks, self._weights = settings.checks, fitted.fusion.llm
+        self._llm, self._scorer = settings.llm, fitted.scorer
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
                 store=store,
                 retriever=fitted.blend,
                 ranker=ranker,
-                clicks=fitted.clicks,
-                fusion=fitted.fusion,
-                settings=settings.model_copy(update={"checks": checks}),
+                scorer=fitted.scorer,
+                settings=settings.model_copy(update={"llm": patient}),
                 version="evaluation",
                 model=model,
             )
@@ -138,7 +139,7 @@ class Replay:
             log_exposure=False,
         )
         slate, words = self._recommender.slate(request), bool(request.request)
-        served = is_read(slate, words, self._policy, self._checks, self._weights)
+        served = is_read(slate, words, self._policy, self._llm, self._scorer, request.k)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
         read = None if self._ranker is None else self._ranker.ranking
@@ -147,8 +148,8 @@ class Replay:
         asked, made = reads and bool(slate.candidates.items), answer.provenance
         return ReplayedRequest(
             lists,
-            self._weights.gain(slate.base, slate.events, words) if len(slate.base) else 0.0,
-            self._weights.weight(slate.events, words),
+            self._scorer.llm.gain(slate.scores.logits, slate.events, words),
+            self._scorer.llm.weight(slate.events, words),
             served,
             made.fallback if asked else None,
             *Wrong.of(Validity() if read is None else validate(read, slate.candidates)),
@@ -178,23 +179,21 @@ def orders(
     items = slate.candidates.items
 
     def by_policy(policy: Policy, read: Ranking | None) -> list[str]:
-        outcome = apply_policy(
+        context = RerankContext(
+            "",
+            len(items),
             policy,
+            recommender.settings,
             slate.candidates,
+            slate.scores.p_click,
+            slate.best,
+            slate.history,
             read,
-            slate.p_click,
-            slate.base,
-            fusion=recommender.fusion,
-            threshold=0.0,
-            k=len(items),
-            events=slate.events,
         )
-        return [line.item.id for line in outcome.items]
+        return [one.id for one in rerank(context, None, slate.scores.p_like).items]
 
-    by_click = sorted(range(len(items)), key=lambda i: 0.0 if slate.p_click is None else -slate.p_click[i])
     return {
         "slate": [candidate.item.id for candidate in items],
-        "click": [items[place].item.id for place in by_click],
         "llm": by_policy("annotate", ranking),
         "fused_without_llm": by_policy("fuse", None),
         "fused": [line.item.id for line in answer.items],

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genrec.reranking.policy import Validity
+from genrec.reranking.validity import Validity
 
 VALIDITY = "share of rankings without an invalid, duplicate or missing id"
 AGREEMENT = "Kendall's tau-b between the language model's order of a slate and that of P(click)"

@@ -22,7 +22,7 @@ from genrec.evaluation.lists import Lists, Values
 from genrec.evaluation.metrics import ndcg
 from genrec.evaluation.tables import Measured, Table, table_of
 from genrec.evaluation.verdicts import verdicts
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 MISMATCH = 0.001
 """A split is called wrong where chance alone would make one as far off more seldom than this."""
@@ -60,7 +60,7 @@ class Arm:
 
 
 def experiment_report(
-    store: Store, name: str | None = None, seed: int = 0, liked: float = ClickSettings().liked
+    store: Store, name: str | None = None, seed: int = 0, liked: float = ScoringSettings().liked
 ) -> dict[str, Any]:
     """Compares the arms of an experiment (the only one of the log if none is named) with the first one; JSON-ready.
 

@@ -110,7 +110,7 @@ def report(
 
     place = Workspace.open(workspace or Path("workspace"))
     with SqliteStore(place.database) as store:
-        found = experiment_report(store, name, seed, Settings.load(place.settings_file).clicks.liked)
+        found = experiment_report(store, name, seed, Settings.load(place.settings_file).scoring.liked)
     if page is not None:
         write_text(rendered(found), page)
     if json is None:

@@ -6,8 +6,8 @@ Source: Hanley and McNeil, The meaning and use of the area under a ROC curve, Ra
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.calibration import auc
 from genrec.evaluation.metrics import Better, Values
+from genrec.scoring.calibration import auc
 
 DEFINITION = "share of pairs of a click and a non-click that are ordered rightly, ties counting half"
 BETTER: Better = "higher"

@@ -9,8 +9,8 @@ of equal size after Nguyen and O'Connor, Posterior calibration and exploratory a
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.calibration import expected_calibration_error
 from genrec.evaluation.metrics import Better, Values
+from genrec.scoring.calibration import expected_calibration_error
 
 DEFINITION = "|mean P(click) - click rate|, averaged over 15 bins of P(click) with equally many rows"
 BETTER: Better = "lower"

@@ -8,8 +8,8 @@ Source: Good, Rational decisions, Journal of the Royal Statistical Society B 14,
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.calibration import log_loss
 from genrec.evaluation.metrics import Better, Values
+from genrec.scoring.calibration import log_loss
 
 DEFINITION = "mean of -log of the probability given to what happened, in nats"
 BETTER: Better = "lower"

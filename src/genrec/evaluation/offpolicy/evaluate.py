@@ -40,7 +40,7 @@ def evaluate_policies(
     DataError where the log has no exploration, NotFoundError for unknown names, SettingsError where two have one.
     """
     _distinct([*policies, *(other.file.stem for other in lists)])
-    log = logged_lists(store, users, settings.clicks.liked)
+    log = logged_lists(store, users, settings.scoring.liked)
     shown: dict[str, list[list[str]]] = {}
     record: dict[str, Any] = {}
     if policies:

@@ -20,7 +20,7 @@ from genrec.ranking.base import RANKERS
 from genrec.retrieval.base import RETRIEVERS
 from genrec.settings import Policy, Settings
 
-WITHOUT_LLM = ("retriever", "slate", "click", "fused_without_llm")
+WITHOUT_LLM = ("retriever", "slate", "fused_without_llm")
 """Orders of a served system for which no language model is asked."""
 
 
@@ -51,7 +51,7 @@ class Users(Strict):
 class Served(Strict):
     """The served path, with everything fitted on the training part. What is not given is as in the settings."""
 
-    orders: Literal["retriever", "slate", "click", "llm", "fused_without_llm", "fused", "served"] = "fused"
+    orders: Literal["retriever", "slate", "llm", "fused_without_llm", "fused", "served"] = "fused"
     """Which order is judged: that of one part, `fused` if the language model reads every slate, or `served`, where it
     reads only those in which it is expected to change the answer."""
     ranker: str | None = None

@@ -175,7 +175,7 @@ class ServedPath:
         )
 
     def _how(self, seed: int) -> str:
-        include = {"retrieval", "ranking", "checks", "prompts"}
+        include = {"retrieval", "filtering", "ranking", "policy", "llm", "reranking", "objective", "prompts"}
         settings = self._seeded(seed).model_dump(mode="json", include=include)
         return json.dumps([settings, self.policy, code_hash()])
 

@@ -72,8 +72,8 @@ def _read(
     load: Load,
     fused: bool,
 ) -> tuple[Read, list[str]]:
-    checks = side.settings.checks if fused else side.settings.checks.model_copy(update={"llm_slates": 0})
-    settings = side.settings.model_copy(update={"checks": checks})
+    llm = side.settings.llm if fused else side.settings.llm.model_copy(update={"slates": 0})
+    settings = side.settings.model_copy(update={"llm": llm})
     path = ServedPath(
         replace(context, settings=settings, progress=context.progress and partial(_told, context.progress, side.name)),
         Served(orders="llm"),
