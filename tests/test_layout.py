@@ -22,7 +22,7 @@ LAYERS = [
     {"pipeline"},
     {"explanation", "training"},
     {"evaluation"},
-    {"experiments"},
+    {"experiments", "reports"},
     {"serving"},
     {"cli"},
 ]

@@ -10,10 +10,10 @@ from pathlib import Path
 from genrec.data.store import Exposure, Store
 from genrec.domain import History
 from genrec.errors import DataError, NotFoundError
-from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.offpolicy.exposures import LoggedLists
 from genrec.evaluation.suite.external import Lists
 from genrec.filtering.base import FilterContext, Filters
+from genrec.fitting.kept import fitted_on
 from genrec.fitting.workspace import Fitted
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.retrieval.hybrid import HybridRetriever
