@@ -26,7 +26,7 @@ LAYERS = [
     {"cli"},
 ]
 ALLOWED_HEAVY = {
-    "vllm": {"llm/vllm.py", "llm/constraint.py", "serving/launch.py", "cli/diagnosis.py"},
+    "vllm": {"llm/engines/vllm.py", "llm/constraint.py", "serving/launch.py", "cli/diagnosis.py"},
     "torch": {"llm/", "text/", "clicks/", "fusion/", "training/", "artifacts/models.py", "cli/diagnosis.py"},
     "transformers": {"llm/", "text/", "training/", "artifacts/models.py", "cli/diagnosis.py"},
     "peft": {"llm/", "training/", "cli/diagnosis.py"},

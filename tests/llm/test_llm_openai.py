@@ -15,7 +15,7 @@ openai = pytest.importorskip("openai")
 from tokenizers import Tokenizer  # noqa: E402
 from tokenizers.models import WordLevel  # noqa: E402
 
-import genrec.llm.openai as engine  # noqa: E402
+import genrec.llm.engines.openai as engine  # noqa: E402
 from genrec.errors import ModelError  # noqa: E402
 from genrec.settings import ModelSettings  # noqa: E402
 
