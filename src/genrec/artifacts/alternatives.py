@@ -126,7 +126,7 @@ class ModuleAlternatives(_Folder, Generic[T]):
     """Alternatives that are modules: those with all functions and constants of the interface."""
 
     def find(self, name: str) -> T:
-        """The module of that name or path, or the class of that path. Raises `error` with all names if there is none."""
+        """The module of that name or path, or class of that path. Raises `error` with all names if there is none."""
         target = self._target(name)
         if lacking := _lacking(target, get_protocol_members(self._interface)):
             raise self._no(name, f"it has no {' and no '.join(lacking)}")
