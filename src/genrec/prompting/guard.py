@@ -52,9 +52,10 @@ def guard(
     marker). Claims of an answer ("answer Yes", "answer: B") are left out; look-alikes of role names ("assistant:"), of
     fences and of tags are rewritten, and with `labels` (where candidates stand behind letters) those of labels ("B. ",
     "(B)") as well, but for the numeral of a title ("Star Trek IV: The Voyage Home"); double quotes become single ones,
-    so that a quoted value cannot end its quotation. `answer` is the word by which the model says that an item fits: a small model repeats what
-    it has just read, so that word is left out wherever it stands, of "Yes Man" too (a dot in its place would lift the
-    item as well). Other orders are words like any others: `genrec eval injection` measures what they gain.
+    so that a quoted value cannot end its quotation. `answer` is the word by which the model says that an item fits: a
+    small model repeats what it has just read, so that word is left out wherever it stands, of "Yes Man" too (a dot in
+    its place would lift the item as well). Other orders are words like any others: `genrec eval injection` measures
+    what they gain.
     """
     if len(text) > _CACHED_LENGTH:
         return _guard(text, control_strings, max_characters, answer, labels)
