@@ -43,7 +43,7 @@ TITLE = 120
 """Characters of a title in grounded words."""
 FOR = {
     "transitions": ("often", "sometimes"),
-    "graph": ("same",),
+    "shared_attribute": ("same",),
     "ratings": ("above",),
     "popularity": ("very popular", "popular", "new"),
     "recency": ("rising",),

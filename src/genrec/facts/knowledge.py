@@ -1,0 +1,139 @@
+"""What facts are made from: statistics of a log, and how common metadata values are in the catalogue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+
+from genrec.data.interactions import FloatArray, IntArray
+from genrec.domain import History, Item
+from genrec.prompting.event_verbs import rating
+
+PRIOR = 5.0
+"""Weight of the mean in means of few values, in events."""
+SAMPLE = 20_000
+"""So many items of the catalogue tell how rare a value is."""
+LONGEST = 60
+"""Longer values are descriptions."""
+
+Value = tuple[str, str]
+"""A metadata field and one of its values."""
+
+
+class LogStatistics(Protocol):
+    """Statistics of a log; arrays are [I + 1], the last entry is an unknown item."""
+
+    @property
+    def liked(self) -> float:
+        """Ratings of at least this much say that an item was liked."""
+
+    @property
+    def value_mean(self) -> float:
+        """Mean of all ratings."""
+
+    @property
+    def value_scale(self) -> float:
+        """Their standard deviation."""
+
+    @property
+    def newest(self) -> float:
+        """Time of the newest event."""
+
+    @property
+    def span(self) -> float:
+        """Seconds from the oldest event to the newest."""
+
+    @property
+    def count(self) -> FloatArray:
+        """Events of each item."""
+
+    @property
+    def recent(self) -> FloatArray:
+        """The same, where an event counts half with each tenth of the span that it lies back."""
+
+    @property
+    def first(self) -> FloatArray:
+        """Time of each item's first event."""
+
+    @property
+    def deviation(self) -> FloatArray:
+        """Mean rating of each item above `value_mean`, in standard deviations, shrunk by `PRIOR`."""
+
+    def together(self, source: IntArray, target: IntArray) -> FloatArray:
+        """How often known items stood near each other in histories [s, t]."""
+
+
+class Knowledge:
+    """Statistics of a log whose items are `item_ids`; `catalogue` gives its items. Both are asked for when needed."""
+
+    def __init__(
+        self,
+        statistics: Callable[[], LogStatistics],
+        item_ids: Sequence[str],
+        catalogue: Callable[[], Iterable[Item]],
+    ) -> None:
+        self._fit, self._item_ids, self._catalogue = statistics, item_ids, catalogue
+
+    @cached_property
+    def statistics(self) -> LogStatistics:
+        """Of the log."""
+        return self._fit()
+
+    def positions(self, ids: Iterable[str]) -> IntArray:
+        """Positions of items in the statistics; items that the log does not have are at the last one."""
+        return np.array([self._position.get(item_id, self.unknown) for item_id in ids], dtype=np.int32)
+
+    @property
+    def unknown(self) -> int:
+        """Position of all items that the log does not have."""
+        return len(self._item_ids)
+
+    def together(self, source: IntArray, target: IntArray) -> FloatArray:
+        """How often items, known or not, stood near each other in histories [s, t]."""
+        often = np.zeros((len(source), len(target)))
+        known, of_log = source < self.unknown, np.flatnonzero(target < self.unknown)
+        if known.any() and len(of_log):
+            often[np.ix_(known, of_log)] = self.statistics.together(source[known], target[of_log])
+        return often
+
+    @cached_property
+    def share_before(self) -> FloatArray:
+        """Share [I + 1] of all events that is about items chosen more often; of equal ones the first comes first."""
+        count = self.statistics.count
+        order = np.argsort(-count, kind="stable")
+        share = np.empty(len(count))
+        share[order] = (np.cumsum(count[order]) - count[order]) / max(float(count.sum()), 1.0)
+        return share
+
+    @cached_property
+    def value_counts(self) -> Counter[Value]:
+        """How many items of the catalogue have each value."""
+        return Counter(value for item in islice(self._catalogue(), SAMPLE) for value in values_of(item))
+
+    @property
+    def items_counted(self) -> int:
+        """How many items `value_counts` is over."""
+        return min(SAMPLE, self.unknown)
+
+    @cached_property
+    def _position(self) -> Mapping[str, int]:
+        return {item_id: position for position, item_id in enumerate(self._item_ids)}
+
+
+def values_of(item: Item) -> Iterator[Value]:
+    """What an item may share with others: texts of any metadata field, but neither numbers nor descriptions."""
+    for name, value in item.metadata.items():
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            if len(text) <= LONGEST and not text.isdecimal():
+                yield name, text
+
+
+def ratings_of(history: History) -> FloatArray:
+    """Values of the events that prompts show as ratings."""
+    rated = [entry.value for entry in history.entries if entry.value is not None and rating(entry)]
+    return np.array(rated, dtype=np.float64)
