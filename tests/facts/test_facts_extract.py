@@ -90,7 +90,9 @@ def test_what_much_of_the_catalogue_shares_says_nothing() -> None:
     items = [Item(str(n), f"Film {n}", {"genres": ("Drama",), "domain": "video"}) for n in range(6)]
     maker = FactExtractor.of_log(log_of([(0, 0, 0, 5), (0, 1, 1, 5)], items), items, 4.0)
     assert "shared_attribute" not in kinds(maker, history(items[0]), items[1])
-    assert "shared_attribute" in kinds(FactExtractor.of_log(log_of(EVENTS, ITEMS), items[:5], 4.0), history(items[0]), items[1])
+    assert "shared_attribute" in kinds(
+        FactExtractor.of_log(log_of(EVENTS, ITEMS), items[:5], 4.0), history(items[0]), items[1]
+    )
 
 
 def fake(**columns: Any) -> FactExtractor:

@@ -112,7 +112,11 @@ def test_only_what_is_declared_in_the_order_declared(tmp_path: Path, tokenizer: 
     [
         ("candidates: {type: items, item_tokens: 40, evidence: [popularity, fame]}", 8, "no evidence 'fame'"),
         ("candidates: {type: items, item_tokens: 40, evidence: [habits]}", 2, "'candidates' has no evidence 'habits'"),
-        ("candidates: {type: items, item_tokens: 40, evidence: [shared_attribute, shared_attribute]}", 8, "there twice"),
+        (
+            "candidates: {type: items, item_tokens: 40, evidence: [shared_attribute, shared_attribute]}",
+            8,
+            "there twice",
+        ),
         ("candidates: {type: items, item_tokens: 40, evidence: popularity}", 8, "tuple"),
     ],
 )
