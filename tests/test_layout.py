@@ -47,16 +47,9 @@ HEAVY = {
 }
 """Heavy packages, and where they may be imported; why in `artifacts/models.py`: docs/decisions/007."""
 
-OLD_FOLDERS: dict[str, int] = {"clicks": 6, "fusion": 6}
-"""Folders on their way out, with the row that they stand in until then."""
-KNOWN: set[tuple[str, str]] = {
-    ("facts/extract.py", "clicks"),
-    ("fusion/linear.py", "clicks"),
-    ("fusion/pools.py", "clicks"),
-    ("pipeline/recommender.py", "experiments"),
-}
+KNOWN: set[tuple[str, str]] = set()
 """(module, what it imports) that break a row; this list only gets shorter."""
-KNOWN_DETOURS: set[tuple[str, str]] = {("genrec.pipeline.recommender", "genrec.experiments.router")}
+KNOWN_DETOURS: set[tuple[str, str]] = set()
 """(module, what it imports) that are part of a circle; this list only gets shorter."""
 
 
@@ -73,7 +66,7 @@ def unit(path: Path) -> str:
 
 
 def row(name: str) -> int:
-    known = {one: number for number, names in enumerate(ROWS) for one in names} | OLD_FOLDERS
+    known = {one: number for number, names in enumerate(ROWS) for one in names}
     return known[name]
 
 
@@ -112,7 +105,7 @@ def test_what_is_allowed_to_break_a_row_still_does() -> None:
 
 def test_every_folder_has_a_row_and_little_is_flat() -> None:
     units = {unit(path) for path in modules()} - {"_assets"}
-    assert units - {"__init__"} <= {name for names in ROWS for name in names} | set(OLD_FOLDERS)
+    assert units - {"__init__"} <= {name for names in ROWS for name in names}
     assert {path.stem for path in PACKAGE.glob("*.py")} == FLAT
 
 
@@ -131,7 +124,7 @@ def test_nothing_private_is_imported_from_another_folder(path: Path) -> None:
 @pytest.mark.parametrize("package", HEAVY)
 def test_heavy_packages_are_imported_in_few_places(package: str) -> None:
     importing = [place(path) for path in modules() if any(name.split(".")[0] == package for name, _ in imports(path))]
-    assert [name for name in importing if not name.startswith((*HEAVY[package], *OLD_FOLDERS))] == []
+    assert [name for name in importing if not name.startswith(HEAVY[package])] == []
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrec.clicks.labels import labelled
-from genrec.clicks.statistics import Statistics
 from genrec.data.interactions import Interactions
+from genrec.data.item_statistics import ItemStatistics
+from genrec.data.labels import rated_rows
 from genrec.data.store import Exposure
 from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item
 from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.training.examples import ExampleSettings, SlateSource
 from genrec.training.exposures import ExposureSource
 from genrec.training.pools import TrainingPools
@@ -103,9 +104,9 @@ def fake(**columns: Any) -> FactExtractor:
     statistics = SimpleNamespace(
         **known,
         **{name: np.array(columns.get(name, values), dtype=float) for name, values in arrays.items()},
-        together=lambda source, target: np.full((len(source), len(target)), together),
     )
-    return FactExtractor(lambda: statistics, ["x"], lambda: [])  # type: ignore[arg-type,return-value]
+    covisit = SimpleNamespace(together=lambda source, target, count: np.full((len(source), len(target)), together))
+    return FactExtractor(lambda: statistics, ["x"], lambda: [], lambda: covisit)  # type: ignore[arg-type,return-value]
 
 
 X = Item("x", "X")
@@ -195,9 +196,11 @@ def test_nothing_is_found_before_it_is_read() -> None:
     def fit() -> Any:
         asked.append(1)
         log = log_of(EVENTS, ITEMS)
-        return Statistics.fit(log, ITEMS, labelled(log, 4.0), 4.0, until=float("inf"))
+        return ItemStatistics.fit(log, rated_rows(log, 4.0), 4.0)
 
-    past, pool = FactExtractor(fit, list("abcd"), lambda: ITEMS).attached(history(ITEMS[0]), slate(*ITEMS[1:]))
+    covisit = CovisitRetriever.fit(log_of(EVENTS, ITEMS), ITEMS)
+    extractor = FactExtractor(fit, list("abcd"), lambda: ITEMS, lambda: covisit)
+    past, pool = extractor.attached(history(ITEMS[0]), slate(*ITEMS[1:]))
     assert not asked
     assert [fact.kind for fact in pool.items[0].evidence] == ["transitions", "popularity", "shared_attribute"]
     assert len(past.evidence) == 0

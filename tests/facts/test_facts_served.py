@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates, Event, History, Item
 from genrec.facts.extract import FactExtractor
@@ -23,6 +22,7 @@ from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.training.base import Example
 from genrec.training.tokens import tokenise
+from scoring_factories import retrieval_scorer
 
 ITEMS = 24
 
@@ -42,18 +42,16 @@ def store(tmp_path: Path) -> SqliteStore:
     return store
 
 
-def recommender(store: SqliteStore, folder: Path, with_clicks: bool, ranker: str, template: str) -> Recommender:
+def recommender(store: SqliteStore, folder: Path, ranker: str, template: str) -> Recommender:
     flags: dict[str, Any] = {"retrieval": {"retrievers": ("covisit", "popular"), "candidates": 6, "pool": 12}}
     settings = Settings.load(None, {**flags, "ranking": {"ranker": ranker, "template": template}})
     log, items = store.interactions(), list(store.all_items())
-    vectors = np.random.default_rng(0).normal(size=(ITEMS, 8)).astype(np.float32)
     model = ScriptedModel(block=16, context=8192)
     return Recommender(
         store=store,
         retriever=fit_hybrid(log, items, settings=settings, tune=False),
         ranker=load_ranker(settings.ranking, model, load_tokenizer(folder), TemplateLibrary()),
-        clicks=ClickScorer.fit(log, items, vectors, settings=settings) if with_clicks else None,
-        fusion=None,
+        scorer=retrieval_scorer(store, settings),
         settings=settings,
         version="v1",
         model=model,
@@ -66,7 +64,7 @@ def recommender(store: SqliteStore, folder: Path, with_clicks: bool, ranker: str
 def test_what_is_served_is_what_training_reads(
     store: SqliteStore, tiny_tokenizer_folder: Path, ranker: str, template: str
 ) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, True, ranker, template)
+    rec = recommender(store, tiny_tokenizer_folder, ranker, template)
     slate = rec.slate(RecommendationRequest(user_id="u3"))
     assert rec.ranker is not None
     prompt = rec.ranker.render(RankingTask(slate.history, slate.candidates))
@@ -87,18 +85,8 @@ def test_what_is_served_is_what_training_reads(
     assert (trained.prefix, trained.suffixes) == (prompt.prefix, prompt.suffixes)
 
 
-def test_without_statistics_there_is_none(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, False, "pointwise", "rank/pointwise.evidence")
-    slate = rec.slate(RecommendationRequest(user_id="u3"))
-    assert not any(len(candidate.evidence) for candidate in slate.candidates.items)
-    answer = rec.recommend("u3", 3)
-    assert len(answer.items) == 3
-    assert answer.provenance.template is not None
-    assert answer.provenance.template.id == "rank/pointwise.evidence"
-
-
 def test_given_candidates_keep_their_order_and_evidence(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, True, "pointwise", "rank/pointwise.evidence")
+    rec = recommender(store, tiny_tokenizer_folder, "pointwise", "rank/pointwise.evidence")
     given = rec.slate(RecommendationRequest(user_id="u3", candidate_ids=("i20", "i12", "i2")))
     known = {c.item.id: {fact.kind: fact for fact in c.evidence} for c in given.candidates.items}
     assert list(known) == ["i20", "i12", "i2"]

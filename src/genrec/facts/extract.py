@@ -1,49 +1,52 @@
 """What the system knows of a slate, as facts in named buckets: for prompts that say it in words, and for reasons.
 
-Everything comes from the statistics of the click scorer and from the catalogue, so it is as old as they are, and knows
-of a log what they were fitted on.
+Everything comes from the statistics of items and from the catalogue, so it is as old as they are, and knows of a log
+what they were fitted on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any, Self, overload
 
-from genrec.clicks.labels import labelled
-from genrec.clicks.statistics import Statistics
 from genrec.data.interactions import Interactions
+from genrec.data.item_statistics import ItemStatistics
+from genrec.data.labels import rated_rows
 from genrec.domain import Candidates, Fact, History, Item
 from genrec.facts.base import FACTS, FactKind
-from genrec.facts.knowledge import Knowledge, LogStatistics
+from genrec.facts.knowledge import Knowledge
 from genrec.prompting.phrases import KINDS
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
 
 class FactExtractor:
-    """Makes evidence from the statistics of a log whose items are `item_ids`; `catalogue` gives its items.
+    """Makes facts from the statistics of a log whose items are `item_ids`; `catalogue` gives its items, `covisit` what
+    stood near what, None where no retriever knows it: nothing is then said of transitions.
 
-    Both are asked for when evidence is first read.
+    All are asked for when a fact is first read.
     """
 
     def __init__(
         self,
-        statistics: Callable[[], LogStatistics],
+        statistics: Callable[[], ItemStatistics],
         item_ids: Sequence[str],
         catalogue: Callable[[], Iterable[Item]],
+        covisit: Callable[[], CovisitRetriever | None],
     ) -> None:
-        self._known = Knowledge(statistics, item_ids, catalogue)
+        self._known = Knowledge(statistics, item_ids, catalogue, covisit)
 
     @classmethod
     def of_log(cls, interactions: Interactions, items: Sequence[Item], liked: float) -> Self:
         """From statistics of this log, which are fitted when evidence is first read."""
 
-        def fit() -> Statistics:
-            rows = labelled(interactions, liked)
-            return Statistics.fit(interactions, items, rows, liked, until=float("inf"))
+        def fit() -> ItemStatistics:
+            return ItemStatistics.fit(interactions, rated_rows(interactions, liked), liked)
 
-        return cls(fit, interactions.item_ids.tolist(), lambda: items)
+        ids = interactions.item_ids.tolist()
+        return cls(fit, ids, lambda: items, cache(lambda: CovisitRetriever.fit(interactions, items)))
 
     def attached(self, history: History, candidates: Candidates) -> tuple[History, Candidates]:
         """The same with evidence. It is found when it is first read, as few templates ask for it."""

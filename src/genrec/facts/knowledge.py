@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 
 from genrec.data.interactions import FloatArray, IntArray
+from genrec.data.item_statistics import ItemStatistics
 from genrec.domain import History, Item
 from genrec.prompting.event_verbs import rating
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
-PRIOR = 5.0
-"""Weight of the mean in means of few values, in events."""
 SAMPLE = 20_000
 """So many items of the catalogue tell how rare a value is."""
 LONGEST = 60
@@ -25,62 +24,23 @@ Value = tuple[str, str]
 """A metadata field and one of its values."""
 
 
-class LogStatistics(Protocol):
-    """Statistics of a log; arrays are [I + 1], the last entry is an unknown item."""
-
-    @property
-    def liked(self) -> float:
-        """Ratings of at least this much say that an item was liked."""
-
-    @property
-    def value_mean(self) -> float:
-        """Mean of all ratings."""
-
-    @property
-    def value_scale(self) -> float:
-        """Their standard deviation."""
-
-    @property
-    def newest(self) -> float:
-        """Time of the newest event."""
-
-    @property
-    def span(self) -> float:
-        """Seconds from the oldest event to the newest."""
-
-    @property
-    def count(self) -> FloatArray:
-        """Events of each item."""
-
-    @property
-    def recent(self) -> FloatArray:
-        """The same, where an event counts half with each tenth of the span that it lies back."""
-
-    @property
-    def first(self) -> FloatArray:
-        """Time of each item's first event."""
-
-    @property
-    def deviation(self) -> FloatArray:
-        """Mean rating of each item above `value_mean`, in standard deviations, shrunk by `PRIOR`."""
-
-    def together(self, source: IntArray, target: IntArray) -> FloatArray:
-        """How often known items stood near each other in histories [s, t]."""
-
-
 class Knowledge:
-    """Statistics of a log whose items are `item_ids`; `catalogue` gives its items. Both are asked for when needed."""
+    """Statistics of a log whose items are `item_ids`; `catalogue` gives its items, `covisit` what stood near what, None
+    where no retriever knows it: then nothing did. All are asked for when they are needed.
+    """
 
     def __init__(
         self,
-        statistics: Callable[[], LogStatistics],
+        statistics: Callable[[], ItemStatistics],
         item_ids: Sequence[str],
         catalogue: Callable[[], Iterable[Item]],
+        covisit: Callable[[], CovisitRetriever | None],
     ) -> None:
         self._fit, self._item_ids, self._catalogue = statistics, item_ids, catalogue
+        self._covisit = covisit
 
     @cached_property
-    def statistics(self) -> LogStatistics:
+    def statistics(self) -> ItemStatistics:
         """Of the log."""
         return self._fit()
 
@@ -97,8 +57,10 @@ class Knowledge:
         """How often items, known or not, stood near each other in histories [s, t]."""
         often = np.zeros((len(source), len(target)))
         known, of_log = source < self.unknown, np.flatnonzero(target < self.unknown)
-        if known.any() and len(of_log):
-            often[np.ix_(known, of_log)] = self.statistics.together(source[known], target[of_log])
+        covisit = self._covisit() if known.any() and len(of_log) else None
+        if covisit is not None:
+            count = self.statistics.count
+            often[np.ix_(known, of_log)] = covisit.together(source[known], target[of_log], count)
         return often
 
     @cached_property

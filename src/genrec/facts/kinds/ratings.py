@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from genrec.data.item_statistics import PRIOR
 from genrec.domain import Fact, History, Item
 from genrec.facts.base import ENOUGH
-from genrec.facts.knowledge import PRIOR, Knowledge, ratings_of
+from genrec.facts.knowledge import Knowledge, ratings_of
 
 GAP = 0.3
 """How far, in standard deviations, others' mean is from the user's."""

@@ -13,12 +13,12 @@ from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import for_template, load_ranker
 from genrec.serving.errors import BadRequestError
-from genrec.serving.playground.bench import Engine, PlaygroundService
 from genrec.serving.playground.bodies import InputsBody, RunBody, TemplateBody
 from genrec.serving.playground.calls import Prompt
 from genrec.serving.playground.inputs import FREE, Catalogue, history_of, plain, task_of
 from genrec.serving.playground.overlay import overlaid
 from genrec.serving.playground.recording import CheckedRanker, RecordingModel
+from genrec.serving.playground.service import Engine, PlaygroundService
 from genrec.serving.schemas import recommendation_answer
 from genrec.serving.state import Live
 from genrec.settings import Settings
@@ -45,7 +45,7 @@ class ServedPlaygroundService(PlaygroundService):
         """See `PlaygroundService.catalogue`. A new fit brings a new store."""
         store = (await self._live.recommender()).store
         if store is not self._catalogue.store:
-            self._catalogue = Catalogue(store, self._settings.clicks.liked)
+            self._catalogue = Catalogue(store, self._settings.scoring.liked)
         return self._catalogue
 
     async def task(self, body: InputsBody) -> RankingTask:
