@@ -38,8 +38,9 @@ class ModelSettings(_Section):
     """A known name (see `genrec data fetch --list`), a local folder, or a hub name."""
     adapter: str | None = None
     """Folder of a LoRA adapter (PEFT, safetensors); merged into the model once, when it is loaded."""
-    engine: Literal["vllm", "transformers", "openai"] = "vllm"
-    """`openai` talks to a server at `base_url`."""
+    engine: str = "vllm"
+    """vllm, transformers, openai, or the dotted path of a module with a function `load`.
+    `openai` talks to a server at `base_url`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is float32 on a CPU and the model's own on a GPU."""
     context: int = Field(default=2048, ge=256)

@@ -67,7 +67,7 @@ def test_evidence_speaks_for_an_item_in_its_order(make: Callable[..., Recommende
         Fact("popularity", "popular"),
         Fact("recency", "fading"),
         Fact("transitions", "often", 'He"at\u202e <b>'),
-        Fact("graph", "same", "Alien", "director"),
+        Fact("shared_attribute", "same", "Alien", "director"),
     )
 
     class Known:

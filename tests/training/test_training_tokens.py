@@ -12,8 +12,8 @@ import pytest
 
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
 from genrec.errors import BudgetError
+from genrec.llm.engines.vllm import VllmServed
 from genrec.llm.scripted import ScriptedModel
-from genrec.llm.vllm import VllmServed
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.tokenizer import load_tokenizer

@@ -74,7 +74,7 @@ class _Data:
         self.history = history
         answers = template.output.labels
         answer = answers.yes if isinstance(answers, YesNo) else ""
-        self.maker = ViewMaker(tokenizer, template.language, _uses_fields(template), answer)
+        self.maker = ViewMaker(tokenizer, template.language, _uses_fields(template), answer, answers == "letters")
         self.shortened: list[PromptDropped] = []
         self.labels: tuple[tuple[str, int], ...] = ()
         inputs = template.inputs

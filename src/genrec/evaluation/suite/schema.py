@@ -16,6 +16,7 @@ from genrec.evaluation.suite import gates
 from genrec.evaluation.suite.base import BaseSuite, Name, Strict, overlaid, read_suite
 from genrec.evaluation.suite.gates import Gate
 from genrec.evaluation.tables import Column, columns_of
+from genrec.llm.loading import ENGINES
 from genrec.ranking.base import RANKERS
 from genrec.retrieval.base import RETRIEVERS
 from genrec.settings import Policy, Settings
@@ -57,14 +58,16 @@ class Served(Strict):
     ranker: str | None = None
     template: str | None = None
     model: str | None = None
-    engine: Literal["vllm", "transformers", "openai"] | None = None
+    engine: str | None = None
     adapter: str | None = None
     policy: Policy = "fuse"
 
     @model_validator(mode="after")
-    def _ranker_exists(self) -> Self:
-        if self.ranker is not None and (problem := RANKERS.problem(self.ranker)):
-            raise ValueError(problem)
+    def _names_exist(self) -> Self:
+        named = ((RANKERS, self.ranker), (ENGINES, self.engine))
+        problems = [problem for kind, name in named if name is not None and (problem := kind.problem(name))]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @property
