@@ -97,7 +97,7 @@ def test_fuse_follows_the_weights():
     assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=9.0)) == ["c", "a", "b"]
     # The gaps of .3 and more outweigh the model's vote of a fifth of a standard deviation; ten fifths they do not.
     assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1)) == ["b", "c", "a"]
-    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1, request=True))[0] == "c"
+    assert ids(answer("fuse", ABC, MODEL, base=[0.1, 0.9, 0.5], weight=0.1, query=True))[0] == "c"
 
 
 def test_veto_drops_with_a_reason_and_ranks_the_rest():

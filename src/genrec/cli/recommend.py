@@ -23,7 +23,8 @@ def recommend(
     ] = None,
     history: Annotated[str | None, typer.Option(help="Item ids in place of a stored history: 12,7,90")] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="How many items.")] = 10,
-    request: Annotated[str | None, typer.Option(help="What the user asks for, in words.")] = None,
+    query: options.QueryOption = None,
+    request: options.OldQueryOption = None,
     context: Annotated[list[str] | None, typer.Option(help="A fact, as name=value; may be repeated.")] = None,
     llm: Annotated[bool, typer.Option(help="Read the candidates with the language model.")] = True,
     model: options.ModelOption = None,
@@ -58,7 +59,7 @@ def recommend(
         if history is not None:
             items = recommender.store.items([part.strip() for part in history.split(",") if part.strip()])
             given = History(user, tuple(HistoryEntry(item, float(place)) for place, item in enumerate(items)))
-        asked = RecommendationRequest(user, given, k, request, facts or None)
+        asked = RecommendationRequest(user, given, k, options.query_of(query, request), facts or None)
         answer, reasons = recommender.default.run(recommender.explained(asked, explain))
     finally:
         recommender.close()

@@ -122,13 +122,13 @@ class Replay:
             user_id=history.user_id,
             history=history,
             k=n,
-            request=None if self._requests is None else self._requests[row],
+            query=None if self._requests is None else self._requests[row],
             now=now,
             policy=self._policy,
             log_exposure=False,
         )
         slate = self._recommender.slate(request)
-        served = is_read(slate, bool(request.request), self._policy, self._checks, self._weights)
+        served = is_read(slate, bool(request.query), self._policy, self._checks, self._weights)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
         lists = {"retriever": list(slate.pool[:n])}

@@ -45,7 +45,7 @@ class _Case:
     candidates: Candidates
     pool: Pool
     target: int
-    request: str | None
+    query: str | None
 
 
 def fit_fusion(
@@ -105,19 +105,19 @@ def _cases(
             progress(what, number, len(rows))
         history, now = positions.request(int(row), items)
         chosen = items[int(positions.whole.item[row])]
-        request = None if simulator is None else simulator.request(chosen, generator, "validation")
-        if simulator is not None and request is None:
+        query = None if simulator is None else simulator.request(chosen, generator, "validation")
+        if simulator is not None and query is None:
             continue
         found = blend.candidates(
             history,
             settings.retrieval.pool,
             now=now,
             items=lambda ids: [by_id[item_id] for item_id in ids],
-            request=request,
+            query=query,
         )
         target = _place(found, chosen.id)
         if target is not None:
-            cases.append(_Case(history, found, pool_of(found, history, clicks, now), target, request))
+            cases.append(_Case(history, found, pool_of(found, history, clicks, now), target, query))
     if progress:
         progress(what, len(rows), len(rows))
     return cases
@@ -154,8 +154,8 @@ def _slates(
         chosen = case.candidates.items[case.target].item.id
         place = _place(slate, chosen)
         if place is not None and len(slate.items) > 1:
-            unread = Slate(base[kept], np.zeros(len(kept)), place, case.pool.events, case.request is not None)
-            found.append(((*evidence.attached(case.history, slate), case.request), unread))
+            unread = Slate(base[kept], np.zeros(len(kept)), place, case.pool.events, case.query is not None)
+            found.append(((*evidence.attached(case.history, slate), case.query), unread))
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genrec.artifacts.adapters import mismatch_of, resolved
+from genrec.artifacts.renames import current_argument
 from genrec.artifacts.workspace import Workspace
 from genrec.clicks.scorer import ClickScorer
 from genrec.data.exposure_log import ExposureLog
@@ -47,11 +48,11 @@ NOT_NEEDED = "not needed"
 """Why there is no ranking where the cost policy expects that the language model would not change the answer."""
 
 
-def is_read(slate: Slate, request: bool, policy: Policy, checks: CheckSettings, weights: LanguageModelWeights) -> bool:
+def is_read(slate: Slate, query: bool, policy: Policy, checks: CheckSettings, weights: LanguageModelWeights) -> bool:
     """Whether serving reads a slate: under `fuse` only where that is expected to change the answer, or always."""
     if not slate.candidates.items:
         return False
-    return policy != "fuse" or checks.read == "always" or weights.useful(slate.base, slate.events, request)
+    return policy != "fuse" or checks.read == "always" or weights.useful(slate.base, slate.events, query)
 
 
 def _check_no_loop() -> None:
@@ -177,7 +178,8 @@ class Recommender:
 
     def recommend(self, user_id: str | None = None, k: int = 10, **options: Any) -> Recommendation:
         """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest."""
-        return self.run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **options)))
+        asked = current_argument(options, "request", "query")
+        return self.run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **asked)))
 
     def close(self) -> None:
         """Frees the engine, logs what is still to be, and closes store and event loop; GenrecError where one runs."""
@@ -265,12 +267,12 @@ class Recommender:
                 return None, "no language model"
             if not slate.candidates.items:
                 return None, None
-            if not is_read(slate, bool(request.request), policy, self.settings.checks, self.fusion.llm):
+            if not is_read(slate, bool(request.query), policy, self.settings.checks, self.fusion.llm):
                 return None, NOT_NEEDED
             task = RankingTask(
                 slate.history,
                 slate.candidates,
-                request.request,
+                request.query,
                 request.context,
                 self.settings.ranking.seed,
                 request.cache_salt,
@@ -325,7 +327,7 @@ class Recommender:
             threshold=self.settings.checks.threshold,
             k=request.k,
             events=slate.events,
-            request=bool(request.request),
+            query=bool(request.query),
             fallback=fallback,
         )
 

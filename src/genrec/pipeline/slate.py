@@ -26,7 +26,7 @@ from genrec.settings import Policy, Settings
 class RecommendationRequest:
     """What a caller asks for.
 
-    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. A `request` in words
+    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. A `query` in words
     brings the items whose texts are nearest to it among the candidates, and is read by the language model.
     `candidate_ids` is the caller's own slate in place of retrieval. `where` are conditions on metadata (see
     `genrec.filtering.conditions`). `now` (the log's unit) defaults to the newest moment that the log knows. `policy`
@@ -36,7 +36,7 @@ class RecommendationRequest:
     user_id: str | None = None
     history: History | None = None
     k: int = 10
-    request: str | None = None
+    query: str | None = None
     context: Mapping[str, str] | None = None
     candidate_ids: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class SlateBuilder:
             allow_sponsored=request.allow_sponsored,
             where=(lambda item: matches(item, request.where)) if request.where else None,
             items=self.store.items,
-            request=request.request,
+            query=request.query,
         )
 
     def _given(
@@ -151,7 +151,7 @@ class SlateBuilder:
         }
         kept = [item for item in items if item.id not in dropped]
         return Candidates(
-            tuple(self.retriever.given(history, kept, now=now, request=request.request)),
+            tuple(self.retriever.given(history, kept, now=now, query=request.query)),
             tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
         )
 

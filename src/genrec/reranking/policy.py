@@ -127,13 +127,13 @@ def apply_policy(
     threshold: float,
     k: int,
     events: int = 0,
-    request: bool = False,
+    query: bool = False,
     fallback: str | None = None,
 ) -> Outcome:
     """Turns a ranking, P(click) [n] and second-stage scores `base` [n] into the k items of an answer.
 
     annotate: the model's order, items that it did not name behind it. fuse: the order of `fusion`, in which the model
-    weighs by the length of the history (`events`) and by whether there is a `request` in words. veto: the model's
+    weighs by the length of the history (`events`) and by whether there is a `query` in words. veto: the model's
     order without items whose P(click) is below `threshold`; if that is all of them the answer is empty, because a veto
     that yields when it is unanimous would show exactly what the operator forbade; `dropped` has the reasons.
     Without a ranking the order is that of the second stage, and `fallback` says why; a veto still holds. An invalid
@@ -152,7 +152,7 @@ def apply_policy(
     if ranking is not None and llm is not None and policy != "fuse":
         final, place = llm, _places(ranking, candidates)
     else:
-        final = base if llm is None else fusion.llm.combine(base, llm, events, request)
+        final = base if llm is None else fusion.llm.combine(base, llm, events, query)
         place = [0] * len(slate)
     order = sorted(range(len(slate)), key=lambda i: (place[i], -final[i], -retrieved[i], slate[i].item.id))
     vetoed = [i for i in order if policy == "veto" and p_click is not None and p_click[i] < threshold]

@@ -70,10 +70,10 @@ class HybridRetriever:
         return self._mix(raw, len(queries))
 
     def given(
-        self, history: History, items: Sequence[Item], *, now: float, request: str | None = None
+        self, history: History, items: Sequence[Item], *, now: float, query: str | None = None
     ) -> list[Candidate]:
         """The caller's own items as candidates, in his order; scores are 0 where the index does not know an item."""
-        raw, mixed, asked = self._scored(history, now, request)
+        raw, mixed, asked = self._scored(history, now, query)
         known = {**raw, **asked}
 
         def at(scores: Scores, item: Item) -> float:
@@ -102,11 +102,11 @@ class HybridRetriever:
         keep_seen: bool = False,
         allow_sponsored: bool = False,
         where: Condition | None = None,
-        request: str | None = None,
+        query: str | None = None,
     ) -> Candidates:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
 
-        Behind them, where there is a `request` in words and `texts` to compare it with, stand the k / 2 others whose
+        Behind them, where there is a `query` in words and `texts` to compare it with, stand the k / 2 others whose
         texts are nearest to it, with 'request' as their only source: what is asked for must not be missing because it
         does not go with the history. All items then have their nearness as the part 'request', and what words they
         share with it as the part 'request words'.
@@ -117,7 +117,7 @@ class HybridRetriever:
         reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
         that has the item among its own best k, `parts` that of all.
         """
-        raw, scores, said = self._scored(history, now, request)
+        raw, scores, said = self._scored(history, now, query)
         reasons = self._reasons(
             {"seen": () if keep_seen else history.item_ids(), "excluded": exclude, "blocked": blocked}
         )
@@ -180,14 +180,14 @@ class HybridRetriever:
         )
 
     def _scored(
-        self, history: History, now: float, request: str | None
+        self, history: History, now: float, query: str | None
     ) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
         """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
-        query = query_of(history, self.index, now)
-        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
+        asker = query_of(history, self.index, now)
+        raw = {name: score_batch(part, [asker]) for name, part in self.parts.items()}
         asked = {}
-        if request and self.texts is not None and (near := self.texts.nearness(request)) is not None:
-            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(request)}
+        if query and self.texts is not None and (near := self.texts.nearness(query)) is not None:
+            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(query)}
         return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], asked
 
     def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:

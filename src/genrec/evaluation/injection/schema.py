@@ -7,8 +7,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.artifacts.yaml_files import line_of, load_yaml
 from genrec.errors import SettingsError
 from genrec.evaluation.suite import gates
@@ -42,7 +43,7 @@ class Attack(_Strict):
     """
 
     text: str = Field(min_length=1)
-    place: Literal["title", "genres", "fields", "evidence", "request", "context", "context_name"] = "title"
+    place: Literal["title", "genres", "fields", "evidence", "query", "context", "context_name"] = "title"
     """fields: a metadata field that the template shows, behind a plain text. evidence: the title of the user's history
     that the evidence for the item names."""
     repeat: int = Field(default=1, ge=1, le=10_000)
@@ -54,6 +55,12 @@ class Attack(_Strict):
     @classmethod
     def _text_alone(cls, given: Any) -> Any:
         return {"text": given} if isinstance(given, str) else given
+
+    @field_validator("place", mode="before")
+    @classmethod
+    def _current_place(cls, place: Any) -> Any:
+        (named,) = current_name({place: None}, "request", "query", "the place of an attack")
+        return named
 
     @model_validator(mode="after")
     def _names_its_item(self) -> Self:

@@ -71,15 +71,15 @@ class ReplayedRequest:
         return self.asked and self.fallback is None
 
     @classmethod
-    def of(cls, answer: Answer, weights: LanguageModelWeights, request: bool) -> ReplayedRequest:
+    def of(cls, answer: Answer, weights: LanguageModelWeights, query: bool) -> ReplayedRequest:
         """From an answer of a walk, and what says how probable it is that the model changes it."""
         made, slate = answer.recommendation.provenance, answer.slate
         lists = {name.replace(" ", "_"): ids for name, ids in answer.lists.items()}
         lists["served"] = lists["fused" if answer.is_read else "fused_without_llm"]
         return cls(
             lists,
-            weights.gain(slate.base, slate.events, request) if len(slate.base) else 0.0,
-            weights.weight(slate.events, request),
+            weights.gain(slate.base, slate.events, query) if len(slate.base) else 0.0,
+            weights.weight(slate.events, query),
             answer.is_read,
             made.fallback if answer.asked else None,
             *Wrong.of(answer.validity),

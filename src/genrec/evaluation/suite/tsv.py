@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genrec.artifacts.renames import current_name
 from genrec.data.sources.base import BadRows
 from genrec.errors import DataError
 
@@ -20,10 +21,14 @@ def read_lines(file: Path, hint: str) -> list[str]:
         raise DataError(f"{file} is not UTF-8 text", hint) from None
 
 
-def read_of_users(file: Path, what: str, hint: str) -> dict[str, str]:
-    """What a file with the columns user and `what` says of each user, one line a user. DataError with file and line."""
+def read_of_users(file: Path, what: str, hint: str, *, old: str = "") -> dict[str, str]:
+    """What a file with the columns user and `what` says of each user, one line a user. DataError with file and line.
+
+    `old` is a name that the column had before.
+    """
     lines = read_lines(file, hint)
-    if lines[0].split("\t") not in (["user", what], ["user_id", what]):
+    header = [*current_name(dict.fromkeys(lines[0].split("\t")), old, what, "a file of users")]
+    if header not in (["user", what], ["user_id", what]):
         raise DataError(f"{file}, line 1: the header must name user and {what}", hint)
     bad, said = BadRows(), dict[str, str]()
     for number, line in enumerate(lines[1:], start=2):
