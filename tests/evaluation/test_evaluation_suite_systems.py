@@ -7,7 +7,7 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import SettingsError
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.suite import retrievers
-from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.schema import System
 from genrec.settings import Settings
 

@@ -24,6 +24,7 @@ from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import ExperimentSettings, Settings
+from scoring_factories import retrieval_scorer
 
 CONTROL, OTHER = "rank/pointwise", "rank/pointwise.zh"
 USERS = [f"u{number}" for number in range(12)]
@@ -50,8 +51,7 @@ def recommender(tmp_path: Path, tiny_tokenizer_folder: Path, monkeypatch: pytest
         store=store,
         retriever=blend,
         ranker=ranker,
-        clicks=None,
-        fusion=None,
+        scorer=retrieval_scorer(store, settings),
         settings=settings,
         version="v1",
         model=model,

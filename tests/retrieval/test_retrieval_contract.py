@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import SettingsError, WorkspaceError
-from genrec.retrieval.base import RETRIEVERS, Query, Retriever
+from genrec.retrieval.base import RETRIEVERS, Retriever
 from genrec.retrieval.scoring import score_batch
 from genrec.retrieval.tuning import fit_hybrid, fit_retriever
 from genrec.settings import Settings
@@ -21,8 +22,10 @@ from genrec.text.encoders import HashingEncoder
 N_ITEMS = 30
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.arange(len(items), dtype=np.float64), np.ones(len(items)), 1e9)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(
+        np.array(items, dtype=np.int32), np.arange(len(items), dtype=np.float64), np.ones(len(items)), 1e9
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.domain import Item
 from genrec.errors import DataError, SettingsError
 from genrec.retrieval import tuning
-from genrec.retrieval.base import RETRIEVERS, Query, Scores
+from genrec.retrieval.base import RETRIEVERS, Scores
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.pools import TuningPools
 from genrec.retrieval.retrievers.covisit import CovisitRetriever
@@ -40,7 +41,7 @@ class Fixed:
     def __init__(self, scores: Scores) -> None:
         self._scores = scores
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         return self._scores
 
 
@@ -74,7 +75,7 @@ def test_the_seed_draws_the_validation_users(log: Interactions) -> None:
 
 def test_the_seed_reaches_what_starts_by_chance_and_nothing_else(log: Interactions, catalogue: list[Item]) -> None:
     settings = Settings(retrieval={"retrievers": ["covisit", "bpr"]})
-    query = Query(np.array([3, 4], np.int32), np.array([1e9, 1e9 + 1]), np.ones(2), 1e9 + 2)
+    query = HistoryArrays(np.array([3, 4], np.int32), np.array([1e9, 1e9 + 1]), np.ones(2), 1e9 + 2)
     first, again, other = (
         {name: part.scores(query) for name, part in made.parts.items()}
         for made in (fit_hybrid(log, catalogue, settings=settings, tune=False, seed=seed) for seed in (0, 0, 1))
@@ -116,7 +117,7 @@ def test_fitting_again_on_another_log_chooses_nothing_anew(
     assert (again.weights, again.record) == (fewer.weights, fewer.record)
     assert again.newest == log.timestamp.max() > fewer.newest
     expected = CovisitRetriever.fit(log, catalogue, **fewer.record["parts"]["covisit"]["hyper_parameters"])
-    query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
+    query = HistoryArrays(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
     np.testing.assert_array_equal(again.parts["covisit"].scores(query), expected.scores(query))
 
 
@@ -124,7 +125,7 @@ def test_a_single_retriever_is_chosen_on_validation_and_fitted_on_everything(
     log: Interactions, catalogue: list[Item], blend: HybridRetriever
 ) -> None:
     chosen = fit_retriever("covisit", log, catalogue, settings=Settings())
-    query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
+    query = HistoryArrays(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
     np.testing.assert_array_equal(chosen.scores(query), blend.parts["covisit"].scores(query))
 
 
@@ -140,7 +141,7 @@ def test_every_text_is_encoded_once_and_not_again_in_the_next_run(
 def test_settings_reach_the_retrievers(log: Interactions, catalogue: list[Item]) -> None:
     settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit",), "history": 1}})
     blend = fit_hybrid(log, catalogue, settings=settings, tune=False)
-    long, short = (Query(log.item[:n][-m:], np.zeros(m), np.zeros(m), 0.0) for n, m in ((5, 5), (5, 1)))
+    long, short = (HistoryArrays(log.item[:n][-m:], np.zeros(m), np.zeros(m), 0.0) for n, m in ((5, 5), (5, 1)))
     np.testing.assert_array_equal(blend.scores(long), blend.scores(short))
 
 
@@ -178,7 +179,7 @@ class Tunable:
     def fit(cls, interactions: Interactions, items: Sequence[Item], *, good: bool) -> Tunable:
         return cls(interactions.n_items, good)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         scores = np.zeros(self.size, dtype=np.float32)
         if self.good and len(query.item):
             following = (query.item[-1] + np.arange(1, 3)) % self.size
@@ -222,7 +223,7 @@ def test_the_better_entry_of_a_grid_is_taken(log: Interactions, catalogue: list[
 class Alike(Tunable):
     favourite = 0
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         # the second entry wins one user of eighty by chance
         return Fixed(np.eye(self.size, dtype=np.float32)[self.favourite if self.good else 0]).scores(query)
 

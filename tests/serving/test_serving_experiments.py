@@ -60,7 +60,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: P
             ]
         )
     made.settings_file.write_text(
-        f'[model]\nname = {json.dumps(str(model))}\n[encoder]\nname = "hashing"\n[checks]\nread = "always"\n'
+        f'[model]\nname = {json.dumps(str(model))}\n[encoder]\nname = "hashing"\n[llm]\nread = "always"\n'
         '[retrieval]\nretrievers = ["covisit", "popular"]\npool = 12\ncandidates = 6\n'
     )
     genrec(["fit", "--workspace", str(made.root), "--no-tune", "--llm-slates", "0"])

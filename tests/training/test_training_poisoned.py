@@ -12,10 +12,10 @@ from training_factories import LearningWorld, log_of
 
 from genrec.data.store import Exposure
 from genrec.domain import Candidates, Item
-from genrec.evaluation import injection
+from genrec.evaluation.injection import InjectionSuite
 from genrec.evaluation.injection.attacks import attacked_item, hostile
 from genrec.evaluation.injection.schema import Attack
-from genrec.evaluation.suite import schema
+from genrec.evaluation.suite.base import find, read_suite
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
@@ -35,7 +35,7 @@ TEMPLATES = {"rank/pointwise": "pointwise", "rank/listwise": "single_pass"}
 
 def attacks() -> list[Attack]:
     """Those of the shipped suite that poison an item."""
-    suite = injection.load(schema.find("injection"))
+    suite = read_suite(find("injection"), InjectionSuite)
     assert suite is not None
     found = [attack for family in suite.families.values() for attack in family.attacks]
     return [attack for attack in found if attack.place in ("title", "genres")]

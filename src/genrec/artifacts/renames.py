@@ -27,5 +27,5 @@ def current_argument(options: dict[str, Any], old: str, new: str) -> dict[str, A
         return options
     if new in options:
         raise TypeError(f"{old} is the old name of {new}: give one of them")
-    warnings.warn(f"{old} is now called {new}; the old name ends with 0.3", DeprecationWarning, stacklevel=3)
+    warnings.warn(f"{old} is now called {new}; the old name ends with 0.3", DeprecationWarning, stacklevel=4)
     return {new if key == old else key: value for key, value in options.items()}

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from genrec.artifacts.renames import current_argument
 from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
 from genrec.domain import Recommendation, RecommendedItem
@@ -60,8 +59,7 @@ class RoutedRecommender:
 
     def recommend(self, user_id: str | None = None, k: int = 10, **options: Any) -> Recommendation:
         """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest."""
-        asked = current_argument(options, "request", "query")
-        return self.default.run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **asked)))
+        return self.default.run(self.arecommend(RecommendationRequest.of(user_id=user_id, k=k, **options)))
 
     async def arecommend(self, request: RecommendationRequest) -> Recommendation:
         """The answer. NotFoundError for candidate or history ids that the catalogue does not have."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Split, by_name
 from genrec.domain import Item
 from genrec.errors import DataError
-from genrec.retrieval.base import RETRIEVERS, Query, Retriever
+from genrec.retrieval.base import RETRIEVERS, Retriever
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.pools import TuningPools
 from genrec.retrieval.scoring import ndcg_at
@@ -27,7 +28,7 @@ MAX_USERS = 4_000
 _WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _GAIN = 1e-5
 _K = 10
-_NOBODY = Query(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), 0.0)
+_NOBODY = HistoryArrays(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), 0.0)
 
 
 @dataclass(frozen=True)

@@ -156,11 +156,11 @@ def _text(answer: Recommendation, said: Explained | None = None) -> str:
         return said.text
     reasons = {} if said is None else said.reasons
     lines = (_line(item, reasons.get(item.item.id, ())) for item in answer.items)
-    return "".join(lines) or "There is nothing to recommend under these conditions."
+    return "".join(lines) or f"{(answer.nothing_left or 'nothing to recommend').capitalize()}."
 
 
 def _line(item: RecommendedItem, reasons: Sequence[str] = ()) -> str:
-    click = "" if item.p_click is None else f" (chance of a click {item.p_click:.0%})"
+    click = f" (chance that it is next {item.p_click:.1%})"
     why = f": {'; '.join(reasons)}" if reasons else ""
     return f"{item.rank}. {item.item.title}{click}{why}\n"
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from genrec.errors import GenrecError
 from genrec.explanation.explain import explained
+from genrec.explanation.why import why
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_response, invalid, parse_object, read_body, read_bytes
 from genrec.serving.schemas import (
@@ -22,6 +23,7 @@ from genrec.serving.schemas import (
     history_answer,
     item_answer,
     recommendation_answer,
+    why_answer,
 )
 from genrec.serving.scopes import scope
 from genrec.serving.state import Live
@@ -47,6 +49,15 @@ async def recommendations(request: Request) -> JSONResponse:
         answer, reasons = await until_disconnect(request, explained(*route, body.explain))
     metrics.observe(answer)
     return JSONResponse(recommendation_answer(answer, reasons))
+
+
+@router.get("/v1/recommendations/{request_id}")
+@scope("read")
+async def recommendation(request: Request, request_id: str, item: str | None = None) -> JSONResponse:
+    """How a logged list came about, or why `item` was in it or not: for each stage, and in words."""
+    recommender = await live(request).recommender()
+    found = await asyncio.to_thread(why, recommender.store, request_id, item)
+    return JSONResponse(why_answer(found, item))
 
 
 @router.post("/v1/events")

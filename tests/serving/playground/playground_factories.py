@@ -14,7 +14,6 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
 from genrec.llm.scripted import ScriptedModel
@@ -28,7 +27,7 @@ from genrec.serving.playground.served import ServedPlaygroundService
 from genrec.serving.playground.service import Engine, PlaygroundService
 from genrec.serving.state import Live
 from genrec.settings import Settings
-from genrec.text.encoders import HashingEncoder
+from scoring_factories import retrieval_scorer
 
 N_ITEMS, N_USERS = 40, 30
 KEY = "a-key"
@@ -59,13 +58,11 @@ class OneRecommender:
         self.model = ScriptedModel(block=16)
         loaded = load_tokenizer(tokenizer)
         log, items = store.interactions(), list(store.all_items())
-        vectors = HashingEncoder().encode([item.title for item in items])
         self._recommender = Recommender(
             store=store,
             retriever=fit_hybrid(log, items, settings=settings, tune=False),
             ranker=load_ranker(settings.ranking, self.model, loaded, TemplateLibrary()),
-            clicks=ClickScorer.fit(log, items, vectors, settings=settings),
-            fusion=None,
+            scorer=retrieval_scorer(store, settings),
             settings=settings,
             version="v1",
             model=self.model,

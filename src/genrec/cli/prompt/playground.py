@@ -55,7 +55,7 @@ def playground(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,
-        catalogue=None if place is None else Catalogue(SqliteStore(place.database), settings.clicks.liked),
+        catalogue=None if place is None else Catalogue(SqliteStore(place.database), settings.scoring.liked),
     )
     console.print(f"open http://127.0.0.1:{port}/playground (Ctrl-C ends it)")
     serve_preview(service, settings.serving)

@@ -45,7 +45,7 @@ class ServedPlaygroundService(PlaygroundService):
         """See `PlaygroundService.catalogue`. A new fit brings a new store."""
         store = (await self._live.recommender()).store
         if store is not self._catalogue.store:
-            self._catalogue = Catalogue(store, self._settings.clicks.liked)
+            self._catalogue = Catalogue(store, self._settings.scoring.liked)
         return self._catalogue
 
     async def task(self, body: InputsBody) -> RankingTask:
