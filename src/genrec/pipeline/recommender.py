@@ -268,7 +268,7 @@ class Recommender:
             ranking,
             lambda llm: self.scorer.with_llm(slate.scores, llm).p_click,
             request.is_logged,
-            request.request,
+            request.query,
         )
         return rerank(context, fallback, slate.scores.p_like)
 
