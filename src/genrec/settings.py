@@ -17,14 +17,16 @@ from genrec.errors import SettingsError
 Policy = Literal["annotate", "fuse", "veto"]
 
 MOVED = {
-    "policy": "policy.name",
-    "threshold": "policy.threshold",
-    "llm_slates": "llm.slates",
-    "read": "llm.read",
-    "deadline_s": "llm.deadline_s",
-    "exploration": "exploration.temperature",
+    "checks.policy": "policy.name",
+    "checks.threshold": "policy.threshold",
+    "checks.llm_slates": "llm.slates",
+    "checks.read": "llm.read",
+    "checks.deadline_s": "llm.deadline_s",
+    "checks.exploration": "exploration.temperature",
+    "clicks.liked": "scoring.liked",
 }
-"""Keys of the former section [checks], and where they are now."""
+"""Keys of former sections, and where they are now."""
+_GONE = {"checks": "[policy], [llm] and [exploration]", "clicks": "[scoring]"}
 
 
 class _Section(BaseModel):
@@ -269,12 +271,18 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _moved(cls, given: Any) -> Any:
-        old = dict.fromkeys(given.get("checks") or ()) if isinstance(given, dict) else {}
-        prefix = "GENREC_CHECKS__"
-        old |= dict.fromkeys(name[len(prefix) :].lower() for name in os.environ if name.upper().startswith(prefix))
-        if old or (isinstance(given, dict) and "checks" in given):
-            said = [f"checks.{key} is {MOVED[key]} now" for key in old if key in MOVED]
-            raise ValueError("; ".join(said) or "there is no [checks] any more: see [policy], [llm] and [exploration]")
+        said = []
+        for section, now in _GONE.items():
+            prefix = f"GENREC_{section.upper()}__"
+            old = [name[len(prefix) :].lower() for name in os.environ if name.upper().startswith(prefix)]
+            if isinstance(given, dict) and section in given:
+                old += given[section] or ()
+                said += [] if old else [f"there is no [{section}] any more: see {now}"]
+            for key in dict.fromkeys(old):
+                place = MOVED.get(f"{section}.{key}")
+                said.append(f"{section}.{key} is {place} now" if place else f"{section}.{key} is gone: see {now}")
+        if said:
+            raise ValueError("; ".join(said))
         return given
 
     @classmethod
