@@ -102,7 +102,7 @@ def test_nothing_is_fitted_on_or_told_about_what_is_to_be_found(evaluate, worksp
 
 def test_failures_of_the_model_are_counted_and_total_failure_is_an_error(evaluate, workspace):
     with workspace.settings_file.open("a") as file:
-        file.write("\n[checks]\nllm_slates = 0\n")
+        file.write("\n[llm]\nslates = 0\n")
     result = evaluate(model_options={"fail_at": 7}, split="temporal")
     assert result["fallbacks"] == {"engine": 3}
     assert result["validity"]["rankings"] == 7
@@ -121,7 +121,7 @@ def test_the_sample_is_seeded_and_said(evaluate):
 @pytest.mark.parametrize("ranker", ["single_pass", "listwise"])
 def test_other_rankers(evaluate, workspace, ranker):
     with workspace.settings_file.open("a") as file:
-        file.write("\n[checks]\nllm_slates = 0\n")
+        file.write("\n[llm]\nslates = 0\n")
     result = evaluate(limit=4, ranker=ranker)
     assert result["served"]["fused"]["ranker"] == ranker
     assert result["validity"] == {"rankings": 4, "invalid": 0, "duplicate": 0, "missing": 0}

@@ -28,7 +28,7 @@ SYSTEMS = {
 """Policies of a workspace; beside them, each retriever of the settings by its name."""
 
 Answer = Callable[[Exposure, History, float], list[str]]
-"""Item ids, best first, for the user of a logged list with his history by then, at that time."""
+"""Item ids, best first, for the user of a logged list with their history by then, at that time."""
 
 
 def fitted_before(

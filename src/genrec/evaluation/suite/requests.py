@@ -62,7 +62,7 @@ def given_requests(file: Path, context: EvaluationContext) -> Requests:
 
 
 def simulated_requests(context: EvaluationContext) -> Requests:
-    """A request for each test user about one of his targets; None where it has no telling word.
+    """A request for each test user about one of their targets; None where it has no telling word.
 
     The same for a user whatever others are asked for.
     """
