@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import genrec.retrieval
+import genrec.retrieval.retrievers
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import SettingsError, WorkspaceError
@@ -21,8 +21,7 @@ from genrec.retrieval.tuning import fit_hybrid, fit_retriever
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
-HELPERS = {"base", "blend", "factors", "files", "fitting", "matrices", "pools", "scoring", "texts", "words"}
-RETRIEVERS = sorted({module.name for module in pkgutil.iter_modules(genrec.retrieval.__path__)} - HELPERS)
+RETRIEVERS = sorted(module.name for module in pkgutil.iter_modules(genrec.retrieval.retrievers.__path__))
 N_ITEMS = 30
 
 

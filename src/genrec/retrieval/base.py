@@ -27,7 +27,7 @@ class Query:
 
 
 class Retriever(Protocol):
-    """One alternative is one module of `genrec.retrieval.retrievers` with a class `Fitted` that satisfies this.
+    """One alternative is one module of `genrec.retrieval.retrievers` with a class that satisfies this.
 
     Two more methods are used where a retriever has them. `batch_scores(queries)` gives the scores [q, I] of several
     queries at once. `asking(decay=...)` gives the same fit with other values of those hyper-parameters that only say

@@ -251,17 +251,19 @@ class HybridRetriever:
 
 
 def retriever_class(name: str) -> type[Retriever]:
-    """The class `Fitted` of a module of `genrec.retrieval.retrievers`, or of a dotted path; else SettingsError."""
+    """The class in a module of `genrec.retrieval.retrievers`, or in the module of a dotted path; else SettingsError."""
     path = name if "." in name else f"genrec.retrieval.retrievers.{name}"
     try:
-        fitted: type[Retriever] = importlib.import_module(path).Fitted
-    except (ModuleNotFoundError, AttributeError) as error:
+        module = importlib.import_module(path)
+        own = (value for value in vars(module).values() if getattr(value, "__module__", None) == path)
+        retriever: type[Retriever] = next(value for value in own if isinstance(value, type) and hasattr(value, "fit"))
+    except (ModuleNotFoundError, StopIteration) as error:
         raise SettingsError(
             f"there is no retriever {name!r}",
-            "name a module of genrec.retrieval.retrievers with a class Fitted (covisit, semantic, popular, ease, "
-            "item_knn, ials, bpr, repeat), or a dotted path",
+            "name a module of genrec.retrieval.retrievers (covisit, semantic, popular, ease, item_knn, ials, bpr, "
+            "repeat), or the dotted path of a module with a class that has fit, scores, save and load",
         ) from error
-    return fitted
+    return retriever
 
 
 def own_source(name: str) -> str:
