@@ -41,11 +41,17 @@ class Page:
         yield from SPAN.findall(self.prose())
 
     def code_lines(self) -> Iterator[str]:
-        """Lines of fenced and of indented blocks; a line that ends in a backslash goes on in the next."""
+        """Lines of fenced and of indented blocks; a line that ends in a backslash goes on in the next.
+
+        Not those that are run on another revision, as the block says by `git checkout`.
+        """
         joined = re.sub(r" *\\\n *", " ", self.text)
-        for _, _, body in FENCE.findall(joined):
-            yield from (line.strip() for line in body.splitlines())
-        yield from (line.strip() for line in FENCE.sub("", joined).splitlines() if line.startswith("    "))
+        fenced = [body for _, _, body in FENCE.findall(joined)]
+        indented = re.findall(r"(?:^ {4}.*\n)+", FENCE.sub("", joined) + "\n", re.MULTILINE)
+        for block in (*fenced, *indented):
+            lines = [line.strip() for line in block.splitlines()]
+            if not any(line.startswith("git checkout") for line in lines):
+                yield from lines
 
 
 def pages() -> list[Page]:

@@ -42,7 +42,7 @@ def problem(tokens: list[str]) -> str | None:
     context: Any = typer.Context(command, info_name="genrec")
     try:
         while isinstance(command, TyperGroup) and tokens and not tokens[0].startswith("-"):
-            if tokens[0] == "...":
+            if tokens[0] == "..." or tokens[0].isupper():  # stands for any
                 return None
             name, found, tokens = command.resolve_command(context, tokens)
             if found is None:
