@@ -14,13 +14,14 @@ from source_reader import cell, classes, field_docs
 
 from genrec.serving import schemas
 from genrec.serving.plugin import GenrecEndpoints
+from genrec.serving.scopes import scope_of
 
 INTRODUCTION = """\
 <!-- Written by `make docs` from genrec.serving: edit the docstrings there. -->
 # HTTP
 
 `genrec serve` answers these routes. With a key (`GENREC_SERVING__API_KEY`) each needs `Authorization: Bearer KEY`,
-except those whose scope is `public`. An error is `{"error": {"message", "type", "param", "code"}}`, as OpenAI clients
+except those whose scope is `public`: these show no data. An error is `{"error": {"message", "type", "param", "code"}}`, as OpenAI clients
 know it: 400 for a body that does not validate, 401 without the key, 404 for an id or a route that does not exist.
 Paths that are not here are closed, those that vLLM adds by itself too, unless `--open-engine-routes` is given.
 """
@@ -62,7 +63,9 @@ def _said(route: APIRoute) -> str:
 
 
 def _scope(route: APIRoute) -> str:
-    return ""
+    """The declared scope; a route without one is closed."""
+    declared = scope_of(route)
+    return "closed" if declared is None else f"`{declared.name}`"
 
 
 def _body(name: str, body: type[BaseModel]) -> Iterator[str]:
