@@ -29,11 +29,12 @@ SEAMS = {"base", "store"}
 def page() -> str:
     """The whole page."""
     known = classes()
-    opened = {f"{getattr(genrec, name).__module__}.{name}" for name in genrec.__all__ if not name.startswith("_")}
+    exported = {name: getattr(genrec, name) for name in genrec.__all__ if not name.startswith("_")}
+    shown_as = {f"{found.__module__}.{found.__qualname__}": f"genrec.{name}" for name, found in exported.items()}
     request = {dotted for dotted, each in known.items() if each.name == REQUEST}
     interfaces = {dotted for dotted, each in known.items() if _is_interface(each)}
     parts = [
-        ("The recommender", "", opened | request),
+        ("The recommender", "", set(shown_as) | request),
         ("Records", "What goes in and out: frozen dataclasses of `genrec.domain`.", _of(RECORDS)),
         ("Errors", "All that a user can cause: each has `message` and `hint`.", _of(ERRORS)),
         (
@@ -48,7 +49,8 @@ def page() -> str:
     for title, said, names in parts:
         if names:
             lines += [f"## {title}\n", *([f"{said}\n"] if said else [])]
-            lines += [line for dotted in known if dotted in names for line in _class(known[dotted])]
+            for dotted in (dotted for dotted in known if dotted in names):
+                lines += _class(known[dotted], shown_as.get(dotted, dotted))
     return "\n".join(lines)
 
 
@@ -67,10 +69,10 @@ def _under(package: str) -> set[str]:
     return {dotted for dotted, each in classes().items() if f"{each.module}.".startswith(f"{package}.")}
 
 
-def _class(found: ClassDoc) -> Iterator[str]:
+def _class(found: ClassDoc, dotted: str) -> Iterator[str]:
     shown = [base for base in found.bases if base not in ("Protocol", "Exception", "GenrecError")]
-    yield f"### {found.name}\n"
-    yield f"`{found.module}.{found.name}`{f', a {shown[0]}' if shown else ''}\n"
+    yield f"### {dotted.rpartition('.')[2]}\n"
+    yield f"`{dotted}`{f', a {shown[0]}' if shown else ''}\n"
     if found.doc:
         yield f"{found.doc}\n"
     if found.fields:
