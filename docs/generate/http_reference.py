@@ -21,8 +21,8 @@ INTRODUCTION = """\
 # HTTP
 
 `genrec serve` answers these routes. With a key (`GENREC_SERVING__API_KEY`) each needs `Authorization: Bearer KEY`,
-except those whose scope is `public`: these show no data. An error is `{"error": {"message", "type", "param", "code"}}`, as OpenAI clients
-know it: 400 for a body that does not validate, 401 without the key, 404 for an id or a route that does not exist.
+except those whose scope is `public`: these show no data. An error is
+`{"error": {"message", "type", "param", "code"}}`, as OpenAI clients know it: 400 for a body that does not validate, 401 without the key, 404 for an id or a route that does not exist.
 Paths that are not here are closed, those that vLLM adds by itself too, unless `--open-engine-routes` is given.
 """
 CHAT = "/v1/chat/completions"
