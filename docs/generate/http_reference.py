@@ -9,12 +9,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from genrec.serving.scopes import scope_of
 from pydantic import BaseModel
 from source_reader import cell, classes, field_docs
 
 from genrec.serving import schemas
 from genrec.serving.plugin import GenrecEndpoints
-from genrec.serving.scopes import scope_of
 
 INTRODUCTION = """\
 <!-- Written by `make docs` from genrec.serving: edit the docstrings there. -->
@@ -22,7 +22,8 @@ INTRODUCTION = """\
 
 `genrec serve` answers these routes. With a key (`GENREC_SERVING__API_KEY`) each needs `Authorization: Bearer KEY`,
 except those whose scope is `public`: these show no data. An error is
-`{"error": {"message", "type", "param", "code"}}`, as OpenAI clients know it: 400 for a body that does not validate, 401 without the key, 404 for an id or a route that does not exist.
+`{"error": {"message", "type", "param", "code"}}`, as OpenAI clients know it: 400 for a body that does not validate,
+401 without the key, 404 for an id or a route that does not exist.
 Paths that are not here are closed, those that vLLM adds by itself too, unless `--open-engine-routes` is given.
 """
 CHAT = "/v1/chat/completions"
