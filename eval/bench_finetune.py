@@ -122,7 +122,7 @@ def _send(task: Callable[..., dict[str, Any]], work: Path, options: argparse.Nam
 
 
 def record(prepared: dict[str, Any], done: dict[str, dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
-    """What is reported, in the form of `genrec.evaluation.report`."""
+    """What is reported, in the form of `genrec.reports.pages`."""
     from genrec.evaluation.runs import git_revision, versions
     from genrec.training.evaluation import interval
 
@@ -203,8 +203,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         write_json(found, options.json)
     if options.html:
-        from genrec.evaluation.report import render
-
         options.html.write_text(render(found), "utf-8")
 
 

@@ -27,6 +27,7 @@ from genrec.cli.files import write_json
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import History, HistoryEntry, Item
+from genrec.filtering.base import FilterContext, Filters
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
@@ -69,7 +70,13 @@ def latencies_ms(blend: HybridRetriever, log: Interactions, items: Sequence[Item
         entries = zip(log.item[rows], log.timestamp[rows], strict=True)
         history = History(None, tuple(HistoryEntry(items[item], float(when)) for item, when in entries))
         wall, cpu = time.perf_counter(), time.process_time()
-        blend.candidates(history, k, now=blend.newest, items=lambda ids: [by_id[item_id] for item_id in ids])
+        blend.candidates(
+            history,
+            k,
+            now=blend.newest,
+            items=lambda ids: [by_id[item_id] for item_id in ids],
+            filters=Filters.of(FilterContext(history, blend.newest)),
+        )
         taken.append((time.perf_counter() - wall, time.process_time() - cpu))
     return np.array(taken) * 1e3
 

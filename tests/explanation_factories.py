@@ -16,6 +16,7 @@ from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
+from scoring_factories import retrieval_scorer
 
 TITLES = ["Alien", "Heat", "Fargo", "Toy Story", "Blade Runner", "Casino", "Gattaca", "千与千寻", "Se7en", "Amadeus"]
 
@@ -58,8 +59,7 @@ def small_recommender(
         store=store,
         retriever=fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, tune=False),
         ranker=ranker,
-        clicks=None,
-        fusion=None,
+        scorer=retrieval_scorer(store, settings),
         settings=settings,
         version="v1",
         model=model,

@@ -19,9 +19,10 @@ LAYERS = [
     {"fusion", "facts"},
     {"reranking"},
     {"fitting"},
-    {"pipeline", "experiments"},
+    {"pipeline"},
     {"explanation", "training"},
     {"evaluation"},
+    {"experiments"},
     {"serving"},
     {"cli"},
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genrec.pipeline.recommender import Recommender
+    from genrec.experiments.recommender import RoutedRecommender as Recommender
 
 __version__ = "0.1.0"
 __all__ = ["Recommender", "__version__"]
@@ -13,7 +13,7 @@ __all__ = ["Recommender", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Recommender":  # loaded on first use: `import genrec` stays light
-        from genrec.pipeline.recommender import Recommender
+        from genrec.experiments.recommender import RoutedRecommender
 
-        return Recommender
+        return RoutedRecommender
     raise AttributeError(f"module 'genrec' has no attribute {name!r}")

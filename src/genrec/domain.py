@@ -14,12 +14,15 @@ MetadataValue = str | float | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something that can be recommended."""
+    """Something that can be recommended, unless it is `hidden` or has expired."""
 
     id: str
     title: str
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
     sponsored: bool = False
+    hidden: bool = False
+    expires: float | None = None
+    """Seconds since the epoch from which on it is not recommended any more; None: always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class DroppedItem:
-    """An item that was left out of an answer, and why (for example 'seen', 'blocked', 'p_click below 0.02')."""
+    """An item that was left out of an answer, why (for example 'seen', 'blocked', 'p_click below 0.02'), and by which
+    stage: 'filtering', 'scoring', the name of a re-ranker, or 'list' for what came behind the last place.
+    """
 
     item_id: str
     reason: str
+    stage: str = "filtering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +181,20 @@ class Assignment:
 class RecommendedItem:
     """One line of an answer.
 
-    `score` is the score by which the answer is ordered; `llm_score`, `retriever_score` and `p_click` are what it was
-    made of (None where a part did not take part).
+    An answer is ordered by `value`, which the objective makes of `p_click`, `p_like` and fields of the item; where
+    re-ranking moved the item out of that order, `moved` says why. `llm_score` is what the language model said, None
+    where it said nothing of it; `p_like` is None where nothing is rated.
     """
 
     item: Item
     rank: int
-    score: float
-    p_click: float | None
+    p_click: float
+    p_like: float | None
+    value: float
     llm_score: float | None
     retriever_score: float
     sources: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +219,9 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The answer. `agreement` is Kendall's tau-b between the language model's order and P(click); None without both."""
+    """The answer. `agreement` is Kendall's tau-b between the language model's order and P(click) without it; None
+    without both. `nothing_left` says why there is no item at all, where there is none.
+    """
 
     request_id: str
     user_id: str | None
@@ -218,3 +229,4 @@ class Recommendation:
     dropped: tuple[DroppedItem, ...]
     agreement: float | None
     provenance: Provenance
+    nothing_left: str | None = None

@@ -32,6 +32,10 @@ class NotFoundError(GenrecError):
     """An id (user, item, template, model) that does not exist."""
 
 
+class RequestError(GenrecError):
+    """A request for recommendations that cannot be answered as it is (names the field, and what it may be)."""
+
+
 class TemplateError(GenrecError):
     """A template that is wrong: names file and line."""
 

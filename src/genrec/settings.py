@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from genrec.errors import SettingsError
 
 Policy = Literal["annotate", "fuse", "veto"]
+
+MOVED = {
+    "policy": "policy.name",
+    "threshold": "policy.threshold",
+    "llm_slates": "llm.slates",
+    "read": "llm.read",
+    "deadline_s": "llm.deadline_s",
+    "exploration": "exploration.temperature",
+}
+"""Keys of the former section [checks], and where they are now."""
 
 
 class _Section(BaseModel):
@@ -72,31 +83,84 @@ class RankingSettings(_Section):
     """Seed of the label orders."""
 
 
-class ClickSettings(_Section):
-    """P(click)."""
+class ScoringSettings(_Section):
+    """P(click) and P(like)."""
 
     liked: float = 4.0
-    """Ratings of at least this much count as a click where events carry ratings."""
+    """Ratings of at least this much count as liked."""
 
 
-class CheckSettings(_Section):
-    """What the click check does with a ranking."""
+class FilteringSettings(_Section):
+    """Which items may be recommended at all."""
 
-    policy: Policy = "fuse"
-    """annotate: keep the model's order. fuse: order by learned weights. veto: drop items below `threshold`."""
+    rules: tuple[str, ...] = ("blocked", "excluded", "seen", "hidden", "expired", "sponsored", "conditions")
+    """Modules of `genrec.filtering`, or dotted paths. The first that refuses an item gives the reason."""
+
+
+class PolicySettings(_Section):
+    """How the language model's ranking and P(click) make the order."""
+
+    name: Policy = "fuse"
+    """fuse: the order of P(click), for which what the model says is evidence. annotate: the model's order. veto: the
+    model's order without items whose P(click) is below `threshold`."""
     threshold: float = Field(default=0.02, ge=0, le=1)
-    """veto: smallest P(click) that passes."""
-    llm_slates: int = Field(default=40, ge=0)
-    """How many validation slates, and as many with a request in words, the language model reads when its weights are
-    learned; 0 leaves it a tie-break."""
+    """veto: the smallest P(click) that passes, as a share of the best in the pool, or as it is: see `relative`."""
+    relative: bool = True
+    """veto: whether `threshold` is a share of the pool's best P(click)."""
+
+
+class LlmSettings(_Section):
+    """When the language model is read."""
+
     read: Literal["useful", "always"] = "useful"
     """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
-    exploration: float = Field(default=0.0, ge=0)
-    """Temperature at which lists that are logged are drawn around the order of `fuse`, in the unit of its scores; 0 is
-    off. Only lists drawn at random can later judge another order (`genrec eval policy`). On MovieLens one in fourteen
-    of the ten best gives way to another item at 0.1, one in six at 0.3."""
+    slates: int = Field(default=40, ge=0)
+    """How many validation slates, and as many with a request in words, the language model reads when its weights are
+    learned; 0 leaves it a tie-break."""
     deadline_s: float = Field(default=30.0, gt=0)
-    """After this time without a ranking the fused order without the language model is the answer."""
+    """After this time without a ranking the order by P(click) without the language model is the answer."""
+
+
+class RerankingSettings(_Section):
+    """What happens to a scored list before it is shown."""
+
+    stages: tuple[str, ...] = ("validity", "objective", "policy", "exploration")
+    """Modules of `genrec.reranking`, or dotted paths, in the order in which they run. What stands behind `exploration`
+    may only drop items."""
+
+
+class ObjectiveSettings(_Section):
+    """What an answer is ordered by: value = click * P(click) + like * P(like) + the weighted fields."""
+
+    click: float = Field(default=1.0, allow_inf_nan=False)
+    """Weight of P(click)."""
+    like: float = Field(default=0.0, allow_inf_nan=False)
+    """Weight of P(like), the probability that the item is liked once it is taken; 0 where nothing is rated."""
+    fields: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    """Weights of numeric fields of the catalogue, such as margin or freshness. Items without the field count 0."""
+
+    @model_validator(mode="after")
+    def _has_weight(self) -> Self:
+        if not (self.click or self.like or any(self.fields.values())):
+            raise ValueError("give click, like or a field a weight other than 0")
+        return self
+
+
+class ExplorationSettings(_Section):
+    """Lists drawn at random around the best one: only their log can later judge another order."""
+
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Temperature at which lists that are logged are drawn around the order of `fuse`, in the unit of log P(click); 0
+    is off. See `genrec eval policy`. On MovieLens one in fourteen of the ten best gives way to another item at 0.1, one
+    in six at 0.3."""
+
+
+class TraceSettings(_Section):
+    """What is kept of how each logged answer came about, for `genrec why`."""
+
+    keep_days: float = Field(default=90.0, ge=0, allow_inf_nan=False)
+    """Traces older than this are removed when new ones are written and when `genrec fit` runs; 0 keeps none. The list
+    itself stays: clicks on it are learned from."""
 
 
 class ServingSettings(_Section):
@@ -178,11 +242,28 @@ class Settings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
-    clicks: ClickSettings = ClickSettings()
-    checks: CheckSettings = CheckSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    filtering: FilteringSettings = FilteringSettings()
+    policy: PolicySettings = PolicySettings()
+    llm: LlmSettings = LlmSettings()
+    reranking: RerankingSettings = RerankingSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    exploration: ExplorationSettings = ExplorationSettings()
+    traces: TraceSettings = TraceSettings()
     serving: ServingSettings = ServingSettings()
     prompts: PromptSettings = PromptSettings()
     experiments: ExperimentsSettings = ExperimentsSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, given: Any) -> Any:
+        old = dict.fromkeys(given.get("checks") or ()) if isinstance(given, dict) else {}
+        prefix = "GENREC_CHECKS__"
+        old |= dict.fromkeys(name[len(prefix) :].lower() for name in os.environ if name.upper().startswith(prefix))
+        if old or (isinstance(given, dict) and "checks" in given):
+            said = [f"checks.{key} is {MOVED[key]} now" for key in old if key in MOVED]
+            raise ValueError("; ".join(said) or "there is no [checks] any more: see [policy], [llm] and [exploration]")
+        return given
 
     @classmethod
     def load(cls, file: Path | None = None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
@@ -208,7 +289,8 @@ class Settings(BaseSettings):
             return FromFile(**{section: values for section, values in given.items() if values})
         except ValidationError as error:
             problems = "\n".join(
-                f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+                f"  {': '.join(filter(None, ('.'.join(map(str, problem['loc'])), problem['msg'])))}"
+                for problem in error.errors()
             )
             raise SettingsError(
                 f"settings do not validate:\n{problems}",

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 
 import pytest
 
@@ -17,7 +18,11 @@ class Store:
 
     def __init__(self):
         self.gate = threading.Event()
-        self.kept = []
+        self.kept, self.pruned = [], []
+
+    def prune_traces(self, before):
+        self.pruned.append(before)
+        return 0
 
     def log_exposure(self, exposure):
         self.gate.wait()
@@ -102,3 +107,28 @@ def test_an_answer_that_is_cancelled_is_kept(store):
     store.gate.set()
     log.close()
     assert store.kept == ["r1"]
+
+
+def test_old_traces_are_removed_once_a_day(store, monkeypatch):
+    store.gate.set()
+    now = 1e9
+    monkeypatch.setattr(time, "time", lambda: now)
+    log = ExposureLog(store, keep_days=2)
+    written(log, "r1", "r2")
+    now += 86_401
+    written(log, "r3")
+    log.close()
+    assert store.pruned == [1e9 - 2 * 86_400, 1e9 + 86_401 - 2 * 86_400]
+
+
+def test_traces_that_cannot_be_removed_cost_no_exposure(store, caplog):
+    def fail(before):
+        raise WorkspaceError("busy")
+
+    store.gate.set()
+    store.prune_traces = fail
+    log = ExposureLog(store)
+    written(log, "r1")
+    log.close()
+    assert store.kept == ["r1"]
+    assert [record.getMessage() for record in caplog.records] == ["old traces were not removed: busy"]

@@ -26,8 +26,10 @@ def version_1(tmp_path):
         store.put_items([Item("a", "A"), Item("b", "B")])
         store.log_exposure(OLD)
     connection = sqlite3.connect(path)
-    for column in ("prefix_propensities", "experiment", "arm", "arm_shares"):
+    for column in ("prefix_propensities", "experiment", "arm", "arm_shares", "trace", "traced"):
         connection.execute(f"ALTER TABLE exposures DROP COLUMN {column}")
+    for column in ("hidden", "expires"):
+        connection.execute(f"ALTER TABLE items DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     return path
@@ -76,7 +78,7 @@ def test_many_may_open_an_old_database_at_once(version_1):
 
 def test_a_crash_in_the_middle_leaves_the_old_version(version_1):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom genrec.data import schema\n"
+        "import os, sys\nfrom pathlib import Path\nfrom genrec.data.sqlite import schema\n"
         "schema.MIGRATIONS[2], schema.VERSION = 'ALTER TABLE exposures ADD COLUMN later TEXT', 3\n"
         "class Dies(schema.Connection):\n"
         "    def execute(self, statement, *arguments):\n"

@@ -15,6 +15,7 @@ from genrec.domain import Item
 from genrec.errors import DataError
 from genrec.evaluation import groups, metrics
 from genrec.evaluation.catalogue import CatalogueFacts, catalogue_facts
+from genrec.evaluation.lists import Lists
 from genrec.evaluation.metrics import item_gap, user_gap
 
 # Item 0 is the head (a fifth of six). Genres are A and B; items 4 and 5 have none.
@@ -65,13 +66,20 @@ OVER_BOTH = {
 }
 
 
+BEYOND = [name for name in metrics.names("user") if metrics.reads(name) != "targets"]
+
+
 def over_lists(name, ranked, targets, facts, k, weights):
-    return metrics.overall(name).over_lists(ranked, targets, facts, k, np.array(weights, dtype=float))
+    return metrics.metric(name).over_lists(Lists(ranked, targets, k, facts), np.array(weights, dtype=float))
+
+
+def per_user(name, ranked, targets, facts, k):
+    return metrics.metric(name).per_user(Lists(ranked, targets, k, facts))
 
 
 @pytest.mark.parametrize(("name", "k"), BY_HAND)
 def test_values_computed_by_hand(name, k):
-    values = metrics.beyond(name).per_list(RANKED, TARGETS, FACTS, k)
+    values = per_user(name, RANKED, TARGETS, FACTS, k)
     assert values == pytest.approx(BY_HAND[name, k], nan_ok=True)
 
 
@@ -81,7 +89,7 @@ def test_values_over_all_lists_computed_by_hand(name, k):
 
 
 def test_every_metric_is_checked_by_hand():
-    assert {name for name, _ in BY_HAND} == set(metrics.names("beyond accuracy"))
+    assert {name for name, _ in BY_HAND} == set(BEYOND)
     assert {name for name, _ in OVER_BOTH} | {"user_gap", "item_gap"} == set(metrics.names("set"))
 
 
@@ -127,9 +135,9 @@ def test_diversity_is_the_mean_over_pairs(world, k):
     by_vectors = [pairwise_mean(items, lambda a, b: 1 - facts.vectors[a] @ facts.vectors[b]) for items in lists]
     with_genres = [[item for item in items if facts.genres[item].any()] for items in lists]
     by_genres = [pairwise_mean(items, lambda a, b: jaccard(facts.genres[a], facts.genres[b])) for items in with_genres]
-    found = metrics.beyond("diversity").per_list(ranked, targets, facts, k)
+    found = per_user("diversity", ranked, targets, facts, k)
     assert found == pytest.approx(by_vectors, nan_ok=True, abs=1e-5)
-    found = metrics.beyond("genre_diversity").per_list(ranked, targets, facts, k)
+    found = per_user("genre_diversity", ranked, targets, facts, k)
     assert found == pytest.approx(by_genres, nan_ok=True)
 
 
@@ -141,7 +149,7 @@ def test_serendipity_leaves_out_what_the_most_popular_would_have_found(world, k)
         len(set(row[:k]) & set(target) - set([item for item in order if item not in history][:k])) / k
         for row, target, history in zip(ranked.tolist(), targets, facts.histories, strict=True)
     ]
-    assert metrics.beyond("serendipity").per_list(ranked, targets, facts, k) == pytest.approx(expected)
+    assert per_user("serendipity", ranked, targets, facts, k) == pytest.approx(expected)
 
 
 @given(worlds(), st.integers(1, 7))
@@ -170,20 +178,20 @@ def test_a_weight_counts_as_a_repeated_user(name, world, k, draw):
     assert weighted == pytest.approx(plain, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", metrics.names("beyond accuracy"))
+@pytest.mark.parametrize("name", BEYOND)
 @given(world=worlds(), k=st.integers(1, 7))
 @settings(max_examples=40)
 def test_users_are_judged_one_by_one(name, world, k):
     ranked, targets, facts = world
-    together = metrics.beyond(name).per_list(ranked, targets, facts, k)
+    together = per_user(name, ranked, targets, facts, k)
     alone = [
-        metrics.beyond(name).per_list(ranked[[row]], [targets[row]], facts.restrict(np.array([row])), k)[0]
+        per_user(name, ranked[[row]], [targets[row]], facts.restrict(np.array([row])), k)[0]
         for row in range(len(ranked))
     ]
     assert together == pytest.approx(alone, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", [*metrics.names("beyond accuracy"), *metrics.names("set")])
+@pytest.mark.parametrize("name", [*BEYOND, *metrics.names("set")])
 def test_empty_lists_and_no_users_are_no_error(name):
     for rows, width in ((2, 0), (0, 3)):
         ranked, facts = np.full((rows, width), -1, dtype=np.int32), FACTS.restrict(np.arange(rows))
@@ -191,23 +199,23 @@ def test_empty_lists_and_no_users_are_no_error(name):
         if name in metrics.names("set"):
             assert over_lists(name, ranked, targets, facts, 3, np.ones((1, rows))).shape == (1,)
         else:
-            assert metrics.beyond(name).per_list(ranked, targets, facts, 3).shape == (rows,)
+            assert per_user(name, ranked, targets, facts, 3).shape == (rows,)
 
 
 def test_large_sets_of_users_are_read_in_parts(monkeypatch):
     monkeypatch.setattr("genrec.evaluation.metrics.diversity._CHUNK", 1)
     monkeypatch.setattr("genrec.evaluation.metrics.genre_diversity._CHUNK", 1)
     for name in ("diversity", "genre_diversity"):
-        assert metrics.beyond(name).per_list(RANKED, TARGETS, FACTS, 3) == pytest.approx(BY_HAND[name, 3])
+        assert per_user(name, RANKED, TARGETS, FACTS, 3) == pytest.approx(BY_HAND[name, 3])
 
 
 def test_metrics_that_need_vectors_or_genres_say_so():
     bare = replace(FACTS, vectors=None, genres=None)
     with pytest.raises(DataError, match="vectors"):
-        metrics.beyond("diversity").per_list(RANKED, TARGETS, bare, 3)
+        per_user("diversity", RANKED, TARGETS, bare, 3)
     for name in ("genre_diversity", "genre_calibration"):
         with pytest.raises(DataError, match="genres"):
-            metrics.beyond(name).per_list(RANKED, TARGETS, bare, 3)
+            per_user(name, RANKED, TARGETS, bare, 3)
 
 
 def test_gap_between_users_leaves_out_small_groups():
@@ -223,7 +231,7 @@ def test_gap_between_users_leaves_out_small_groups():
     )
     everyone = np.ones((1, 69))
     assert over_lists("user_gap", ranked, targets, facts, 2, everyone) == pytest.approx([1 - 1 / math.log2(3)])
-    values = metrics.ranking("hr").per_user(ranked, targets, 1)
+    values = per_user("hr", ranked, targets, facts, 1)
     assert user_gap.by_group(values, facts, everyone)[0] == pytest.approx([1, 0, math.nan], nan_ok=True)
     nobody = replace(facts, user_group=np.full(69, -1, dtype=np.int32))
     assert np.isnan(over_lists("user_gap", ranked, targets, nobody, 2, everyone)).all()
@@ -235,7 +243,7 @@ def test_gap_between_items_compares_recall_of_their_targets():
     targets = [np.array([0, 1 + user % 2], dtype=np.int32) for user in range(40)]
     facts = replace(FACTS, histories=(np.array([5], dtype=np.int32),) * 40)
     everyone = np.ones((1, 40))
-    recall = item_gap.by_group(ranked, targets, facts, 2, everyone)
+    recall = item_gap.by_group(Lists(ranked, targets, 2, facts), everyone)
     assert recall[0] == pytest.approx([1, 0.5, math.nan], nan_ok=True)
     assert over_lists("item_gap", ranked, targets, facts, 2, everyone) == pytest.approx([0.5])
 

@@ -58,7 +58,7 @@ def test_users_of_a_file(capsys, workspace, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--split", "random"), "there is no split 'random'"),
+        (("--split", "random"), "split.name"),
         (("--users", "missing.txt"), "missing.txt cannot be read"),
         (("--workspace", "nowhere"), "no workspace with data at nowhere"),
     ],

@@ -20,7 +20,8 @@ from genrec.evaluation.injection.rendering import damage
 from genrec.evaluation.injection.schema import Attack, Slates
 from genrec.evaluation.injection.slates import PlainSlate, draw_slates
 from genrec.evaluation.injection.together import BatchingModel
-from genrec.evaluation.suite import schema
+from genrec.evaluation.suite.base import find, read_suite, shipped
+from genrec.evaluation.suite.schema import Suite
 from genrec.llm import loading
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting import render as rendering
@@ -30,7 +31,7 @@ from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import RankingTask
 
 LIBRARY = TemplateLibrary()
-SHIPPED = schema.find("injection")
+SHIPPED = find("injection")
 SMALL = {
     "kind": "injection",
     "name": "small",
@@ -75,8 +76,8 @@ def damage_of(attack, template_id, tokenizer):
 
 
 def test_the_suite_that_ships_has_attacks_of_every_kind_and_all_gates():
-    assert "injection" in schema.shipped()
-    suite = injection.load(SHIPPED)
+    assert "injection" in shipped()
+    suite = read_suite(SHIPPED, Suite, injection.InjectionSuite)
     attacks = [attack for family in suite.families.values() for attack in family.attacks]
     assert len(attacks) >= 40
     assert {attack.place for attack in attacks} == {
@@ -94,7 +95,7 @@ def test_the_suite_that_ships_has_attacks_of_every_kind_and_all_gates():
 
 
 def test_other_suites_are_none_of_this_kind():
-    assert injection.load(schema.find("ml100k-loo")) is None
+    assert isinstance(read_suite(find("ml100k-loo"), Suite, injection.InjectionSuite), Suite)
 
 
 def test_everything_wrong_with_a_suite_is_said_at_once_with_its_line(tmp_path):
@@ -102,7 +103,7 @@ def test_everything_wrong_with_a_suite_is_said_at_once_with_its_line(tmp_path):
     families = {"orders": {"about": "x", "attacks": [{"place": "request", "text": "obey"}]}}
     file.write_text(yaml.safe_dump({**SMALL, "trails": 3, "families": families}, sort_keys=False))
     with pytest.raises(SettingsError) as caught:
-        injection.load(file)
+        read_suite(file, injection.InjectionSuite)
     assert f"{file}:" in caught.value.message
     assert "trails" in caught.value.message
     assert "{title}" in caught.value.message
@@ -123,7 +124,7 @@ def test_unknown_rankers_are_refused():
 
 
 def test_attacks_meet_all_slates_and_places_about_equally_often():
-    suite = injection.load(SHIPPED)
+    suite = read_suite(SHIPPED, Suite, injection.InjectionSuite)
     trials = trials_of(suite, 30)
     of_slate = Counter(trial.slate for trial in trials)
     assert len(of_slate) == 30
@@ -238,7 +239,7 @@ def test_control_strings_are_those_of_the_model_under_attack(tokenizer):
 
 @pytest.mark.parametrize("template_id", ["rank/pointwise", "rank/listwise.zh", "explain/reasons"])
 def test_no_shipped_attack_damages_a_prompt(template_id, tokenizer):
-    suite, template = injection.load(SHIPPED), LIBRARY.get(template_id)
+    suite, template = read_suite(SHIPPED, Suite, injection.InjectionSuite), LIBRARY.get(template_id)
     seen = Counter()
     for family in suite.families.values():
         for attack in family.attacks:

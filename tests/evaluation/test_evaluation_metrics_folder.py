@@ -21,21 +21,16 @@ def test_a_metric_has_a_kind_a_definition_a_direction_and_a_source(name):
 def test_all_metrics_are_described():
     described = {one.name: one for one in metrics.describe()}
     assert list(described) == metrics.names()
-    assert described["ndcg"].kind == "ranking"
+    assert described["ndcg"].kind == "user"
     assert described["gini"].better == "lower"
-    assert described["log_loss"].definition == metrics.definition("log_loss")
+    assert described["log_loss"].definition == metrics.metric("log_loss").DEFINITION
 
 
-def test_kinds_do_not_stand_in_for_each_other():
-    lookups = (metrics.ranking, metrics.beyond, metrics.overall, metrics.click, metrics.grouped_click)
-    kinds = ("ranking", "beyond accuracy", "set", "click", "grouped click")
-    for lookup, kind in zip(lookups, kinds, strict=True):
-        for name in metrics.names():
-            if name in metrics.names(kind):
-                assert metrics.definition(name) == lookup(name).DEFINITION
-            else:
-                with pytest.raises(NotFoundError, match=f"no {kind} metric"):
-                    lookup(name)
+def test_metrics_of_lists_say_what_they_read():
+    found = {name: metrics.reads(name) for name in metrics.names("user") + metrics.names("set")}
+    assert [name for name, reads in found.items() if reads == "targets"] == ["hr", "map", "mrr", "ndcg", "recall"]
+    assert [name for name, reads in found.items() if reads == "genres"] == ["genre_calibration", "genre_diversity"]
+    assert set(found.values()) == {"targets", "genres", "catalogue"}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +52,7 @@ def test_unknown_metrics_are_named(text):
     with pytest.raises(NotFoundError, match="there is no metric"):
         metrics.parse(text)
     with pytest.raises(NotFoundError):
-        metrics.definition(text)
+        metrics.metric(text)
 
 
 def test_which_way_is_good():

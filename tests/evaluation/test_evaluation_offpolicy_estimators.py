@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrec.errors import DataError, NotFoundError
-from genrec.evaluation.offpolicy import estimators, intervals, support
+from genrec.evaluation.offpolicy import estimators, judge, support
 from genrec.evaluation.offpolicy.reward_model import STRENGTH, click_rates, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Rounds, importance, owners
 from genrec.reranking.exploration import plackett_luce_places, plackett_luce_prefixes
@@ -33,7 +33,7 @@ BY_HAND = {
 
 
 def value(name, rounds):
-    return intervals.estimate(estimators.terms(name, rounds))
+    return estimators.estimator(name).terms(rounds).estimate()
 
 
 def single(reward, weight, **model):
@@ -46,7 +46,7 @@ def single(reward, weight, **model):
 
 
 def test_every_estimator_has_a_value_by_hand_here():
-    assert set(BY_HAND) == set(estimators.names())
+    assert set(BY_HAND) == set(estimators.ESTIMATORS)
     with pytest.raises(NotFoundError):
         estimators.estimator("oracle")
 
@@ -142,7 +142,7 @@ def test_clipping_never_raises_ips_of_clicks(rows, limit):
 def test_an_estimate_without_any_weight_is_not_a_number_and_none_in_the_table():
     rounds = single([1, 0, 1], [0.0, 0.0, 0.0])
     assert np.isnan(value("snips", rounds))
-    row = intervals.policy_table({"new": rounds}, ["ips", "snips"])["new"]
+    row = judge.policy_table({"new": rounds}, ["ips", "snips"])["new"]
     assert (row["ips"], row["ips_ci"]) == (0.0, [0.0, 0.0])
     assert (row["snips"], row["snips_ci"]) == (None, None)
     assert "snips_vs_logged" not in row
@@ -203,7 +203,7 @@ def simulated(clicks, n, seed=0, model=False):
 
 def simulations(name, rounds, size):
     """The estimate of each simulation of `size` lists."""
-    terms = estimators.terms(name, rounds)
+    terms = estimators.estimator(name).terms(rounds)
     n = len(rounds) // size
     sums = [part.reshape(n, size, -1).sum(axis=1) for part in (terms.numerator, terms.denominator)]
     return (sums[0] / sums[1]).sum(axis=1)
@@ -272,17 +272,17 @@ def test_doubly_robust_survives_one_wrong_part(wrong):
 def test_intervals_cover_the_truth_as_often_as_they_say():
     covered = 0
     for seed in range(40):
-        row = intervals.policy_table({"new": simulated(by_position, 400, seed)}, ["independent_snips"])["new"]
+        row = judge.policy_table({"new": simulated(by_position, 400, seed)}, ["independent_snips"])["new"]
         low, high = row["independent_snips_ci"]
         covered += low <= truth(by_position) <= high
     assert covered >= 34
 
 
 def test_the_gain_over_the_log_is_paired_and_has_its_sign():
-    row = intervals.policy_table({"new": simulated(by_position, 4000)}, ["independent_ips"])["new"]
+    row = judge.policy_table({"new": simulated(by_position, 4000)}, ["independent_ips"])["new"]
     gain = row["independent_ips_vs_logged"]
     assert gain["low"] > 0  # the target shows the attractive items first, the log last
-    again = intervals.policy_table({"same": simulated(by_position, 4000).as_logged()}, ["independent_ips"])["same"]
+    again = judge.policy_table({"same": simulated(by_position, 4000).as_logged()}, ["independent_ips"])["same"]
     assert again["independent_ips_vs_logged"]["mean"] == again["independent_ips_vs_logged"]["high"] == 0
 
 
@@ -293,7 +293,7 @@ def test_lists_of_one_user_are_no_new_evidence():
     apart = Rounds(once.reward[rows], np.arange(1200), once.place[rows])
 
     def width(rounds):
-        low, high = intervals.policy_table({"new": rounds}, ["independent_ips"])["new"]["independent_ips_ci"]
+        low, high = judge.policy_table({"new": rounds}, ["independent_ips"])["new"]["independent_ips_ci"]
         return high - low
 
     assert width(copies) == pytest.approx(width(once), rel=1e-3)

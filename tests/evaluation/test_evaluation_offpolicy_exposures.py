@@ -77,7 +77,7 @@ def test_logs_that_can_judge_nothing_are_errors_that_say_why(store):
     show(store, "r1", "u", "ab")
     with pytest.raises(DataError, match="none of the 1 logged lists") as raised:
         logged_lists(store)
-    assert "checks.exploration" in raised.value.hint
+    assert "exploration.temperature" in raised.value.hint
     show(store, "r2", "u", "ab", (1.0, 1.0), (1.0, 1.0))
     with pytest.raises(DataError, match="probability 1: nothing was explored"):
         logged_lists(store)

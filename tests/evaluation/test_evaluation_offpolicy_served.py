@@ -31,14 +31,13 @@ def fitted(workspace):
 
 
 def recommender(fitted, store, settings, temperature=0.0):
-    checks = settings.checks.model_copy(update={"exploration": temperature})
+    exploration = settings.exploration.model_copy(update={"temperature": temperature})
     return Recommender(
         store=store,
         retriever=fitted.blend,
         ranker=None,
-        clicks=fitted.clicks,
-        fusion=fitted.fusion,
-        settings=settings.model_copy(update={"checks": checks}),
+        scorer=fitted.scorer,
+        settings=settings.model_copy(update={"exploration": exploration}),
         version="1",
     )
 

@@ -12,10 +12,10 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, NotFoundError, SettingsError
 from genrec.evaluation.suite.schema import SplitSpec
 from genrec.evaluation.templates.evaluate import DEFINITIONS, evaluate_prompts
+from genrec.evaluation.templates.reading import OWN_LOG
 from genrec.evaluation.templates.sides import sides
-from genrec.evaluation.templates.verdicts import NOT_SEEN, in_words, verdicts
-from genrec.evaluation.templates.walking import OWN_LOG
 from genrec.evaluation.values import UserValues
+from genrec.evaluation.verdicts import NOT_SEEN, in_words, verdicts
 from genrec.llm import loading
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import shipped_folder
@@ -156,7 +156,7 @@ def test_sides_that_cannot_be_compared(new, kind, said):
 
 
 def test_the_order_as_served_learns_the_weight_of_each_template(evaluate):
-    suite = SUITE.model_copy(update={"settings": {"checks": {"llm_slates": 4}}})
+    suite = SUITE.model_copy(update={"settings": {"llm": {"slates": 4}}})
     result = evaluate(suite=suite, fused=True)
     assert [row["metric"] for row in result["verdicts"]][2:4] == ["ndcg@10 as served", "hr@10 as served"]
     assert result["verdicts"][2]["better"] == "higher"

@@ -9,8 +9,8 @@ from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.errors import DataError
 from genrec.evaluation.suite.judge import subset_masks
+from genrec.evaluation.suite.requests import groups_of
 from genrec.evaluation.suite.schema import Subset, Suite
-from genrec.evaluation.suite.user_groups import groups_of
 
 HOURS = np.array([0, 3, 4, 12, 21, 22, 23])
 MIDNIGHT = 1_600_041_600.0  # 2020-09-14, UTC

@@ -7,10 +7,10 @@ import yaml
 
 from genrec.errors import NotFoundError, SettingsError
 from genrec.evaluation import injection
-from genrec.evaluation.suite import schema
+from genrec.evaluation.suite import base, schema
 from genrec.settings import Settings
 
-SUITES = sorted(schema.shipped_folder().rglob("*.y*ml"))
+SUITES = sorted(base.shipped_folder().rglob("*.y*ml"))
 MINIMAL = {"name": "small", "description": "A suite.", "systems": {"covisit": {"retriever": "covisit"}}}
 
 
@@ -30,13 +30,13 @@ def test_there_are_suites():
 
 @pytest.mark.parametrize("file", SUITES, ids=lambda file: file.stem)
 def test_every_suite_that_ships_is_valid_and_starts_with_its_command(file):
-    suite = injection.load(file) or schema.load(file)
+    suite = base.read_suite(file, schema.Suite, injection.InjectionSuite)
     assert suite.name == file.stem
     first = file.read_text("utf-8").splitlines()[0]
-    assert first.startswith(f"# genrec eval eval/suites/{file.relative_to(schema.shipped_folder())}")
+    assert first.startswith(f"# genrec eval eval/suites/{file.relative_to(base.shipped_folder())}")
     assert suite.source is not None or "--workspace" in first
     settings = suite.settings_for(Settings())
-    assert schema.find(suite.name) == file
+    assert base.find(suite.name) == file
     if isinstance(suite, schema.Suite) and any(system.served for system in suite.systems.values()):
         assert max(k for _, k in suite.columns) <= settings.retrieval.candidates
 
@@ -48,6 +48,25 @@ def test_defaults(write):
     assert suite.pairs == [("b", "a")]
     assert suite.seeds == (0,)
     assert suite.folder == write(MINIMAL).parent
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "known"),
+    [
+        ({"systems": {"x": {"retriever": "files"}}}, "there is no retriever 'files'", "covisit"),
+        ({"systems": {"x": {"retriever": "base"}}}, "there is no retriever 'base'", "covisit"),
+        ({"systems": {"x": {"blend": ["covisit", "scoring"]}}}, "there is no retriever 'scoring'", "covisit"),
+        ({"systems": {"x": {"retriever": "genrec.errors"}}}, "there is no retriever 'genrec.errors'", "covisit"),
+        ({"systems": {"x": {"served": {"ranker": "loading"}}}}, "there is no ranker 'loading'", "single_pass"),
+        ({"settings": {"ranking": {"ranker": "labels"}}}, "there is no ranker 'labels'", "single_pass"),
+        ({"settings": {"retrieval": {"retrievers": ["files"]}}}, "there is no retriever 'files'", "covisit"),
+    ],
+)
+def test_names_of_nothing_are_refused_at_validation_with_the_list_of_names(write, content, problem, known):
+    with pytest.raises(SettingsError) as caught:
+        schema.load(write({**MINIMAL, **content}))
+    assert problem in caught.value.message
+    assert known in caught.value.message
 
 
 def test_all_problems_are_reported_at_once_with_the_file(write):
@@ -139,9 +158,9 @@ def test_broken_files(write, text, problem):
 def test_a_name_leads_to_a_suite_that_ships_and_nothing_else():
     for name in ("none", "../suites/ml100k-temporal", "none.yaml"):
         with pytest.raises(NotFoundError) as caught:
-            schema.find(name)
+            base.find(name)
         assert "ml100k-temporal" in caught.value.hint
-    assert schema.find("ml100k-temporal").is_file()
+    assert base.find("ml100k-temporal").is_file()
 
 
 def test_settings_of_the_suite_go_before_those_of_the_workspace(write):

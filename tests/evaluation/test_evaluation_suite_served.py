@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from genrec.fusion.language_model import LanguageModelWeights
 
 from genrec.artifacts.adapters import Card, publish
 from genrec.data.sqlite.store import SqliteStore
@@ -14,7 +15,6 @@ from genrec.evaluation.suite import runner, served
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
 from genrec.fitting.simulated_queries import RequestSimulator
-from genrec.fusion.language_model import LanguageModelWeights
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import Recommender
 from genrec.settings import Settings
@@ -44,7 +44,7 @@ def evaluate(workspace):
             "split": {"name": "leave-one-out"},
             "users": {"limit": 8},
             "systems": LLM if systems is None else systems,
-            "settings": {"checks": {"llm_slates": 0}},
+            "settings": {"llm": {"slates": 0}},
             **given,
         }
         with SqliteStore(workspace.database) as store:
@@ -96,7 +96,7 @@ def test_slates_that_decide_nothing_need_not_be_read(evaluate):
 def test_what_serving_would_not_read_need_not_be_read(evaluate):
     systems = {name: LLM[name] for name in ("retriever", "without", "served")}
     # A weight is learned from slates; without any all are read.
-    some = {"checks": {"llm_slates": 4}}
+    some = {"llm": {"slates": 4}}
     every, useful = evaluate(systems, settings=some), evaluate(systems, settings=some, reads="useful")
     for name in systems:
         assert useful["systems"][name]["ndcg@10"] == every["systems"][name]["ndcg@10"]
@@ -118,7 +118,7 @@ def test_without_orders_that_need_it_no_model_is_loaded(evaluate):
 
 
 def test_the_weight_of_the_model_is_learned_with_the_model(evaluate, workspace):
-    result = evaluate({"fused": LLM["fused"]}, settings={"checks": {"llm_slates": 4}})
+    result = evaluate({"fused": LLM["fused"]}, settings={"llm": {"slates": 4}})
     reads = result["served"]["fused"]["reads"]
     assert reads["fresh"] > evaluate({"fused": LLM["fused"]})["served"]["fused"]["reads"]["fresh"]
 
@@ -268,7 +268,7 @@ def test_served_is_what_serving_reads_by_its_settings_and_policy(evaluate, monke
     never = evaluate(SERVED, **ALL_METRICS)
     assert never["systems"]["served"]["ndcg@5"] == never["systems"]["without"]["ndcg@5"]
     assert (never["language_model"]["read"], evaluate.models[0].calls) == (0, 0)
-    always = evaluate(SERVED, settings={"checks": {"llm_slates": 0, "read": "always"}}, **ALL_METRICS)
+    always = evaluate(SERVED, settings={"llm": {"slates": 0, "read": "always"}}, **ALL_METRICS)
     assert always["validity"]["rankings"] == 8
     annotated = {"served": {"served": {"orders": "served", "policy": "annotate"}}}
     assert evaluate(annotated, **ALL_METRICS)["validity"]["rankings"] == 8

@@ -1,8 +1,5 @@
 """Baselines of chance: fitted anew for each seed, with what was chosen once."""
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -10,7 +7,7 @@ from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import SettingsError
 from genrec.evaluation.protocol import prepare
 from genrec.evaluation.suite import retrievers
-from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.schema import System
 from genrec.settings import Settings
 
@@ -66,10 +63,16 @@ class Chance:
     def scores(self, query):
         return self._scores
 
+    def save(self, folder):
+        raise NotImplementedError
 
-def test_what_has_chance_in_it_is_tuned_once_and_fitted_for_each_seed(bench, fits, monkeypatch):
-    monkeypatch.setitem(sys.modules, "suite.chance", SimpleNamespace(Fitted=Chance))
-    chance = System(retriever="suite.chance")
+    @classmethod
+    def load(cls, folder):
+        raise NotImplementedError
+
+
+def test_what_has_chance_in_it_is_tuned_once_and_fitted_for_each_seed(bench, fits):
+    chance = System(retriever=f"{__name__}.Chance")
     system = retrievers.Retrieval("chance", chance, bench)
     first, second = system.lists(0), system.lists(1)
     assert fits == {"fit_hybrid": 1, "refit_blend": 1}
@@ -77,7 +80,7 @@ def test_what_has_chance_in_it_is_tuned_once_and_fitted_for_each_seed(bench, fit
     again = retrievers.Retrieval("chance", chance, bench)
     assert (again.lists(1) == second).all()
     assert fits == {"fit_hybrid": 1, "refit_blend": 1}
-    made = again.record["parts"]["suite.chance"]
+    made = again.record["parts"][f"{__name__}.Chance"]
     assert len(made["ndcg@10"]) == 2
 
 
@@ -112,7 +115,7 @@ def test_values_that_a_retriever_cannot_be_fitted_with_are_named(bench):
 
 def test_a_retriever_of_ones_own_that_was_edited_is_fitted_again(bench, fits, monkeypatch):
     for source, made in (("as it was", 1), ("as it was", 1), ("edited", 2)):
-        monkeypatch.setattr(retrievers, "own_source", lambda name, source=source: source)
+        monkeypatch.setattr(retrievers.RETRIEVERS, "source_hash", lambda name, source=source: source)
         retrievers.Retrieval("popular", System(retriever="popular"), bench).lists(0)
         assert fits["fit_hybrid"] == made
 

@@ -6,6 +6,7 @@ import pytest
 from genrec.errors import NotFoundError, SettingsError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.catalogue import CatalogueFacts
+from genrec.evaluation.lists import Lists
 from genrec.evaluation.tables import adjust, columns_of, definitions, ranking_table, value_table
 
 TARGETS = [np.array([user % 5], dtype=np.int32) for user in range(60)]
@@ -58,7 +59,7 @@ def test_metrics_of_every_kind_stand_side_by_side_in_the_order_asked_for():
     assert list(table["first"]) == [key for name in names for key in (name, f"{name}_ci")]
     assert table["first"]["coverage@1"] == 5 / 10
     assert table["second"]["coverage@1"] == 1 / 10
-    novelty = metrics.beyond("novelty").per_list(FIRST, TARGETS, FACTS, 2)
+    novelty = metrics.metric("novelty").per_user(Lists(FIRST, TARGETS, 2, FACTS))
     assert table["first"]["novelty@2"] == pytest.approx(novelty.mean(), abs=1e-6)
     assert table["first"]["ndcg@10_ci"] == [1, 1]
     for name in names:
@@ -130,9 +131,9 @@ def test_users_without_a_value_are_left_out():
 
 def test_columns_are_named_as_in_suites():
     assert columns_of(["ndcg@10", "coverage@5"]) == [("ndcg", 10), ("coverage", 5)]
-    for wrong in ("log_loss", "label_position@5"):
+    for wrong in ("log_loss", "grouped_auc"):
         with pytest.raises(SettingsError, match="does not judge ranked lists"):
             columns_of(["ndcg@10", wrong])
     with pytest.raises(NotFoundError):
         columns_of(["accuracy@1"])
-    assert definitions(EVERY_KIND)["coverage"] == metrics.definition("coverage")
+    assert definitions(EVERY_KIND)["coverage"] == metrics.metric("coverage").DEFINITION

@@ -167,7 +167,7 @@ class TestChanges:
 
 def test_experiments_come_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "genrec.toml"
-    file.write_text(f'[assignment.terse]\nshare = 0.5\n[assignment.terse.arms]\n"{CONTROL}" = 1\n"@mine" = 3\n')
+    file.write_text(f'[experiments.terse]\nshare = 0.5\n[experiments.terse.arms]\n"{CONTROL}" = 1\n"@mine" = 3\n')
     (one,) = Settings.load(file).experiments.named().values()
     assert list(one.arms.items()) == [(CONTROL, 1.0), ("@mine", 3.0)]
     monkeypatch.setenv("GENREC_EXPERIMENTS__TERSE", json.dumps(one.model_dump()))  # as `genrec serve` hands it on
@@ -177,12 +177,12 @@ def test_experiments_come_from_file_and_environment(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[assignment.Terse]\narms = {a = 1}\n", "'Terse'"),
-        ("[assignment.a__b]\narms = {a = 1}\n", "'a__b'"),
-        ("[assignment.x]\narms = {a = 0}\n", "weight above 0"),
-        ("[assignment.x]\narms = {a = -1}\n", "experiments.x.arms.a"),
-        ("[assignment.x]\narms = {a = 1}\nsahre = 1\n", "experiments.x.sahre"),
-        ("[assignment.x]\n", "experiments.x.arms"),
+        ("[experiments.Terse]\narms = {a = 1}\n", "'Terse'"),
+        ("[experiments.a__b]\narms = {a = 1}\n", "'a__b'"),
+        ("[experiments.x]\narms = {a = 0}\n", "weight above 0"),
+        ("[experiments.x]\narms = {a = -1}\n", "experiments.x.arms.a"),
+        ("[experiments.x]\narms = {a = 1}\nsahre = 1\n", "experiments.x.sahre"),
+        ("[experiments.x]\n", "experiments.x.arms"),
     ],
 )
 def test_wrong_experiments_are_named(tmp_path: Path, text: str, said: str) -> None:

@@ -137,7 +137,7 @@ def test_titles_alone_and_lines_about_other_items_are_no_reasons(make: Callable[
 
 
 def test_a_slow_model_ends_at_the_deadline(make: Callable[..., Recommender]) -> None:
-    _, found = told(make(ScriptedModel(latency_s=0.6), checks={"deadline_s": 0.3}), "model")
+    _, found = told(make(ScriptedModel(latency_s=0.6), llm={"deadline_s": 0.3}), "model")
     assert found.account.refused == {"deadline": 3}
 
 

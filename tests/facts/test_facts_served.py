@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates, Event, History, Item
 from genrec.facts.extract import FactExtractor

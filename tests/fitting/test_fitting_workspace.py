@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from genrec.clicks.scorer import ClickScorer
+from genrec.fusion.model import Fusion
 
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
@@ -17,7 +18,6 @@ from genrec.errors import DataError, WorkspaceError
 from genrec.fitting import workspace as fit
 from genrec.fitting.holdout import hold_out
 from genrec.fitting.workspace import fit_log, fit_workspace, shown_before
-from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.ranking.loading import ranker_for, reader_named, reader_of
 from genrec.retrieval.hybrid import HybridRetriever
@@ -255,7 +255,7 @@ def test_the_command_weighs_each_adapter_that_is_named(workspace, tiny_tokenizer
     (folder / "config.json").write_text("{}")
     model = {"name": str(folder), "engine": "transformers"}
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in model.items())
-    workspace.settings_file.write_text(f'[encoder]\nname = "hashing"\n[checks]\nllm_slates = 3\n[model]\n{lines}')
+    workspace.settings_file.write_text(f'[encoder]\nname = "hashing"\n[llm]\nslates = 3\n[model]\n{lines}')
     with adapters.publish(workspace.root, "mine") as staging:
         for file in adapters.WEIGHTS:
             (staging / file).write_text("{}")

@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from golden_catalogue import ITEMS, catalogue, events, save_tokenizer
-
 from genrec.clicks.calibration import Calibration
 from genrec.clicks.features import FEATURES
 from genrec.clicks.labels import labelled
 from genrec.clicks.network import Network
 from genrec.clicks.scorer import ClickScorer
 from genrec.clicks.statistics import ItemSide, Statistics
-from genrec.data.interactions import Interactions
-from genrec.data.sqlite.store import SqliteStore
-from genrec.domain import Item, RankedItem, Ranking, Reader
 from genrec.fusion.language_model import Gate, LanguageModelWeights
 from genrec.fusion.model import Fusion
 from genrec.fusion.network import MonotoneNetwork
 from genrec.fusion.pools import MONOTONE, columns
 from genrec.fusion.request import RequestWeights
+from golden_catalogue import ITEMS, catalogue, events, save_tokenizer
+
+from genrec.data.interactions import Interactions
+from genrec.data.sqlite.store import SqliteStore
+from genrec.domain import Item, RankedItem, Ranking, Reader
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary

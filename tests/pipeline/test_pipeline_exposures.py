@@ -16,6 +16,7 @@ from genrec.domain import Event, Item
 from genrec.pipeline.recommender import Recommender
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
+from scoring_factories import retrieval_scorer
 
 
 @pytest.fixture
@@ -30,7 +31,12 @@ def recommender(store: SqliteStore) -> Recommender:
     settings = Settings.load(None, {"retrieval": {"retrievers": ("covisit", "popular"), "candidates": 8, "pool": 12}})
     blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, encoder=None, tune=False)
     return Recommender(
-        store=store, retriever=blend, ranker=None, clicks=None, fusion=None, settings=settings, version="v1"
+        store=store,
+        retriever=blend,
+        ranker=None,
+        scorer=retrieval_scorer(store, settings),
+        settings=settings,
+        version="v1",
     )
 
 

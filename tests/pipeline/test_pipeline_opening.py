@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from genrec.fusion.model import Fusion
 
 import genrec.llm.loading
 from genrec.artifacts.adapters import WEIGHTS, Card, TunedTemplate, publish, resolved
@@ -17,7 +18,6 @@ from genrec.artifacts.workspace import PARTS, Workspace
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Item, Reader, TemplateRef
 from genrec.errors import GenrecError, TemplateError, WorkspaceError
-from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import recommender
 from genrec.pipeline.recommender import Recommender

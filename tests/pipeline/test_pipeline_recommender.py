@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from genrec.fusion.language_model import LanguageModelWeights
+from genrec.fusion.model import Fusion
 
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, History, HistoryEntry, Item, Reader, Recommendation, RecommendedItem
 from genrec.errors import DataError, GenrecError, NotFoundError, WorkspaceError
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import NOT_NEEDED, RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
@@ -96,7 +96,7 @@ def test_an_answer_and_where_it_comes_from(store: SqliteStore, tiny_tokenizer_fo
     assert answer.provenance.fallback is None
     assert answer.provenance.candidates == 8
     assert answer.provenance.usage.computed > 0
-    assert set(answer.provenance.stage_ms) == {"history", "retrieval", "clicks", "llm", "checks"}
+    assert set(answer.provenance.stage_ms) == {"history", "retrieval", "scoring", "llm", "reranking"}
     assert all(line.llm_score is not None and line.sources for line in answer.items)
 
 
@@ -167,7 +167,7 @@ def test_the_stream_is_the_answer(store: SqliteStore, tiny_tokenizer_folder: Pat
 def test_without_the_model_the_fused_order_answers(
     store: SqliteStore, tiny_tokenizer_folder: Path, model: ScriptedModel | None, fallback: str
 ) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, model, checks={"deadline_s": 0.2})
+    rec = recommender(store, tiny_tokenizer_folder, model, llm={"deadline_s": 0.2})
     answer = rec.recommend("u3", 5)
     slate = rec.slate(RecommendationRequest(user_id="u3", k=5)).candidates
     assert answer.provenance.fallback == fallback
@@ -179,9 +179,7 @@ def test_without_the_model_the_fused_order_answers(
 
 def test_a_generation_that_breaks_off_is_completed(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
     model = ScriptedModel(block=16, fail_after_labels=2)
-    rec = recommender(
-        store, tiny_tokenizer_folder, model, ranking={"ranker": "listwise"}, checks={"policy": "annotate"}
-    )
+    rec = recommender(store, tiny_tokenizer_folder, model, ranking={"ranker": "listwise"}, policy={"name": "annotate"})
     lines, answer = asyncio.run(streamed(rec, RecommendationRequest(user_id="u3", k=5)))
     assert answer.provenance.fallback == "engine"
     assert lines == list(answer.items)
@@ -311,9 +309,9 @@ def test_a_store_that_cannot_log_does_not_cost_the_answer(
 
 
 def explored_lists(
-    store: SqliteStore, tokenizer: Path, times: int, model: ScriptedModel | None = None, **checks: Any
+    store: SqliteStore, tokenizer: Path, times: int, model: ScriptedModel | None = None, **exploration: Any
 ) -> list[Exposure]:
-    rec = recommender(store, tokenizer, model, checks=checks, retrieval={**RETRIEVAL, "candidates": 4})
+    rec = recommender(store, tokenizer, model, exploration=exploration, retrieval={**RETRIEVAL, "candidates": 4})
     for _ in range(times):
         rec.recommend("u3", 3)
     return list(store.exposures())
@@ -324,7 +322,7 @@ def test_explored_lists_come_as_often_as_their_log_says(
 ) -> None:
     numbers = np.random.default_rng(0)  # request ids are the seeds
     monkeypatch.setattr("genrec.pipeline.recommender.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
-    shown = explored_lists(store, tiny_tokenizer_folder, 400, exploration=2.0)
+    shown = explored_lists(store, tiny_tokenizer_folder, 400, temperature=2.0)
     counts = Counter(exposure.item_ids for exposure in shown)
     odds = {exposure.item_ids: exposure.prefix_propensities for exposure in shown}
     assert len(counts) > 12  # of 4 * 3 * 2
@@ -339,7 +337,7 @@ def test_explored_lists_come_as_often_as_their_log_says(
 
 
 def test_an_explored_answer_says_what_was_shown(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), checks={"exploration": 5.0})
+    rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), exploration={"temperature": 5.0})
     lines, answer = asyncio.run(streamed(rec, RecommendationRequest(user_id="u3", k=6)))
     (exposure,) = store.exposures()
     assert lines == list(answer.items)
@@ -352,7 +350,7 @@ def test_an_explored_answer_says_what_was_shown(store: SqliteStore, tiny_tokeniz
 @pytest.mark.parametrize("asked", [{"log_exposure": False}, {"policy": "annotate"}, {"policy": "veto"}])
 def test_nothing_is_explored_in_vain(store: SqliteStore, tiny_tokenizer_folder: Path, asked: dict[str, Any]) -> None:
     exploring, plain = (
-        recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), checks={"exploration": temperature})
+        recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16), exploration={"temperature": temperature})
         for temperature in (5.0, 0.0)
     )
     request = RecommendationRequest(user_id="u3", k=6, **asked)
@@ -368,7 +366,7 @@ def test_without_exploration_the_order_is_that_of_the_scores(store: SqliteStore,
 
 
 def test_a_slate_without_items_is_not_explored(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
-    rec = recommender(store, tiny_tokenizer_folder, None, checks={"exploration": 1.0})
+    rec = recommender(store, tiny_tokenizer_folder, None, exploration={"temperature": 1.0})
     assert rec.recommend("u3", 5, where={"genres": "Western"}).items == ()
     assert [exposure.item_ids for exposure in store.exposures()] == [()]
 
@@ -381,4 +379,4 @@ def test_equal_requests_give_equal_answers(store: SqliteStore, tiny_tokenizer_fo
         for _ in range(2)
     )
     assert first.items == second.items
-    assert np.isfinite([line.score for line in first.items]).all()
+    assert np.isfinite([line.value for line in first.items]).all()

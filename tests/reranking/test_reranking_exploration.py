@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reranking_factories import context, ids, shown, slate
 
-from genrec.domain import Item, RecommendedItem
+from genrec.domain import DroppedItem
+from genrec.errors import SettingsError
 from genrec.reranking.exploration import (
     DEEPEST,
     epsilon_greedy,
-    explored,
+    odds_of,
     plackett_luce,
     plackett_luce_places,
     plackett_luce_prefixes,
@@ -91,50 +93,108 @@ def test_epsilon_greedy_by_hand():
     assert drawn.prefix == pytest.approx([0.6 + 0.1, 0.4 / 12])
 
 
-def lines(*scores):
-    """An answer in the order of its scores."""
-    return tuple(
-        RecommendedItem(Item(f"i{place}", ""), place + 1, score, None, None, 0.0) for place, score in enumerate(scores)
-    )
+def drawn_list(p_click, k, temperature, request_id, stages=("exploration",)):
+    """What the stages make of a logged list, and the odds of its first k items."""
+    settings = {"exploration": {"temperature": temperature}, "reranking": {"stages": stages}}
+    made = context(slate(**dict.fromkeys(p_click, 1.0)), list(p_click.values()), k=k, settings=settings)
+    found = shown(replace(made, request_id=request_id, is_logged=True))
+    return found, odds_of(found, k)
 
 
-def test_explored_answers_come_as_often_as_they_say():
-    items = lines(1.0, 0.4, 0.0)
+P = {"a": 0.6, "b": 0.3, "c": 0.1}
+
+
+def test_explored_lists_come_as_often_as_they_say():
     counts, odds = Counter(), {}
     for number in range(3_000):
-        shown, drawn = explored(items, 2, 0.7, f"rec-{number}")
-        ids = tuple(line.item.id for line in shown)
-        counts[ids] += 1
-        odds[ids] = drawn.prefix[-1]
-    assert len(odds) == 6
+        found, drawn = drawn_list(P, 2, 1.0, f"rec-{number}")
+        shown_ids = tuple(ids(found)[:2])
+        counts[shown_ids] += 1
+        odds[shown_ids] = drawn.prefix[-1]
+    # Temperature 1 is the softmax of log P(click), which is P(click): a, then b of what is left.
+    assert odds["a", "b"] == pytest.approx(0.6 * 0.3 / 0.4)
     assert sum(odds.values()) == pytest.approx(1.0)
-    assert {ids: count / 3_000 for ids, count in counts.items()} == pytest.approx(odds, abs=0.03)
+    assert {pair: count / 3_000 for pair, count in counts.items()} == pytest.approx(odds, abs=0.03)
 
 
-def test_an_explored_answer_is_the_old_lines_with_new_ranks():
-    items = lines(*np.linspace(1, 0, 8))
-    shown, drawn = explored(items, 5, 1.0, "rec-1")
-    assert [line.rank for line in shown] == [1, 2, 3, 4, 5]
-    assert [replace(line, rank=items[place].rank) for line, place in zip(shown, drawn.order, strict=True)] == [
-        items[place] for place in drawn.order
-    ]
-    again, _ = explored(items, 5, 1.0, "rec-1")
-    assert again == shown
-    assert any(explored(items, 5, 1.0, f"rec-{number}")[0] != shown for number in range(2, 6))
+class DropsA:
+    """A rule of an outsider that takes out one item for what it is."""
+
+    name = "drops a"
+
+    def rerank(self, ranked, context):
+        return ranked.without({"a": "not this one"}, self.name)
+
+
+class Reverses:
+    """A stage that moves items."""
+
+    name = "reverses"
+
+    def rerank(self, ranked, context):
+        return ranked.reordered(ranked.items[::-1], "reversed")
+
+
+def test_the_odds_are_right_where_a_later_stage_drops_what_was_drawn():
+    counts, odds = Counter(), {}
+    for number in range(3_000):
+        found, drawn = drawn_list(P, 1, 1.0, f"rec-{number}", ("exploration", f"{__name__}.DropsA"))
+        first = ids(found)[0]
+        counts[first] += 1
+        odds[first] = drawn.place[0]
+    assert odds == pytest.approx({"b": 0.75, "c": 0.25})
+    assert {one: count / 3_000 for one, count in counts.items()} == pytest.approx(odds, abs=0.03)
+    assert found.dropped == (DroppedItem("a", "not this one", "drops a"),)
+
+
+def test_what_stands_behind_exploration_may_not_move_items():
+    with pytest.raises(SettingsError, match="moved items of a list that was drawn") as raised:
+        drawn_list(P, 2, 1.0, "rec-1", ("exploration", f"{__name__}.Reverses"))
+    assert "before exploration" in raised.value.hint
+
+
+def test_the_draw_is_around_the_list_that_it_is_handed():
+    counts = Counter(
+        ids(drawn_list(P, 1, 0.5, f"rec-{number}", (f"{__name__}.Reverses", "exploration"))[0])[0]
+        for number in range(1_000)
+    )
+    # The first place has .6 whatever stands there: .6^2 of .6^2 + .3^2 + .1^2.
+    assert counts["c"] / 1_000 == pytest.approx(0.36 / 0.46, abs=0.04)
+
+
+def test_an_explored_list_is_drawn_again_by_its_request_id_and_says_what_moved():
+    p_click = {f"i{n}": p for n, p in enumerate(np.linspace(0.3, 0.01, 8))}
+    found, _ = drawn_list(p_click, 5, 1.0, "rec-1")
+    assert drawn_list(p_click, 5, 1.0, "rec-1")[0] == found
+    assert any(ids(drawn_list(p_click, 5, 1.0, f"rec-{n}")[0]) != ids(found) for n in range(2, 6))
+    places = {name: n for n, name in enumerate(p_click, start=1)}
+    for new, one in enumerate(found.items, start=1):
+        old = places[one.id]
+        assert one.moved == (() if old == new else (f"drawn at random: from {old} to {new}",))
 
 
 @pytest.mark.parametrize(("n", "k", "reached"), [(120, 10, DEEPEST), (120, 60, 60), (4, 10, 4)])
 def test_items_far_behind_are_not_explored(n, k, reached):
-    drawn = [explored(lines(*[0.0] * n), k, 1.0, f"rec-{number}")[1] for number in range(20 if k < 60 else 1)]
-    assert max(max(one.order) for one in drawn) < reached
-    assert drawn[0].prefix[0] == pytest.approx(1 / reached)
+    p_click = {f"i{number:03}": 0.5 for number in range(n)}
+    drawn = [drawn_list(p_click, k, 1.0, f"rec-{number}") for number in range(20 if k < 60 else 1)]
+    assert max(int(one.id[1:]) for found, _ in drawn for one in found.items) < reached
+    assert drawn[0][1].prefix[0] == pytest.approx(1 / reached)
+    assert len(drawn[0][0].dropped) == n - reached
 
 
 def test_a_cold_temperature_shows_the_order_itself():
-    shown, drawn = explored(lines(3.0, 2.0, 1.0), 3, 1e-3, "rec-1")
-    assert [line.rank for line in shown] == [1, 2, 3]
-    assert drawn.order.tolist() == [0, 1, 2]
+    found, drawn = drawn_list(P, 3, 1e-3, "rec-1")
+    assert ids(found) == ["a", "b", "c"]
     assert drawn.prefix == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize("more", [{"is_logged": False}, {"policy": "annotate"}, {"policy": "veto"}])
+def test_only_logged_lists_of_fuse_are_drawn(more):
+    settings = {"exploration": {"temperature": 5.0}}
+    made = context(slate(a=3.0, b=2.0, c=1.0), settings=settings, **{"is_logged": True, **more})
+    found = shown(made)
+    assert (found.utilities, ids(found)) == (None, ["a", "b", "c"])
+    assert odds_of(found, 3) is None
 
 
 def test_odds_too_small_for_a_number_are_not_zero():

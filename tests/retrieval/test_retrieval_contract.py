@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import inspect
 import json
-import pkgutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import genrec.retrieval.retrievers
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import SettingsError, WorkspaceError
-from genrec.retrieval.base import Query, Retriever
-from genrec.retrieval.hybrid import retriever_class
+from genrec.retrieval.base import RETRIEVERS, Retriever
 from genrec.retrieval.scoring import score_batch
 from genrec.retrieval.tuning import fit_hybrid, fit_retriever
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
-RETRIEVERS = sorted(module.name for module in pkgutil.iter_modules(genrec.retrieval.retrievers.__path__))
 N_ITEMS = 30
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.arange(len(items), dtype=np.float64), np.ones(len(items)), 1e9)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(
+        np.array(items, dtype=np.int32), np.arange(len(items), dtype=np.float64), np.ones(len(items)), 1e9
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +50,16 @@ def fitted(name: str, log: Interactions, catalogue: list[Item]) -> Retriever:
     return fit_retriever(name, log, catalogue, settings=Settings(), encoder=HashingEncoder(64), tune=False)
 
 
-@pytest.mark.parametrize("name", RETRIEVERS)
+@pytest.mark.parametrize("name", RETRIEVERS.names())
 class TestContract:
     def test_names_itself_and_has_a_grid_of_what_fit_takes(self, name: str) -> None:
-        found = retriever_class(name)
+        found = RETRIEVERS.find(name)
         assert found.name == name
         assert len(found.grid) > 0
         assert len({json.dumps(entry, sort_keys=True) for entry in found.grid}) == len(found.grid)
 
     def test_the_defaults_of_fit_are_the_first_entry_of_the_grid(self, name: str) -> None:
-        found = retriever_class(name)
+        found = RETRIEVERS.find(name)
         parameters = inspect.signature(found.fit).parameters
         assert {key: parameters[key].default for key in found.grid[0]} == dict(found.grid[0])
 
@@ -89,7 +88,7 @@ class TestContract:
     ) -> None:
         retriever = fitted(name, log, catalogue)
         retriever.save(tmp_path)
-        loaded = retriever_class(name).load(tmp_path)
+        loaded = RETRIEVERS.find(name).load(tmp_path)
         np.testing.assert_array_equal(loaded.scores(query(4, 9)), retriever.scores(query(4, 9)))
         assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} <= {".json", ".safetensors", ".arrow"}
 
@@ -114,17 +113,17 @@ class TestContract:
         for file in tmp_path.rglob("*.safetensors"):
             file.write_bytes(b"broken")
         with pytest.raises(WorkspaceError) as caught:
-            retriever_class(name).load(tmp_path)
+            RETRIEVERS.find(name).load(tmp_path)
         assert "genrec fit" in caught.value.hint
 
 
 def test_every_module_with_a_retriever_is_tested() -> None:
-    assert set(RETRIEVERS) >= {"covisit", "popular", "semantic", "ease", "ials", "bpr", "item_knn", "repeat"}
+    assert set(RETRIEVERS.names()) >= {"covisit", "popular", "semantic", "ease", "ials", "bpr", "item_knn", "repeat"}
 
 
 def test_an_unknown_retriever_is_named() -> None:
     with pytest.raises(SettingsError, match="telepathy"):
-        retriever_class("telepathy")
+        RETRIEVERS.find("telepathy")
 
 
 def test_a_dotted_path_names_a_retriever_of_ones_own(log: Interactions, catalogue: list[Item]) -> None:

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
-from genrec.retrieval.base import Query
 from genrec.retrieval.factors import implicit_module
 from genrec.retrieval.matrices import touched
 from genrec.retrieval.retrievers.bpr import BprRetriever
@@ -17,8 +17,8 @@ from genrec.retrieval.retrievers.ials import IalsRetriever
 N_ITEMS = 21
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
 
 
 @pytest.fixture(scope="module")

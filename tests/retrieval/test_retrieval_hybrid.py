@@ -2,18 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filters_factory import filters
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import DroppedItem, History, HistoryEntry, Item
 from genrec.errors import WorkspaceError
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.hybrid import HybridRetriever
-from genrec.retrieval.scoring import query_of
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
@@ -31,7 +33,7 @@ class Fixed:
     def __init__(self, *scores: float) -> None:
         self._scores = np.array(scores, dtype=np.float32)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         return self._scores if len(query.item) else np.zeros_like(self._scores)
 
 
@@ -49,14 +51,14 @@ def blend() -> HybridRetriever:
     return HybridRetriever(parts, {"left": 1.0, "right": 0.5}, IDS, np.array([0, 0, 2, 1, 0], dtype=np.float32))
 
 
-def chosen(blend: HybridRetriever, history: History, k: int = 5, **filters: object) -> list[str]:
-    found = blend.candidates(history, k, now=0.0, items=lookup, **filters)  # type: ignore[arg-type]
+def chosen(blend: HybridRetriever, history: History, k: int = 5, **facts: Any) -> list[str]:
+    found = blend.candidates(history, k, now=0.0, items=lookup, filters=filters(history, **facts))
     return [candidate.item.id for candidate in found.items]
 
 
 def test_scores_are_the_weighted_sum_of_scaled_parts(blend: HybridRetriever) -> None:
     # left / 4, half of right / 6
-    scores = blend.scores(query_of(seen("c"), blend.index, 0.0))
+    scores = blend.scores(HistoryArrays.of(seen("c"), blend.index, 0.0))
     np.testing.assert_allclose(scores, [1, 0.5, 0, 0.25 + 0.25, 0.5], atol=2e-6)
 
 
@@ -74,7 +76,7 @@ def test_an_item_that_the_index_does_not_know_is_no_history(blend: HybridRetriev
 
 
 def test_sources_are_the_raw_scores_of_the_parts_that_have_the_item_among_their_best(blend: HybridRetriever) -> None:
-    found = blend.candidates(seen("c"), 2, now=0.0, items=lookup, allow_sponsored=True)
+    found = blend.candidates(seen("c"), 2, now=0.0, items=lookup, filters=filters(seen("c"), allow_sponsored=True))
     assert {candidate.item.id: candidate.sources for candidate in found.items} == {
         "a": {"left": 4.0},
         "d": {"right": 3.0},
@@ -83,16 +85,39 @@ def test_sources_are_the_raw_scores_of_the_parts_that_have_the_item_among_their_
 
 def test_dropped_items_have_the_reason_and_stand_before_the_last_that_is_kept(blend: HybridRetriever) -> None:
     found = blend.candidates(
-        seen("a"), 1, now=0.0, items=lookup, blocked=["b"], exclude=["c"], where=lambda item: item.id != "x"
+        seen("a"), 1, now=0.0, items=lookup, filters=filters(seen("a"), blocked=["b"], exclude=["c"])
     )
     assert [candidate.item.id for candidate in found.items] == ["e"]
     assert found.dropped == (DroppedItem("a", "seen"), DroppedItem("d", "sponsored"), DroppedItem("b", "blocked"))
 
 
 def test_conditions_of_the_caller(blend: HybridRetriever) -> None:
-    found = blend.candidates(seen("c"), 1, now=0.0, items=lookup, where=lambda item: item.id in "be")
+    found = blend.candidates(
+        seen("c"), 1, now=0.0, items=lookup, filters=filters(seen("c"), lambda item: item.id in "be")
+    )
     assert [candidate.item.id for candidate in found.items] == ["b"]
     assert found.dropped == (DroppedItem("a", "condition"), DroppedItem("d", "sponsored"))
+
+
+def test_hidden_and_expired_items_are_left_out_at_once(blend: HybridRetriever) -> None:
+    catalogue = {
+        **CATALOGUE,
+        "a": Item("a", "A", hidden=True),
+        "b": Item("b", "B", expires=100.0),
+        "e": Item("e", "E", expires=101.0),
+    }
+
+    def changed(item_ids: Sequence[str]) -> list[Item]:
+        return [catalogue[item_id] for item_id in item_ids]
+
+    found = blend.candidates(seen("c"), 5, now=0.0, items=changed, filters=filters(seen("c"), now=100.0))
+    assert [candidate.item.id for candidate in found.items] == ["e"]
+    assert {one.item_id: one.reason for one in found.dropped} == {
+        "a": "hidden",
+        "b": "expired",
+        "c": "seen",
+        "d": "sponsored",
+    }
 
 
 def test_seen_items_may_be_kept(blend: HybridRetriever) -> None:
@@ -108,7 +133,7 @@ def test_nothing_is_left_when_nothing_passes(blend: HybridRetriever) -> None:
 
 
 def test_scores_of_given_items_are_those_of_the_list(blend: HybridRetriever) -> None:
-    found = blend.candidates(seen("c"), 5, now=0.0, items=lookup, allow_sponsored=True)
+    found = blend.candidates(seen("c"), 5, now=0.0, items=lookup, filters=filters(seen("c"), allow_sponsored=True))
     listed = {candidate.item.id: candidate for candidate in found.items}
     asked = [listed["e"].item, Item("unknown", "?"), listed["a"].item]
     first, unknown, last = blend.given(seen("c"), asked, now=0.0)
@@ -125,7 +150,7 @@ def test_no_more_items_are_looked_up_than_wanted(blend: HybridRetriever) -> None
         asked.extend(item_ids)
         return lookup(item_ids)
 
-    blend.candidates(seen("a", "c"), 2, now=0.0, items=counting, allow_sponsored=True)
+    blend.candidates(seen("a", "c"), 2, now=0.0, items=counting, filters=filters(seen("a", "c"), allow_sponsored=True))
     assert asked == ["d", "b"]
 
 
@@ -170,9 +195,7 @@ def test_lists_are_distinct_valid_full_and_free_of_what_was_filtered(
         k,
         now=2e9,
         items=lambda item_ids: [catalogue[item_id] for item_id in item_ids],
-        blocked=blocked,
-        exclude=exclude,
-        allow_sponsored=allow_sponsored,
+        filters=filters(seen(*history), blocked=blocked, exclude=exclude, allow_sponsored=allow_sponsored),
     )
     listed = [candidate.item.id for candidate in found.items]
     filtered = {*history, *blocked, *exclude}
@@ -189,7 +212,7 @@ def test_comes_back_from_disk_unchanged(fitted: tuple[HybridRetriever, dict[str,
     blend, _ = fitted
     blend.save(tmp_path)
     loaded = HybridRetriever.load(tmp_path)
-    query = query_of(seen("i3", "i4"), blend.index, 0.0)
+    query = HistoryArrays.of(seen("i3", "i4"), blend.index, 0.0)
     np.testing.assert_array_equal(loaded.scores(query), blend.scores(query))
     assert (loaded.item_ids, loaded.weights, loaded.record, loaded.newest) == (
         blend.item_ids,

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.domain import History, HistoryEntry, Item
-from genrec.retrieval.base import Query, Scores
-from genrec.retrieval.scoring import batches, ndcg_at, ndcg_of, queries_of, query_of, ranks_of, scaled, top_k
+from genrec.retrieval.base import Scores
+from genrec.retrieval.scoring import batches, ndcg_at, ndcg_of, queries_of, ranks_of, scaled, top_k
 
 few_values = st.lists(st.sampled_from([0.0, 0.5, 1.0, -1.0]), min_size=1, max_size=30)
 
@@ -65,7 +66,7 @@ def test_a_query_leaves_out_what_the_index_does_not_know() -> None:
         HistoryEntry(Item("?", "?"), 2.0),
         HistoryEntry(Item("a", "A"), 3.0),
     ]
-    query = query_of(History("u", tuple(entries)), {"a": 0, "b": 1}, now=9.0)
+    query = HistoryArrays.of(History("u", tuple(entries)), {"a": 0, "b": 1}, now=9.0)
     assert query.item.tolist() == [1, 0]
     assert query.timestamp.tolist() == [1.0, 3.0]
     np.testing.assert_array_equal(query.value, [4.0, np.nan])
@@ -75,7 +76,7 @@ def test_a_query_leaves_out_what_the_index_does_not_know() -> None:
 class LastItemPlusOne:
     """Scores one item: the one after the newest of the query."""
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         scores = np.zeros(5, dtype=np.float32)
         scores[(query.item[-1] + 1) % 5] = 1
         return scores

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filters_factory import filters
 
 from genrec.data.interactions import Interactions
 from genrec.domain import History, HistoryEntry, Item
@@ -73,13 +74,14 @@ def test_nearness_is_the_standardised_cosine() -> None:
 @pytest.mark.parametrize("request_", ["gibberish", " ", "?!"])
 def test_a_request_that_tells_nothing_apart_changes_nothing(blend: HybridRetriever, request_: str) -> None:
     plain, asked = (
-        blend.candidates(history("a"), 2, now=0.0, items=lookup, request=words) for words in (None, request_)
+        blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request=words)
+        for words in (None, request_)
     )
     assert plain == asked
 
 
 def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: HybridRetriever) -> None:
-    found = blend.candidates(history("a"), 2, now=0.0, items=lookup, request="south")
+    found = blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request="south")
     assert [candidate.item.id for candidate in found.items] == ["b", "c", "f"]
     assert [list(candidate.sources) for candidate in found.items] == [[], ["request"], ["request"]]
     assert found.items[2].sources["request"] == found.items[2].parts["request"] > 1
@@ -90,14 +92,14 @@ def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: HybridRetr
 
 def test_half_as_many_items_come_by_the_request(blend: HybridRetriever) -> None:
     for k, brought in ((1, 0), (2, 1), (3, 1), (4, 1), (6, 0)):
-        found = blend.candidates(history(), k, now=0.0, items=lookup, request="east")
+        found = blend.candidates(history(), k, now=0.0, items=lookup, filters=filters(history()), request="east")
         assert len(found.items) == min(5, k) + brought, k
         assert len({candidate.item.id for candidate in found.items}) == len(found.items)
 
 
 def test_filters_hold_for_what_is_asked_for(blend: HybridRetriever) -> None:
-    filters = {"exclude": ["f"], "where": lambda item: item.id != "e"}
-    found = blend.candidates(history("c"), 2, now=0.0, items=lookup, request="south", **filters)  # type: ignore[arg-type]
+    rules = filters(history("c"), lambda item: item.id != "e", exclude=["f"])
+    found = blend.candidates(history("c"), 2, now=0.0, items=lookup, filters=rules, request="south")
     assert [candidate.item.id for candidate in found.items] == ["a", "b"]
     assert {item.item_id: item.reason for item in found.dropped} == {
         "c": "seen",
@@ -121,8 +123,11 @@ def test_without_its_encoder_the_answer_is_that_without_words(
 ) -> None:
     blend.texts = TextIndex(np.eye(6, 2, dtype=np.float32), WordIndex.fit([""] * 6), "compass", "compass", Broken())
     with caplog.at_level(logging.WARNING):
-        asked = [blend.candidates(history("a"), 2, now=0.0, items=lookup, request="south") for _ in range(2)]
-    assert asked == [blend.candidates(history("a"), 2, now=0.0, items=lookup)] * 2
+        asked = [
+            blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request="south")
+            for _ in range(2)
+        ]
+    assert asked == [blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")))] * 2
     assert [record.getMessage() for record in caplog.records] == [
         "requests in words do not reach retrieval: no such encoder (fetch it)"
     ]
@@ -174,7 +179,9 @@ def test_a_fitted_blend_hears_requests_and_keeps_none_of_them(tmp_path: Path) ->
     again = refit_blend(fitted, log, ITEMS, settings=settings, encoder=cached)
     fitted.save(tmp_path / "index")
     for blend in (fitted, again, HybridRetriever.load(tmp_path / "index")):
-        found = blend.candidates(history("a"), 2, now=0.0, items=lookup, request="go west or south")
+        found = blend.candidates(
+            history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request="go west or south"
+        )
         assert "f" in [candidate.item.id for candidate in found.items]
     assert file.read_bytes() == before
     assert fit_hybrid(log, ITEMS, settings=settings, tune=False).texts is None

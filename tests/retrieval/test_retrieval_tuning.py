@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.domain import Item
-from genrec.errors import DataError
+from genrec.errors import DataError, SettingsError
 from genrec.retrieval import tuning
-from genrec.retrieval.base import Query, Scores
-from genrec.retrieval.hybrid import HybridRetriever, retriever_class
+from genrec.retrieval.base import RETRIEVERS, Scores
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.pools import TuningPools
 from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.retrieval.scoring import ndcg_at
@@ -40,7 +41,7 @@ class Fixed:
     def __init__(self, scores: Scores) -> None:
         self._scores = scores
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         return self._scores
 
 
@@ -74,7 +75,7 @@ def test_the_seed_draws_the_validation_users(log: Interactions) -> None:
 
 def test_the_seed_reaches_what_starts_by_chance_and_nothing_else(log: Interactions, catalogue: list[Item]) -> None:
     settings = Settings(retrieval={"retrievers": ["covisit", "bpr"]})
-    query = Query(np.array([3, 4], np.int32), np.array([1e9, 1e9 + 1]), np.ones(2), 1e9 + 2)
+    query = HistoryArrays(np.array([3, 4], np.int32), np.array([1e9, 1e9 + 1]), np.ones(2), 1e9 + 2)
     first, again, other = (
         {name: part.scores(query) for name, part in made.parts.items()}
         for made in (fit_hybrid(log, catalogue, settings=settings, tune=False, seed=seed) for seed in (0, 0, 1))
@@ -94,7 +95,7 @@ def test_the_record_says_what_was_chosen_and_how_well_it_did(blend: HybridRetrie
 
 
 def test_on_validation_the_blend_is_at_least_as_good_as_its_best_part(blend: HybridRetriever) -> None:
-    grids = {name: retriever_class(name).grid for name in blend.parts}
+    grids = {name: RETRIEVERS.find(name).grid for name in blend.parts}
     reached = [
         part["ndcg@10"][grids[name].index(part["hyper_parameters"])] for name, part in blend.record["parts"].items()
     ]
@@ -116,7 +117,7 @@ def test_fitting_again_on_another_log_chooses_nothing_anew(
     assert (again.weights, again.record) == (fewer.weights, fewer.record)
     assert again.newest == log.timestamp.max() > fewer.newest
     expected = CovisitRetriever.fit(log, catalogue, **fewer.record["parts"]["covisit"]["hyper_parameters"])
-    query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
+    query = HistoryArrays(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
     np.testing.assert_array_equal(again.parts["covisit"].scores(query), expected.scores(query))
 
 
@@ -124,7 +125,7 @@ def test_a_single_retriever_is_chosen_on_validation_and_fitted_on_everything(
     log: Interactions, catalogue: list[Item], blend: HybridRetriever
 ) -> None:
     chosen = fit_retriever("covisit", log, catalogue, settings=Settings())
-    query = Query(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
+    query = HistoryArrays(log.item[:3], log.timestamp[:3], log.value[:3], 0.0)
     np.testing.assert_array_equal(chosen.scores(query), blend.parts["covisit"].scores(query))
 
 
@@ -140,7 +141,7 @@ def test_every_text_is_encoded_once_and_not_again_in_the_next_run(
 def test_settings_reach_the_retrievers(log: Interactions, catalogue: list[Item]) -> None:
     settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit",), "history": 1}})
     blend = fit_hybrid(log, catalogue, settings=settings, tune=False)
-    long, short = (Query(log.item[:n][-m:], np.zeros(m), np.zeros(m), 0.0) for n, m in ((5, 5), (5, 1)))
+    long, short = (HistoryArrays(log.item[:n][-m:], np.zeros(m), np.zeros(m), 0.0) for n, m in ((5, 5), (5, 1)))
     np.testing.assert_array_equal(blend.scores(long), blend.scores(short))
 
 
@@ -172,74 +173,87 @@ class Tunable:
     grid = ({"good": False}, {"good": True})
 
     def __init__(self, size: int, good: bool) -> None:
-        self._size, self._good = size, good
+        self.size, self.good = size, good
 
     @classmethod
     def fit(cls, interactions: Interactions, items: Sequence[Item], *, good: bool) -> Tunable:
         return cls(interactions.n_items, good)
 
-    def scores(self, query: Query) -> Scores:
-        scores = np.zeros(self._size, dtype=np.float32)
-        if self._good and len(query.item):
-            following = (query.item[-1] + np.arange(1, 3)) % self._size
+    def scores(self, query: HistoryArrays) -> Scores:
+        scores = np.zeros(self.size, dtype=np.float32)
+        if self.good and len(query.item):
+            following = (query.item[-1] + np.arange(1, 3)) % self.size
             scores[following] = 1
         return scores
 
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
 
-def test_a_part_that_knows_nothing_has_no_weight(
-    log: Interactions, catalogue: list[Item], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Useless(Tunable):
-        grid = ({"good": False},)
-
-    known = {"covisit": CovisitRetriever, "popular": retriever_class("popular"), "useless": Useless}
-    monkeypatch.setattr("genrec.retrieval.tuning.retriever_class", known.get)
-    settings = Settings.model_validate({"retrieval": {"retrievers": ("useless", "covisit")}})
-    assert fit_hybrid(log, catalogue, settings=settings).weights == {"useless": 0.0, "covisit": 1.0}
+    @classmethod
+    def load(cls, folder: Path) -> Tunable:
+        raise NotImplementedError
 
 
-def test_the_better_entry_of_a_grid_is_taken(
-    log: Interactions, catalogue: list[Item], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("genrec.retrieval.tuning.retriever_class", lambda name: Tunable)
-    fitted = fit_retriever("tunable", log, catalogue, settings=Settings())
+class Useless(Tunable):
+    grid = ({"good": False},)
+
+
+def test_a_part_that_knows_nothing_has_no_weight(log: Interactions, catalogue: list[Item]) -> None:
+    useless = f"{__name__}.Useless"
+    settings = Settings.model_validate({"retrieval": {"retrievers": (useless, "covisit")}})
+    assert fit_hybrid(log, catalogue, settings=settings).weights == {useless: 0.0, "covisit": 1.0}
+
+
+def test_an_unknown_retriever_is_refused_before_anything_is_fitted(log: Interactions, catalogue: list[Item]) -> None:
+    def told(*_: object) -> None:
+        pytest.fail("something was fitted")
+
+    settings = Settings.model_validate({"retrieval": {"retrievers": ("covisit", "files")}})
+    with pytest.raises(SettingsError, match="no retriever 'files'") as caught:
+        fit_hybrid(log, catalogue, settings=settings, progress=told)
+    assert "covisit" in caught.value.hint
+
+
+def test_the_better_entry_of_a_grid_is_taken(log: Interactions, catalogue: list[Item]) -> None:
+    fitted = fit_retriever(f"{__name__}.Tunable", log, catalogue, settings=Settings())
     assert isinstance(fitted, Tunable)
-    assert fitted._good
+    assert fitted.good
 
 
-def test_the_default_stays_where_nothing_is_clearly_better(
-    log: Interactions, catalogue: list[Item], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Alike(Tunable):
-        def scores(self, query: Query) -> Scores:
-            # the second entry wins one user of eighty by chance
-            return Fixed(np.eye(self._size, dtype=np.float32)[int(log.item[7]) if self._good else 0]).scores(query)
+class Alike(Tunable):
+    favourite = 0
 
-    monkeypatch.setattr("genrec.retrieval.tuning.retriever_class", lambda name: Alike)
-    fitted = fit_retriever("alike", log, catalogue, settings=Settings())
+    def scores(self, query: HistoryArrays) -> Scores:
+        # the second entry wins one user of eighty by chance
+        return Fixed(np.eye(self.size, dtype=np.float32)[self.favourite if self.good else 0]).scores(query)
+
+
+def test_the_default_stays_where_nothing_is_clearly_better(log: Interactions, catalogue: list[Item]) -> None:
+    Alike.favourite = int(log.item[7])
+    fitted = fit_retriever(f"{__name__}.Alike", log, catalogue, settings=Settings())
     assert isinstance(fitted, Alike)
-    assert not fitted._good
+    assert not fitted.good
 
 
-def test_entries_that_only_ask_otherwise_share_one_fit(
-    log: Interactions, catalogue: list[Item], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fits: list[tuple[bool, int]] = []
+FITS: list[tuple[bool, int]] = []
 
-    class Asked(Tunable):
-        grid = ({"good": False, "late": 0}, {"good": False, "late": 1}, {"good": True, "late": 1})
 
-        @classmethod
-        def fit(cls, interactions: Interactions, items: Sequence[Item], *, good: bool, late: int) -> Asked:
-            fits.append((good, late))
-            return cls(interactions.n_items, good)
+class Asked(Tunable):
+    grid = ({"good": False, "late": 0}, {"good": False, "late": 1}, {"good": True, "late": 1})
 
-        def asking(self, late: int) -> Asked:
-            return type(self)(self._size, bool(late))
+    @classmethod
+    def fit(cls, interactions: Interactions, items: Sequence[Item], *, good: bool, late: int) -> Asked:
+        FITS.append((good, late))
+        return cls(interactions.n_items, good)
 
-    monkeypatch.setattr("genrec.retrieval.tuning.retriever_class", lambda name: Asked)
-    fitted = fit_retriever("asked", log, catalogue, settings=Settings())
-    assert fits == [(False, 0), (True, 1), (False, 1)]  # two to choose from, and the one chosen on the whole log
+    def asking(self, late: int) -> Asked:
+        return type(self)(self.size, bool(late))
+
+
+def test_entries_that_only_ask_otherwise_share_one_fit(log: Interactions, catalogue: list[Item]) -> None:
+    FITS.clear()
+    fitted = fit_retriever(f"{__name__}.Asked", log, catalogue, settings=Settings())
+    assert FITS == [(False, 0), (True, 1), (False, 1)]  # two to choose from, and the one chosen on the whole log
     assert isinstance(fitted, Asked)
 
 

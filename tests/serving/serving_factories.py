@@ -56,8 +56,9 @@ def make_workspace(folder: Path, model: Path) -> Workspace:
         retrievers = ["covisit", "popular"]
         pool = 16
         candidates = 8
-        [checks]
-        policy = "annotate"
+        [policy]
+        name = "annotate"
+        [llm]
         read = "always"
         """
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from genrec.fusion.model import Fusion
 
 from genrec.artifacts import adapters
 from genrec.artifacts.adapters import Card, TunedTemplate
@@ -15,7 +16,6 @@ from genrec.cli.main import main
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Reader
 from genrec.errors import NotFoundError
-from genrec.fusion.model import Fusion
 from genrec.prompting.library import TemplateLibrary
 from genrec.settings import Settings
 

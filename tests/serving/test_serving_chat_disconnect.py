@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from genrec.errors import GenrecError, ModelError
+from genrec.experiments.router import Route
 from genrec.serving import chat
 from genrec.serving.errors import on_genrec_error
 
@@ -45,7 +46,10 @@ async def called(recommender: Recommender, *, leaves: bool) -> int:
     async def given(*_: Any) -> Recommender:
         return recommender
 
-    app.state.genrec = SimpleNamespace(recommender=given)
+    async def route(request: Any, *_: Any) -> Route:
+        return Route(recommender, request)  # type: ignore[arg-type]
+
+    app.state.genrec = SimpleNamespace(recommender=given, route=route)
     body = {"model": "genrec", "user": "u", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
     statuses = []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
@@ -18,6 +21,7 @@ from genrec.llm.base import LanguageModel
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import RecommendationRequest
 from genrec.serving.models import ServedAdapters, ServedModels
+from genrec.serving.plugin import GenrecEndpoints
 from genrec.serving.state import Live
 from genrec.settings import ExperimentSettings, Settings
 from support import genrec
@@ -56,7 +60,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: P
             ]
         )
     made.settings_file.write_text(
-        f'[model]\nname = {json.dumps(str(model))}\n[encoder]\nname = "hashing"\n[checks]\nread = "always"\n'
+        f'[model]\nname = {json.dumps(str(model))}\n[encoder]\nname = "hashing"\n[llm]\nread = "always"\n'
         '[retrieval]\nretrievers = ["covisit", "popular"]\npool = 12\ncandidates = 6\n'
     )
     genrec(["fit", "--workspace", str(made.root), "--no-tune", "--llm-slates", "0"])
@@ -79,8 +83,8 @@ def answers(live: Live, template: str | None = None, adapter: str | None = None)
     async def ask() -> dict[str, tuple[str | None, ...]]:
         found = {}
         for user in USERS:
-            recommender = await live.recommender(template, adapter)
-            made = (await recommender.arecommend(RecommendationRequest(user_id=user, k=3))).provenance
+            recommender, request = await live.route(RecommendationRequest(user_id=user, k=3), template, adapter)
+            made = (await recommender.arecommend(request)).provenance
             assert made.fallback is None
             adapter_name = made.adapter and made.adapter.partition("@")[0]
             found[user] = (made.assignment and made.assignment.arm, made.template and made.template.id, adapter_name)
@@ -117,3 +121,35 @@ def test_callers_who_name_a_template_or_an_adapter_are_in_no_experiment(live: Li
     start(workspace.root, Settings.load(workspace.settings_file), "terse", ARMS)
     assert set(answers(live, template="rank/listwise").values()) == {(None, "rank/listwise", "mine")}
     assert set(answers(live, adapter="base").values()) == {(None, DEFAULT, None)}
+
+
+HAN = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.fixture
+def client(live: Live) -> TestClient:
+    """genrec's routes, without the gate."""
+    app = FastAPI()
+    app.add_api_route("/v1/chat/completions", lambda: None, methods=["GET"])
+    GenrecEndpoints().attach_router(app)
+    app.state.genrec = live
+    return TestClient(app)
+
+
+def test_reasons_over_http_are_those_of_the_arm_that_answers(client: TestClient, workspace: Workspace) -> None:
+    languages = ExperimentSettings(arms={DEFAULT: 1.0, OTHER: 1.0})
+    start(workspace.root, Settings.load(workspace.settings_file), "languages", languages)
+    drawn_arms = {user: drawn("languages", languages, user) for user in USERS}
+    assert set(drawn_arms.values()) == {DEFAULT, OTHER}
+    for user, arm in drawn_arms.items():
+        options = {"k": 3, "explain": "words"}
+        chat = {"model": "genrec", "user": user, "messages": [{"role": "user", "content": ""}], "genrec": options}
+        answer = client.post("/v1/recommendations", json={"user_id": user, **options}).json()
+        completion = client.post("/v1/chat/completions", json=chat).json()
+        streamed = client.post("/v1/chat/completions", json={**chat, "stream": True}).text
+        chunks = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
+        (last,) = [chunk["genrec"] for chunk in chunks if "genrec" in chunk]
+        for found in (answer, completion["genrec"], last):
+            assert found["provenance"]["assignment"]["arm"] == arm
+            reasons = [text for item in found["items"] for text in item["reasons"]]
+            assert {bool(HAN.search(text)) for text in reasons} == {arm == OTHER}

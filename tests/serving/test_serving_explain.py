@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 
 from explanation_factories import TITLES, small_recommender
 from genrec.errors import GenrecError
+from genrec.experiments.router import Route
 from genrec.llm.scripted import ScriptedModel
-from genrec.pipeline.recommender import Recommender
+from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.serving import chat, routes
 from genrec.serving.errors import on_genrec_error
 
@@ -29,6 +30,9 @@ class Live:
 
     async def recommender(self, template: str | None = None, adapter: str | None = None) -> Recommender:
         return self._recommender
+
+    async def route(self, request: RecommendationRequest, *_: str | None, **__: str | None) -> Route:
+        return Route(self._recommender, request)
 
 
 @pytest.fixture

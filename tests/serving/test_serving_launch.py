@@ -7,7 +7,7 @@ import pytest
 from genrec.artifacts.workspace import Workspace
 from genrec.errors import WorkspaceError
 from genrec.pipeline.recommender import Recommender
-from genrec.serving.launch import _export, serve
+from genrec.serving.launch import export_environment, serve
 from genrec.serving.models import ServedAdapters
 from genrec.serving.state import served_adapters
 from genrec.settings import Settings
@@ -16,13 +16,13 @@ from genrec.settings import Settings
 def test_a_flag_that_says_the_default_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.environ", {})
     file = tmp_path / "genrec.toml"
-    file.write_text('[checks]\npolicy = "annotate"\n[ranking]\ntemplate = "rank/other"\n[serving]\nport = 1234\n')
-    flags = {"checks": {"policy": "fuse"}, "ranking": {"template": "rank/pointwise"}}
+    file.write_text('[policy]\nname = "annotate"\n[ranking]\ntemplate = "rank/other"\n[serving]\nport = 1234\n')
+    flags = {"policy": {"name": "fuse"}, "ranking": {"template": "rank/pointwise"}}
     settings = Settings.load(file, flags)
-    _export(Workspace(tmp_path), settings, ServedAdapters(("mine",), live=True))
+    export_environment(Workspace(tmp_path), settings, ServedAdapters(("mine",), live=True))
     assert Settings.load(file).model_dump() == settings.model_dump()
     assert served_adapters() == ServedAdapters(("mine",), live=True)
-    assert settings.checks.policy == "fuse"
+    assert settings.policy.name == "fuse"
     assert settings.serving.port == 1234
 
 

@@ -124,7 +124,7 @@ class TestRecommendations:
         assert made["template"]["id"] == "rank/pointwise"
         assert re.fullmatch(r"[0-9a-f]{12,64}", made["template"]["hash"])
         assert made["fallback"] is None
-        assert {"history", "retrieval", "clicks", "llm", "checks"} <= set(made["stage_ms"])
+        assert {"history", "retrieval", "scoring", "llm", "reranking"} <= set(made["stage_ms"])
 
     def test_an_acknowledged_event_is_in_the_next_history(self, http: httpx.Client) -> None:
         before = http.post("/v1/recommendations", json={"user_id": "77", "k": 3}).json()

@@ -20,6 +20,7 @@ from genrec.data.splits import temporal, validation_mask
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event, Item
 from genrec.errors import DataError
+from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import hold_out
 from genrec.fitting.simulated_queries import Phase, Requests, RequestSimulator, wordings
 from genrec.retrieval.tuning import fit_hybrid
@@ -95,7 +96,13 @@ def test_pools_are_what_the_retriever_serves(world: LearningWorld) -> None:
     assert 0 < len(pools) == pools.found <= pools.asked == len(world.positions.train)
     for index in range(0, len(pools), 9):
         history, now = world.positions.request(int(pools.row[index]), world.items)
-        served = world.blend.candidates(history, 30, now=now, items=lambda ids: [by_id[item] for item in ids])
+        served = world.blend.candidates(
+            history,
+            30,
+            now=now,
+            items=lambda ids: [by_id[item] for item in ids],
+            filters=Filters.of(FilterContext(history, now)),
+        )
         size = len(served.items)
         assert [world.items[item].id for item in pools.item[index, :size]] == [c.item.id for c in served.items]
         assert pools.score[index, :size] == pytest.approx([c.score for c in served.items])
@@ -129,7 +136,12 @@ def test_requests_reach_retrieval_and_come_with_the_example(world: LearningWorld
     for index in range(0, len(pools), 9):
         history, now = world.positions.request(int(pools.row[index]), world.items)
         served = world.blend.candidates(
-            history, 30, now=now, items=lambda ids: [by_id[item] for item in ids], request=said[index]
+            history,
+            30,
+            now=now,
+            items=lambda ids: [by_id[item] for item in ids],
+            filters=Filters.of(FilterContext(history, now)),
+            request=said[index],
         )
         assert [world.items[item].id for item in pools.item[index, : len(served.items)]] == [
             c.item.id for c in served.items

@@ -12,16 +12,16 @@ from training_factories import LearningWorld, log_of
 
 from genrec.data.store import Exposure
 from genrec.domain import Candidates, Item
-from genrec.evaluation import injection
+from genrec.evaluation.injection import InjectionSuite
 from genrec.evaluation.injection.attacks import attacked_item, hostile
 from genrec.evaluation.injection.schema import Attack
-from genrec.evaluation.suite import schema
+from genrec.evaluation.suite.base import find, read_suite
 from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import RankingTask
-from genrec.ranking.loading import READS, load_ranker
+from genrec.ranking.loading import load_ranker, rankers_of
 from genrec.settings import RankingSettings, Settings
 from genrec.training.augment import AugmentSettings
 from genrec.training.base import Example, TokenSlate
@@ -35,7 +35,7 @@ TEMPLATES = {"rank/pointwise": "pointwise", "rank/listwise": "single_pass"}
 
 def attacks() -> list[Attack]:
     """Those of the shipped suite that poison an item."""
-    suite = injection.load(schema.find("injection"))
+    suite = read_suite(find("injection"), InjectionSuite)
     assert suite is not None
     found = [attack for family in suite.families.values() for attack in family.attacks]
     return [attack for attack in found if attack.place in ("title", "genres")]
@@ -101,7 +101,7 @@ def test_what_is_learned_from_poisoned_items_is_what_is_served(
     source = replace(world, items=poisoned(world.items, tokenizer)).source()
     library = TemplateLibrary()
     settings = RankingSettings(ranker=TEMPLATES[template], template=template)
-    assert TEMPLATES[template] in READS[library.get(template).output.kind]
+    assert TEMPLATES[template] in rankers_of(library.get(template))
     ranker = load_ranker(settings, ScriptedModel(), tokenizer, library)
     for number, example in enumerate(source.example(0, index, 1.0) for index in range(6)):
         _, (learned,) = slates.validation([example])

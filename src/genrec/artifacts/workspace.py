@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genrec.errors import WorkspaceError
 
-PARTS = ("retrieval", "clicks", "fusion")
+PARTS = ("retrieval", "scoring")
 """What is fitted: each part has versions, and CURRENT names the live one."""
 
 

@@ -74,7 +74,7 @@ def prepare(folder: Path) -> Workspace:
             told = reporter(bars)
             readers = named_readers([settings], told)
             step(
-                "fitting retrievers, click scorer and fusion",
+                "fitting retrievers and scoring",
                 lambda: fit_workspace(workspace, settings, readers=readers, progress=told),
                 spinner=False,
             )
@@ -181,7 +181,7 @@ def answer_table(answer: dict[str, Any]) -> Table:
     for item in answer["items"]:
         table.add_row(
             str(item["rank"]),
-            f"{item['p_click']:.2f}",
+            f"{item['p_click']:.3f}",
             "" if item["llm_score"] is None else f"{item['llm_score']:+.2f}",
             f"{item['retriever_score']:.2f}",
             Text(item["title"]),
@@ -198,7 +198,7 @@ def change_table(before: dict[str, Any], after: dict[str, Any]) -> Table:
     for item in after["items"]:
         was = ranks.get(item["item_id"])
         style = "green" if was is None else ("" if was == item["rank"] else "cyan")
-        table.add_row(str(item["rank"]), str(was or "new"), f"{item['p_click']:.2f}", Text(item["title"]), style=style)
+        table.add_row(str(item["rank"]), str(was or "new"), f"{item['p_click']:.3f}", Text(item["title"]), style=style)
     return table
 
 

@@ -246,14 +246,12 @@ def _workspace(folder: Path) -> Iterator[Finding]:
 
 
 def _load(name: str, folder: Path) -> None:
-    from genrec.clicks.scorer import ClickScorer
-    from genrec.fusion.model import Fusion
     from genrec.retrieval.hybrid import HybridRetriever
+    from genrec.scoring.scorer import Scorer
 
     loaders: Mapping[str, Callable[[Path], object]] = {
         "retrieval": HybridRetriever.load,
-        "clicks": ClickScorer.load,
-        "fusion": Fusion.load,
+        "scoring": Scorer.load,
     }
     loaders[name](folder)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +11,15 @@ from typer.core import TyperGroup
 
 from genrec.cli import options
 from genrec.cli.policy import policy
+from genrec.cli.runs import keep, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from genrec.artifacts.workspace import Workspace
-    from genrec.data.sqlite.store import SqliteStore
     from genrec.evaluation.runs import Run
-    from genrec.settings import Settings
+    from genrec.evaluation.suite.base import BaseSuite
+    from genrec.evaluation.values import UserValues
 
 
 class SuitesToo(TyperGroup):
@@ -57,35 +56,11 @@ def suite(
     json: options.JsonOption = None,
 ) -> None:
     """Run a suite: all its systems, one report, exit code 1 if a gate fails. Interrupted runs resume."""
-    from genrec.cli.console import console, out, progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
-    from genrec.evaluation import injection, runs
-    from genrec.evaluation.protocol import read_users
-    from genrec.evaluation.suite import runner, schema
-    from genrec.evaluation.suite.source import workspace_of
-    from genrec.llm.loading import load
-    from genrec.settings import Settings
+    from genrec.evaluation.injection import InjectionSuite
+    from genrec.evaluation.suite.base import find, read_suite
+    from genrec.evaluation.suite.schema import Suite
 
-    file = schema.find(name)
-    chosen = injection.load(file) or schema.load(file)
-    given = None if users is None else read_users(users)
-    with progress() as bars:
-        told = reporter(bars)
-        place = workspace_of(chosen, workspace, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
-        settings = Settings.load(place.settings_file)
-        with SqliteStore(place.database) as store:
-            how: dict[str, Any] = {"load": load, "users": given, "limit": limit, "progress": told}
-            if isinstance(chosen, injection.InjectionSuite):
-                found = injection.run_injection(chosen, place, store, settings, **how)
-            else:
-                found = runner.run_suite(chosen, place, store, settings, **how)
-            recorded = runs.record(chosen.name, found.result, place, store, chosen.settings_for(settings))
-    folder = runs.write(place, recorded, found.values)
-    _finish(recorded, folder, json)
-    if recorded["gates"]:
-        (out if json is None else console).print(_gate_table(recorded["gates"]))
-    if not found.passed:
-        raise typer.Exit(1)
+    _run(read_suite(find(name), Suite, InjectionSuite), workspace, users, limit, json)
 
 
 @app.command("runs")
@@ -117,7 +92,7 @@ def compare(
 ) -> None:
     """Compare two runs of suites, paired by user: what the second changes."""
     from genrec.artifacts.workspace import Workspace
-    from genrec.cli.console import console, out
+    from genrec.cli.console import out
     from genrec.cli.files import write_json
     from genrec.evaluation.runs import find_run
     from genrec.evaluation.suite.compare import compare_runs, parse_pairs
@@ -128,8 +103,7 @@ def compare(
         out.print(_difference_table(found))
     else:
         write_json(found, json)
-    for warning in found["warnings"]:
-        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True)
+    say(found["warnings"])
 
 
 @app.command()
@@ -140,12 +114,10 @@ def retrieval(
     json: options.JsonOption = None,
 ) -> None:
     """Metrics each retriever and their blend: full ranking over the catalogue, seen items removed."""
-    with _run("retrieval", workspace, users, json) as run:
-        from genrec.evaluation.retrieval import evaluate_retrieval
+    from genrec.evaluation.suite.builtin import retrieval_suite
 
-        run.result = evaluate_retrieval(
-            run.store, run.settings, split, run.users, cache_folder=run.workspace.root / "cache", progress=run.progress
-        )
+    _, settings = options.open_workspace(workspace, resolve=False)
+    _run(retrieval_suite(settings.retrieval.retrievers, split), workspace, users, None, json)
 
 
 @app.command()
@@ -156,12 +128,20 @@ def click(
     json: options.JsonOption = None,
 ) -> None:
     """Metrics P(click) on held-out events, beside smoothed rates of item and user."""
-    with _run("click", workspace, users, json) as run:
-        from genrec.evaluation.clicks import evaluate_clicks
+    from genrec.cli.console import progress, reporter
+    from genrec.data.sqlite.store import SqliteStore
+    from genrec.evaluation import runs
+    from genrec.evaluation.clicks import evaluate_clicks
+    from genrec.evaluation.protocol import read_users
 
-        run.result = evaluate_clicks(
-            run.store, run.settings, split, run.users, cache_folder=run.workspace.root / "cache", progress=run.progress
+    place, settings = options.open_workspace(workspace)
+    given = None if users is None else read_users(users)
+    with SqliteStore(place.database) as store, progress() as bars:
+        found = evaluate_clicks(
+            store, settings, split, given, cache_folder=place.root / "cache", progress=reporter(bars)
         )
+        recorded = runs.record("click", found, place, store, settings)
+    _finish(place, recorded, None, json)
 
 
 @app.command()
@@ -179,75 +159,60 @@ def rank(
     json: options.JsonOption = None,
 ) -> None:
     """Metrics the language model's order, and all parts fused, against the retriever. Interrupted runs resume."""
-    flags = {"model": model, "engine": engine, "ranker": ranker, "template": template, "adapter": adapter}
-    with _run("rank", workspace, users, json, **flags) as run:
-        from genrec.evaluation.identity import identity
-        from genrec.evaluation.rank import evaluate_rank
-        from genrec.llm.loading import load
+    from genrec.evaluation.suite.builtin import rank_suite
 
-        run.result = evaluate_rank(
-            run.store,
-            run.settings,
-            split,
-            run.users,
-            load=lambda: load(run.settings.model),
-            fingerprint=identity(run.settings.model),
-            cache_folder=run.workspace.root / "cache",
-            limit=limit,
-            seed=seed,
-            progress=run.progress,
-        )
+    served = {"model": model, "engine": engine, "ranker": ranker, "template": template, "adapter": adapter}
+    options.open_workspace(workspace, resolve=False)
+    _run(rank_suite(split, limit, seed, served), workspace, users, None, json)
 
 
 app.command()(policy)
 
 
-@dataclass
-class _Run:
-    """What a command needs, and where it puts its result."""
-
-    workspace: Workspace
-    store: SqliteStore
-    settings: Settings
-    users: list[str] | None
-    progress: Callable[[str, int, int], None]
-    result: dict[str, Any]
-
-
-@contextmanager
-def _run(kind: str, folder: Path, users: Path | None, json: str | None, **flags: Any) -> Iterator[_Run]:
-    """Opens what an evaluation needs; afterwards writes the record and shows the result."""
-    from genrec.cli.console import progress, reporter
+def _run(suite: BaseSuite, folder: Path | None, users: Path | None, limit: int | None, json: str | None) -> None:
+    """Runs a suite, writes its record and shows what it found; exit code 1 if a gate fails."""
+    from genrec.cli.console import console, out, progress, reporter
     from genrec.data.sqlite.store import SqliteStore
-    from genrec.evaluation import runs
+    from genrec.evaluation import injection, runs
     from genrec.evaluation.protocol import read_users
+    from genrec.evaluation.suite import runner
+    from genrec.evaluation.suite.source import workspace_of
+    from genrec.llm.loading import load
+    from genrec.settings import Settings
 
-    workspace, settings = options.open_workspace(folder, **flags)
-    chosen = None if users is None else read_users(users)
-    with SqliteStore(workspace.database) as store:
-        with progress() as bars:
-            run = _Run(workspace, store, settings, chosen, reporter(bars), {})
-            yield run
-        recorded = runs.record(kind, run.result, workspace, store, settings)
-    _finish(recorded, runs.write(workspace, recorded), json)
+    given = None if users is None else read_users(users)
+    with progress() as bars:
+        told = reporter(bars)
+        place = workspace_of(suite, folder, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
+        settings = Settings.load(place.settings_file)
+        with SqliteStore(place.database) as store:
+            run: Any = injection.run_injection if isinstance(suite, injection.InjectionSuite) else runner.run_suite
+            found = run(suite, place, store, settings, load=load, users=given, limit=limit, progress=told)
+            recorded = runs.record(suite.name, found.result, place, store, suite.settings_for(settings))
+    _finish(place, recorded, found.values, json)
+    if recorded["gates"]:
+        (out if json is None else console).print(_gate_table(recorded["gates"]))
+    if not found.passed:
+        raise typer.Exit(1)
 
 
-def _finish(recorded: dict[str, Any], place: Path, json: str | None) -> None:
-    """Shows what was found, and where it lies."""
+def _finish(place: Workspace, recorded: dict[str, Any], values: UserValues | None, json: str | None) -> None:
+    """Keeps what was found, shows it, and says where it lies."""
     from genrec.cli.files import write_json
 
+    page = keep(place, recorded, values)
     if json is None:
         _show(recorded)
     else:
         write_json(recorded, json)
-    _say(recorded["warnings"], place)
+    say(recorded["warnings"], page)
 
 
 def _show(recorded: dict[str, Any]) -> None:
     from rich.table import Table
 
     from genrec.cli.console import out
-    from genrec.evaluation.report import best
+    from genrec.evaluation.tables import best
 
     parts = {"all test users": recorded, **recorded.get("subsets", {})}
     for title, part in parts.items():
@@ -308,13 +273,3 @@ def _cell(row: dict[str, Any], column: str, best: float | None) -> str:
     text = f"{value:.4f}"
     styled = f"[bold]{text}[/]" if value == best else text
     return styled if interval is None else f"{styled}\n[dim]{interval[0]:.4f} to {interval[1]:.4f}[/]"
-
-
-def _say(warnings: list[str], place: Path) -> None:
-    from rich.markup import escape
-
-    from genrec.cli.console import console
-
-    for warning in warnings:
-        console.print(f"[bold yellow]warning:[/] {escape(warning)}", soft_wrap=True)
-    console.print(f"report: {escape(str(place / 'report.html'))}", soft_wrap=True)

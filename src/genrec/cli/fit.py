@@ -1,4 +1,4 @@
-"""`genrec fit`: retrievers, click scorer and fusion, on the workspace's log."""
+"""`genrec fit`: retrievers and scoring, on the workspace's log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fit(
     ] = None,
     json: options.JsonOption = None,
 ) -> None:
-    """Fit retrieval, click probabilities and fusion on the log, and make them live all at once."""
+    """Fit retrieval and scoring on the log, and make them live all at once."""
     from genrec.cli.console import console, progress, reporter
     from genrec.cli.files import write_json
     from genrec.fitting.llm_scores import named_readers
@@ -49,7 +49,7 @@ def fit(
         ranker=ranker,
         template=template,
         adapter=adapter[0] if adapter else None,
-        checks={"llm_slates": llm_slates},
+        llm={"slates": llm_slates},
     )
     others = [resolved(place.root, with_adapter(settings, other)) for other in (adapter or [])[1:]]
     for other in others:
@@ -64,30 +64,31 @@ def fit(
     if json is not None:
         write_json(record, json)
         return
-    validation = record["clicks"].get("validation")
+    scoring = record["scoring"]
     weights = ", ".join(f"{name} {weight:g}" for name, weight in record["retrieval"]["weights"].items())
     console.print(f"[green]fitted[/] on {record['events']:,} events in {record['seconds']:.0f} s")
     console.print(f"  retrieval: {weights}")
-    if validation:
+    for name, meaning in scoring["says"].items():
+        console.print(f"  {name}: {meaning}")
+    if scoring["like"]:
+        validation = scoring["like"]["validation"]
         console.print(
-            f"  P(click) on validation: AUC {validation['auc']:.3f}, log-loss {validation['log_loss']:.3f}, "
+            f"  p_like on validation: AUC {validation['auc']:.3f}, log-loss {validation['log_loss']:.3f}, "
             f"calibration error {validation['calibration_error']:.3f}"
         )
-    console.print(f"  labels: {record['clicks']['labels_are']}")
-    fusion = record["fusion"]
-    console.print(f"  second stage: {fusion['second_stage']}, learned on {fusion['pools']:,} pools")
-    for reader in fusion["readers"]:
+    console.print(f"  click head: {scoring['click']['head']}, learned on {scoring['click']['pools']:,} pools")
+    for reader in scoring["readers"]:
         weights = reader["weights"]
         console.print(
             f"  weight of {reader['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
-            f"{weights['short']:.3f}, requests in words {weights['request']:.3f}, from {weights['slates']} slates"
+            f"{weights['short']:.3f}, queries in words {weights['query']:.3f}, from {weights['slates']} slates"
         )
-    if not fusion["readers"]:
-        console.print(f"  no language model was weighed{_why_not(settings)}: it breaks ties")
+    if not scoring["readers"]:
+        console.print(f"  no language model was weighed{_why_not(settings)}: none is read unless asked for")
 
 
 def _why_not(settings: Settings) -> str:
-    if not settings.checks.llm_slates:
+    if not settings.llm.slates:
         return ", as no slates are to be read"
     if importlib.util.find_spec(settings.model.engine) is None:
         return f", as the package {settings.model.engine} is not installed"

@@ -50,7 +50,7 @@ def open_workspace(
     flags: dict[str, dict[str, Any]] = {
         "model": {"name": model, "engine": engine, "adapter": adapter},
         "ranking": {"ranker": ranker, "template": template},
-        "checks": {"policy": policy},
+        "policy": {"name": policy},
         **sections,
     }
     settings = Settings.load(workspace.settings_file, flags)

@@ -11,6 +11,7 @@ from genrec.cli import options
 from genrec.cli.console import console, out
 from genrec.cli.files import write_json
 from genrec.errors import DataError
+from genrec.pipeline.request import MOST_ITEMS
 
 app = typer.Typer()
 
@@ -22,7 +23,7 @@ def recommend(
         str | None, typer.Option(help="User id; without one, say --history or get what is popular.")
     ] = None,
     history: Annotated[str | None, typer.Option(help="Item ids in place of a stored history: 12,7,90")] = None,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=MOST_ITEMS, help="How many items.")] = 10,
     request: Annotated[str | None, typer.Option(help="What the user asks for, in words.")] = None,
     context: Annotated[list[str] | None, typer.Option(help="A fact, as name=value; may be repeated.")] = None,
     llm: Annotated[bool, typer.Option(help="Read the candidates with the language model.")] = True,
@@ -44,22 +45,18 @@ def recommend(
     )
     facts = dict(_fact(entry) for entry in context or [])
 
-    from genrec.domain import History, HistoryEntry
-    from genrec.explanation.explain import explained
-    from genrec.pipeline.recommender import RecommendationRequest, Recommender
+    from genrec.experiments.recommender import RoutedRecommender
+    from genrec.pipeline.recommender import RecommendationRequest
     from genrec.serving.schemas import recommendation_answer
 
     with console.status("loading the language model" if llm else "opening the workspace"):
         named = any((model, adapter, ranker, template))
-        recommender = Recommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
-    options.warn(recommender.unweighed)
+        recommender = RoutedRecommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
+    options.warn(recommender.default.unweighed)
     try:
-        given = None
-        if history is not None:
-            items = recommender.store.items([part.strip() for part in history.split(",") if part.strip()])
-            given = History(user, tuple(HistoryEntry(item, float(place)) for place, item in enumerate(items)))
+        given = None if history is None else [part.strip() for part in history.split(",") if part.strip()]
         asked = RecommendationRequest(user, given, k, request, facts or None)
-        answer, reasons = recommender.run(explained(recommender, asked, explain))
+        answer, reasons = recommender.default.run(recommender.explained(asked, explain))
     finally:
         recommender.close()
     if json is not None:

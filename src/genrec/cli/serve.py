@@ -75,12 +75,12 @@ def serve(
 
 def _warn(place: Workspace, served: list[Settings]) -> None:
     """Says what adapters were not tuned for, and what the live fit has not weighed."""
-    from genrec.fusion.model import Fusion
     from genrec.ranking.loading import reader_named
+    from genrec.scoring.scorer import Scorer
 
-    fusion = Fusion()
+    scorer = None
     with suppress(WorkspaceError):  # nothing fitted: the start says so
-        fusion = Fusion.load(place.part("fusion"))
+        scorer = Scorer.load(place.part("scoring"))
     for settings in served:
         options.warn_of_mismatch(settings)
-        options.warn(fusion.unweighed(reader_named(settings)))
+        options.warn(None if scorer is None else scorer.missing_weights_warning(reader_named(settings)))

@@ -93,9 +93,10 @@ def _event_batch(chunk: Chunk, bad: BadRows, unit: TimestampUnit) -> EventBatch:
 
 
 def items(file: str, chunks: Iterable[Chunk], bad: BadRows) -> Iterator[Item]:
-    """Chunks with the columns item_id, title and perhaps sponsored become items; other columns are metadata.
+    """Chunks with the columns item_id, title and perhaps sponsored, hidden and expires become items.
 
-    Text, numbers and lists of texts stay what they are; empty fields are left out. An id that comes again is a bad row.
+    Other columns are metadata. Text, numbers and lists of texts stay what they are; empty fields are left out. An id
+    that comes again is a bad row.
     DataError for a missing column, a column of a wrong type, or no rows at all.
     """
     seen: set[str] = set()
@@ -128,9 +129,15 @@ def _item(item_id: str, fields: dict[str, Any]) -> Item | str:
     title = fields.pop("title")
     if not isinstance(title, str) or not title.strip():
         return "title must be text, and not empty"
-    sponsored = str(fields.pop("sponsored", None) or "").strip().lower()
-    if sponsored not in _YES | _NO:
-        return "sponsored must be true, false or empty"
+    flags: dict[str, bool] = {}
+    for name in ("sponsored", "hidden"):
+        said = str(fields.pop(name, None) or "").strip().lower()
+        if said not in _YES | _NO:
+            return f"{name} must be true, false or empty"
+        flags[name] = said in _YES
+    expires = _moment(fields.pop("expires", None))
+    if isinstance(expires, str):
+        return expires
     metadata: dict[str, MetadataValue] = {}
     for name, value in fields.items():
         known = metadata_value(value)
@@ -138,7 +145,21 @@ def _item(item_id: str, fields: dict[str, Any]) -> Item | str:
             return f"{name} must be text, a number, or a list of texts"
         if known != "" and known != ():
             metadata[name] = known
-    return Item(item_id, title.strip(), metadata, sponsored in _YES)
+    return Item(item_id, title.strip(), metadata, flags["sponsored"], flags["hidden"], expires)
+
+
+def _moment(value: Any) -> float | str | None:
+    """Seconds since the epoch from a number or a date, None for nothing; or what is wrong with it."""
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    text = "" if value is None else str(value).strip()
+    if text in ("", "nan", "None"):
+        return None
+    number = _number(text)
+    seconds = _date(text) if number is None else number
+    if not abs(seconds) <= LATEST_TIMESTAMP:
+        return "expires must be a number of seconds, an ISO 8601 date, or empty"
+    return seconds
 
 
 def metadata_value(value: Any) -> MetadataValue | None:

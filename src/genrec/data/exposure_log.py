@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from genrec.data.store import Exposure, Store
 from genrec.errors import GenrecError
+from genrec.settings import TraceSettings
 
 PATIENCE_S = 0.5
 """How long an answer waits for its exposure, which mostly takes milliseconds."""
 MOST_WAITING = 10_000
 """Exposures beyond are given up: a store that was busy for so many is out of order."""
+DAY_S = 86_400.0
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +29,8 @@ class ExposureLog:
     Clicks join on the request id when both are read, so one may well be stored before its exposure is.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, keep_days: float = TraceSettings().keep_days) -> None:
+        self._store, self._keep_s, self._pruned = store, keep_days * DAY_S, -math.inf
         self._places = threading.BoundedSemaphore(MOST_WAITING)
         self._writer = ThreadPoolExecutor(1, "genrec-exposures")
         self._late = False
@@ -42,12 +46,12 @@ class ExposureLog:
             try:
                 self._store.log_exposure(exposure)
             except Exception as error:
-                said = error.message if isinstance(error, GenrecError) else type(error).__name__
-                _log.error("an exposure was not logged: %s", said)
+                _log.error("an exposure was not logged: %s", _said(error))
             finally:
                 self._places.release()
                 with suppress(RuntimeError):  # the loop of an answer that did not wait may be closed by now
                     loop.call_soon_threadsafe(written.set)
+            self._prune()
 
         self._writer.submit(store)
         try:
@@ -59,7 +63,21 @@ class ExposureLog:
                 _log.warning("the store is busy: exposures are logged later than their answers")
             self._late = True
 
+    def _prune(self) -> None:
+        """Once a day: traces are read rarely, and the log is written all the time."""
+        now = time.time()
+        if now - self._pruned > DAY_S:
+            self._pruned = now
+            try:
+                self._store.prune_traces(now - self._keep_s)
+            except Exception as error:
+                _log.error("old traces were not removed: %s", _said(error))
+
     def close(self) -> None:
         """Waits until all is written. What is written afterwards is a new thread's."""
         self._writer.shutdown()
         self._writer = ThreadPoolExecutor(1, "genrec-exposures")
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, GenrecError) else type(error).__name__

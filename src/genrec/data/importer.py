@@ -28,7 +28,9 @@ _ROWS_PER_STATEMENT = 50
 """Twice as fast as a statement for each row."""
 _BUILT = ".import-"
 _STEPS_BETWEEN_SIGNALS = 1_000_000
-_INSERT_ITEM = "INSERT INTO items (id, external, title, metadata, sponsored) VALUES (?, ?, ?, ?, ?)"
+_INSERT_ITEM = (
+    "INSERT INTO items (id, external, title, metadata, sponsored, hidden, expires) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _load(connection: schema.Connection, reader: Reader, tell: Progress) -> int:
         _insert(connection, batch)
         read += len(batch.user)
         tell("reading", batch.share)
-    made = ((code, item_id, item_id, "{}", False) for code, item_id in reader.other_items())
+    made = ((code, item_id, item_id, "{}", False, False, None) for code, item_id in reader.other_items())
     connection.executemany(_INSERT_ITEM, made)
     connection.executemany("INSERT INTO users (external, id) VALUES (?, ?)", reader.users.items())
     connection.executemany("INSERT OR IGNORE INTO event_types (name, id) VALUES (?, ?)", reader.types.items())

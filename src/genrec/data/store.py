@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, Item
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
@@ -19,7 +20,7 @@ class Exposure:
 
     Where the list was drawn at random, and the policy knows the odds: `propensities` has the probability of each item
     at its place, `prefix_propensities` that of the whole list down to each place (the last one is the list's own).
-    `assignment` is the arm of an experiment that made it.
+    `assignment` is the arm of an experiment that made it. `trace` says how each item came to its place.
     """
 
     request_id: str
@@ -32,6 +33,7 @@ class Exposure:
     propensities: tuple[float, ...] | None = None
     prefix_propensities: tuple[float, ...] | None = None
     assignment: Assignment | None = None
+    trace: Trace | None = None
 
 
 class Store(Protocol):
@@ -48,6 +50,9 @@ class Store(Protocol):
 
     def n_items(self) -> int:
         """Number of items in the catalogue."""
+
+    def metadata_fields(self) -> frozenset[str]:
+        """Names of the metadata fields that some item has."""
 
     def put_items(self, items: Iterable[Item]) -> int:
         """Inserts or replaces items; returns how many. All or none."""
@@ -75,9 +80,15 @@ class Store(Protocol):
         """Stores what was shown, durably. DataError for propensities that are not one in (0, 1] for each item."""
 
     def exposures(self) -> Iterator[Exposure]:
-        """All exposures, oldest first."""
+        """All exposures without their traces, oldest first."""
 
-    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
+    def exposure(self, request_id: str) -> Exposure:
+        """What was shown for this request, with its trace if it is still kept; NotFoundError if nothing was logged."""
+
+    def prune_traces(self, before: float) -> int:
+        """Removes the traces that were written before this moment (seconds since the epoch); returns how many."""
+
+    def clicked(self, liked: float = ScoringSettings().liked) -> Mapping[str, frozenset[str]]:
         """Ids of the items that were clicked, for each request id that a click names.
 
         What a click is `genrec.data.sqlite.feedback.is_click` says; `liked` is the least rating that counts as one.

@@ -1,8 +1,7 @@
-"""How good P(click) is on held-out events: order, honesty, and what is gained over two smoothed rates."""
+"""How good P(like) is on held-out ratings: order, honesty, and what is gained over two smoothed rates."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.evaluate import BASELINE, DEFINITION, Predictions, predict_held_out
-from genrec.clicks.labels import Rows
+from genrec.data.labels import Rows
 from genrec.data.splits import by_name
 from genrec.data.store import Store
 from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
+from genrec.evaluation.likes import BASELINE, DEFINITION, Predictions, predict_held_out
 from genrec.evaluation.metrics import Values
 from genrec.evaluation.protocol import LEAK, few_users, left_out
-from genrec.evaluation.tables import Table, adjust, as_json
+from genrec.evaluation.tables import Measured, Table, table_of
 from genrec.settings import Settings
-from genrec.text.encoders import CachedEncoder, Encoder, Progress, item_text, load_encoder
+from genrec.text.encoders import CachedEncoder, Encoder, Progress, load_encoder
 
 METRICS = ("auc", "grouped_auc", "log_loss", "calibration_error")
 _ROW_BUDGET = 20_000_000
@@ -37,9 +36,9 @@ def evaluate_clicks(
     cache_folder: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fits the click scorer on the training part and judges it on the held-out events, beside `item + user rate`.
+    """Fits what is served on the training part and judges P(like) on the held-out ratings, beside `item + user rate`.
 
-    Events of users who are new after the split are judged too, because P(click) is served for them. Raises DataError
+    Events of users who are new after the split are judged too, because P(like) is served for them. Raises DataError
     where nothing, or only one kind of event, is held out.
     """
     interactions = store.interactions()
@@ -47,8 +46,7 @@ def evaluate_clicks(
     items = list(store.all_items())
     given = encoder or load_encoder(settings.encoder)
     cached = given if isinstance(given, CachedEncoder) else CachedEncoder(given, cache_folder)
-    vectors = cached.encode([item_text(item) for item in items], progress)
-    predictions = predict_held_out(interactions, items, vectors, settings, split, seed=seed, progress=progress)
+    predictions = predict_held_out(interactions, items, settings, split, encoder=cached, seed=seed, progress=progress)
     if users is not None:
         predictions = _restricted(predictions, interactions.user_ids, users)
     rows = predictions.rows
@@ -58,14 +56,11 @@ def evaluate_clicks(
         "users": n_users,
         "rows": len(rows),
         "click_rate": round(float(rows.label.mean()), 6),
-        "labels": rows.says,
+        "labels": predictions.record["says"]["p_like"],
         "split": split,
         "warnings": [*([LEAK] if leaks else []), *left_out(users, n_users), *few_users(n_users)],
         "headline": list(METRICS),
-        "definitions": {
-            **{one.name: one.definition for one in metrics.describe() if one.name in METRICS},
-            "rows": DEFINITION,
-        },
+        "definitions": {**{name: metrics.metric(name).DEFINITION for name in METRICS}, "rows": DEFINITION},
         "fitted": predictions.record,
     }
 
@@ -97,46 +92,18 @@ def click_table(
             done += 1
             if progress and done % 50 == 0:
                 progress("resampling users", done, resamples)
-    estimates = dict(zip(systems, _measures(owner, clicked, list(systems.values()), names), strict=True))
-    resampled = dict(zip(systems, drawn.transpose(1, 0, 2), strict=True))
-    table: Table = {name: _row(estimates[name], resampled[name], names) for name in systems}
-    for name, baseline in comparisons:
-        for place, metric in enumerate(names):
-            deltas = _defined((resampled[name] - resampled[baseline])[:, place])
-            estimate = float(estimates[name][place] - estimates[baseline][place])
-            if len(deltas) and math.isfinite(estimate):
-                table[name][f"{metric}_vs_{baseline}"] = as_json(significance.difference(estimate, deltas))
-    return adjust(table)
+    estimates = _measures(owner, clicked, list(systems.values()), names)
+    measured = {name: Measured(estimates[place], drawn[:, place]) for place, name in enumerate(systems)}
+    compared = {pair: measured[pair[0]].minus(measured[pair[1]]) for pair in comparisons}
+    return table_of(measured, compared, names)
 
 
 def _measures(
     owner: npt.NDArray[np.integer], clicked: Values, predictions: Sequence[Values], names: Sequence[str]
 ) -> Values:
-    """A user who was drawn twice has his rows twice: his AUC stays, and weighs double."""
-
-    def measure(name: str, p: Values) -> float:
-        if metrics.kind_of(name) == "grouped click":
-            return metrics.grouped_click(name).over_user_rows(owner, clicked, p)
-        return metrics.click(name).over_rows(clicked, p)
-
-    return np.array([[measure(name, p) for name in names] for p in predictions])
-
-
-def _row(estimates: Values, resampled: Values, names: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for place, metric in enumerate(names):
-        values, estimate = _defined(resampled[:, place]), float(estimates[place])
-        row[metric] = round(estimate, 6) if math.isfinite(estimate) else None
-        row[f"{metric}_ci"] = None
-        if len(values) and row[metric] is not None:
-            low, high = significance.interval(values[:, None])
-            row[f"{metric}_ci"] = [round(float(low[0]), 6), round(float(high[0]), 6)]
-    return row
-
-
-def _defined(values: Values) -> Values:
-    finite: Values = values[np.isfinite(values)]
-    return finite
+    """Values [systems, metrics]. A user who was drawn twice has all rows twice: their AUC stays, and weighs double."""
+    chosen = [metrics.metric(name) for name in names]
+    return np.array([[one.over_rows(owner, clicked, p) for one in chosen] for p in predictions])
 
 
 def _restricted(predictions: Predictions, user_ids: Any, users: Sequence[str]) -> Predictions:

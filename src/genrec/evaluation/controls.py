@@ -11,18 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Protocol
 
 import numpy as np
 
-from genrec.domain import History, Item, RankedItem, Ranking, TemplateRef
-from genrec.errors import NotFoundError
-from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.domain import History, Item
+from genrec.ranking.base import RankingTask
 
-Control = Callable[[RankingTask, int], RankingTask]
+
+class Control(Protocol):
+    """Takes from what a ranker reads something that a figure should depend on."""
+
+    __name__: str
+
+    def __call__(self, task: RankingTask, seed: int) -> RankingTask: ...
+
 
 _YEAR_AT_END = re.compile(r"\s*\((?:1[89]|20)\d\d\)\s*$")
 _IMPERSONAL = frozenset({"popularity", "recency"})
@@ -106,37 +111,6 @@ DEFINITIONS: Mapping[str, str] = {
     "no_history": "a prompt without history: what is left is not personal",
 }
 """What each control changes, for reports."""
-
-
-class Controlled:
-    """A ranker that reads tasks as a control leaves them, and otherwise is the one that it wraps."""
-
-    def __init__(self, ranker: Ranker, control: str, seed: int = 0) -> None:
-        """NotFoundError if there is no control of that name."""
-        if control not in CONTROLS:
-            raise NotFoundError(f"there is no control {control!r}", f"controls: {', '.join(CONTROLS)}")
-        self.name, self.default_template = ranker.name, ranker.default_template
-        self._ranker, self._control, self._seed = ranker, CONTROLS[control], seed
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
-
-    def render(self, task: RankingTask) -> RenderedPrompt:
-        """See Ranker; the prompt under the control."""
-        return self._ranker.render(self._control(task, self._seed))
-
-    async def rank(
-        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
-    ) -> Ranking:
-        """See Ranker."""
-        return await self._ranker.rank(self._control(task, self._seed), k, on_item)
-
-
-def controlled(ranker: Ranker, control: str, seed: int = 0) -> Ranker:
-    """The ranker under a control; NotFoundError if there is none of that name."""
-    return cast(Ranker, Controlled(ranker, control, seed))
 
 
 def _renamed(item: Item, seed: int) -> Item:

@@ -12,21 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genrec.artifacts.memo import code_hash
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import WorkspaceError
 from genrec.fitting.scoring import Readers
 from genrec.fitting.workspace import NOBODY, Fitted, fit_log
-from genrec.fusion.model import Fusion
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
-from genrec.retrieval.hybrid import HybridRetriever, own_source
+from genrec.retrieval.base import RETRIEVERS
+from genrec.retrieval.hybrid import HybridRetriever
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
 KEEP = 24
-_PARTS = ("retrieval", "clicks", "fusion")
+_PARTS = ("retrieval", "scoring")
 
 
 def fitted_on(
@@ -95,26 +95,21 @@ def _last_used(folder: Path) -> float:
 
 def _load(folder: Path) -> Fitted:
     record = json.loads((folder / "retrieval" / "record.json").read_text("utf-8"))
-    return Fitted(
-        HybridRetriever.load(folder / "retrieval"),
-        ClickScorer.load(folder / "clicks"),
-        Fusion.load(folder / "fusion"),
-        record,
-    )
+    return Fitted(HybridRetriever.load(folder / "retrieval"), Scorer.load(folder / "scoring"), record)
 
 
 def key(
     train: Interactions, settings: Settings, split: str, data: str, encoder: Encoder | None = None, seed: int = 0
 ) -> str:
     """Names what `fit_log` would make: changes with the log, the settings, and the code that fits, yours included."""
-    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
+    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "scoring"})
     given = None if encoder is None else encoder.name
-    own = [own_source(name) for name in settings.retrieval.retrievers]
+    own = [RETRIEVERS.source_hash(name) for name in settings.retrieval.retrievers]
     facts = [data, split, len(train), chosen, given, seed, code_hash(), own, template_of(settings).language]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def reader_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
     """All on which it depends what a language model says while its weights are learned; '' where it is not asked."""
-    slates = settings.checks.llm_slates
+    slates = settings.llm.slates
     return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates} {code_hash()}" if slates else ""

@@ -42,12 +42,6 @@ def by_popularity(item_users: IntArray) -> IntArray:
     return group
 
 
-def one_hot(group: IntArray, n_groups: int) -> Values:
-    """Membership [m, n_groups] of groups [m]; a row of zeros for -1, no group."""
-    member: Values = (group[:, None] == np.arange(n_groups)).astype(np.float64)
-    return member
-
-
 def rates(numerator: Values, denominator: Values, weights: Values) -> Values:
     """Sum of numerator [m, G] over sum of denominator [m, G] in each resample of weights [b, m]: [b, G].
 

@@ -1,68 +1,80 @@
-"""Asking the recommender for each test user, as a server would, and noting what every part made of the slate."""
+"""Replay of the served path: the recommender answers test users as a server would, and what each part did is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
-from genrec.data.interactions import FloatArray
 from genrec.data.splits import Split
 from genrec.data.store import Store
-from genrec.domain import History, RankedItem, Ranking, Recommendation, TemplateRef
-from genrec.errors import ModelError
-from genrec.evaluation.cached import CachedModel
+from genrec.domain import History, RankedItem, Ranking, Recommendation
+from genrec.evaluation.validity import Wrong
 from genrec.fitting.workspace import Fitted
+from genrec.llm.cached import CachedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
+from genrec.pipeline.reranking import rerank
 from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
-from genrec.reranking.policy import Validity, apply_policy, llm_scores, validate
+from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
+from genrec.reranking.base import RerankContext
+from genrec.reranking.validity import Validity, validate
 from genrec.settings import Policy, Settings
-from genrec.text.encoders import Progress
 
 _NO_DEADLINE_S = 3600.0
+Change = Callable[[RankingTask], RankingTask]
+"""What is done to a task before a ranker reads it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What happened for one user. `lists` has item ids for each system, `slate` what there was to read, `llm` [n] what
-    the model said of it (None if nothing); `fresh`: no read came from the cache; `asked`: the model was not spared;
-    `is_read`: serving has it read the slate.
+@dataclass(frozen=True, slots=True)
+class ReplayedRequest:
+    """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached.
+
+    `gain_p` is how probable it seemed before the slate was read that the language model would change the answer,
+    `weight` what its scores weigh in it, and `is_read` whether serving has it read the slate.
     """
 
     lists: dict[str, list[str]]
-    slate: Slate
-    llm: FloatArray | None
-    recommendation: Recommendation
-    validity: Validity
-    fresh: bool
-    asked: bool
+    gain_p: float
+    weight: float
     is_read: bool
-
-
-class RecordingRanker:
-    """A ranker that keeps its last ranking, and otherwise is the one that it watches."""
-
-    def __init__(self, ranker: Ranker) -> None:
-        self.name, self.default_template = ranker.name, ranker.default_template
-        self.ranking: Ranking | None = None
-        self._ranker = ranker
+    fallback: str | None
+    invalid: int
+    duplicate: int
+    missing: int
+    agreement: float | None
+    asked: bool
+    prompt_tokens: int
+    computed_tokens: int
+    stage_ms: dict[str, float]
 
     @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
+    def wrong(self) -> Wrong:
+        """What was wrong with the ids that the model named."""
+        return Wrong(self.invalid, self.duplicate, self.missing)
+
+    @property
+    def was_read(self) -> bool:
+        """Whether the language model ranked the slate."""
+        return self.asked and self.fallback is None
+
+
+class RecordingRanker(DelegatingRanker):
+    """A ranker that keeps its last ranking, and may read its tasks changed; else it is the one that it wraps."""
+
+    def __init__(self, ranker: Ranker, change: Change | None = None) -> None:
+        super().__init__(ranker)
+        self.ranking: Ranking | None = None
+        self._change = change or (lambda task: task)
 
     def render(self, task: RankingTask) -> RenderedPrompt:
-        """See Ranker."""
-        return self._ranker.render(task)
+        """See Ranker; the prompt of the changed task."""
+        return self.inner.render(self._change(task))
 
     async def rank(
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
     ) -> Ranking:
         """See Ranker."""
         self.ranking = None
-        self.ranking = await self._ranker.rank(task, k, on_item)
+        self.ranking = await self.inner.rank(self._change(task), k, on_item)
         return self.ranking
 
 
@@ -71,6 +83,7 @@ class Replay:
 
     `requests` [m] are what the users say in words. `decisive`: the model reads only slates that hold an item to be
     found; of the others no order counts in a metric of what was found. `useful`: only slates that it reads in serving.
+    `change` is done to what the ranker reads.
     """
 
     def __init__(
@@ -86,44 +99,30 @@ class Replay:
         requests: Sequence[str | None] | None = None,
         decisive: bool = False,
         useful: bool = False,
+        change: Change | None = None,
     ) -> None:
         # What a busy machine would not have finished in time is measured all the same.
-        checks = settings.checks.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
+        patient = settings.llm.model_copy(update={"deadline_s": _NO_DEADLINE_S, "read": "always"})
         self._store, self._split, self._model = store, split, model
-        self._ranker = None if ranker is None else RecordingRanker(ranker)
+        self._ranker = None if ranker is None else RecordingRanker(ranker, change)
         self._policy, self._requests = policy, requests
         self._decisive, self._useful = decisive, useful
-        self._checks, self._weights = settings.checks, fitted.fusion.llm
+        self._llm, self._scorer = settings.llm, fitted.scorer
 
         def recommender(ranker: Ranker | None) -> Recommender:
             return Recommender(
                 store=store,
                 retriever=fitted.blend,
                 ranker=ranker,
-                clicks=fitted.clicks,
-                fusion=fitted.fusion,
-                settings=settings.model_copy(update={"checks": checks}),
+                scorer=fitted.scorer,
+                settings=settings.model_copy(update={"llm": patient}),
                 version="evaluation",
                 model=model,
             )
 
-        self._recommender, self._without = recommender(cast(Ranker | None, self._ranker)), recommender(None)
+        self._recommender, self._without = recommender(self._ranker), recommender(None)
 
-    async def answers(self, progress: Progress | None = None) -> list[Answer]:
-        """One answer for each user of the split, in its order. ModelError if the model ranked no slate at all."""
-        answers = []
-        for row in range(len(self._split.users)):
-            answers.append(await self.answer(row))
-            if progress:
-                progress(f"ranking with {self._recommender.ranker_name}", row + 1, len(self._split.users))
-        fallbacks = [answer.recommendation.provenance.fallback for answer in answers if answer.asked]
-        if fallbacks and all(fallbacks):
-            raise ModelError(
-                f"the language model ranked no slate at all (first reason: {fallbacks[0]})", "look at: genrec doctor"
-            )
-        return answers
-
-    async def answer(self, row: int) -> Answer:
+    async def answer(self, row: int) -> ReplayedRequest:
         """What the user of this row of the split is answered."""
         history, now = self.history(row), float(self._split.now[row])
         n = self._recommender.settings.retrieval.candidates
@@ -139,18 +138,27 @@ class Replay:
             policy=self._policy,
             log_exposure=False,
         )
-        slate = self._recommender.slate(request)
-        served = is_read(slate, bool(request.request), self._policy, self._checks, self._weights)
+        slate, words = self._recommender.slate(request), bool(request.request)
+        served = is_read(slate, words, self._policy, self._llm, self._scorer, request.k)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
-        lists = {"retriever": list(slate.pool[:n])}
         read = None if self._ranker is None else self._ranker.ranking
-        lists |= orders(answer, slate, read, self._recommender)
-        validity = Validity() if read is None else validate(read, slate.candidates)
-        llm = None if read is None else llm_scores(read, slate.candidates)
-        fresh = self._model is None or self._model.hits == hits_before
-        asked = reads and bool(slate.candidates.items)
-        return Answer(lists, slate, llm, answer, validity, fresh, asked, served)
+        lists = {"retriever": list(slate.pool[:n]), **orders(answer, slate, read, self._recommender)}
+        lists["served"] = lists["fused" if served else "fused_without_llm"]
+        asked, made = reads and bool(slate.candidates.items), answer.provenance
+        return ReplayedRequest(
+            lists,
+            self._scorer.llm.gain(slate.scores.logits, slate.events, words),
+            self._scorer.llm.weight(slate.events, words),
+            served,
+            made.fallback if asked else None,
+            *Wrong.of(Validity() if read is None else validate(read, slate.candidates)),
+            answer.agreement,
+            asked,
+            made.usage.prompt,
+            made.usage.computed,
+            dict(made.stage_ms) if self._model is None or self._model.hits == hits_before else {},
+        )
 
     def _holds_target(self, slate: Slate, row: int) -> bool:
         ids = self._split.train.item_ids[self._split.targets[row]]
@@ -171,24 +179,22 @@ def orders(
     items = slate.candidates.items
 
     def by_policy(policy: Policy, read: Ranking | None) -> list[str]:
-        outcome = apply_policy(
+        context = RerankContext(
+            "",
+            len(items),
             policy,
+            recommender.settings,
             slate.candidates,
+            slate.scores.p_click,
+            slate.best,
+            slate.history,
             read,
-            slate.p_click,
-            slate.base,
-            fusion=recommender.fusion,
-            threshold=0.0,
-            k=len(items),
-            events=slate.events,
         )
-        return [line.item.id for line in outcome.items]
+        return [one.id for one in rerank(context, None, slate.scores.p_like).items]
 
-    by_click = sorted(range(len(items)), key=lambda i: 0.0 if slate.p_click is None else -slate.p_click[i])
     return {
         "slate": [candidate.item.id for candidate in items],
-        "click": [items[place].item.id for place in by_click],
         "llm": by_policy("annotate", ranking),
-        "fused without llm": by_policy("fuse", None),
+        "fused_without_llm": by_policy("fuse", None),
         "fused": [line.item.id for line in answer.items],
     }

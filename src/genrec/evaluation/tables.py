@@ -1,4 +1,4 @@
-"""From ranked lists to a table: every metric of every system with its interval, and differences to a baseline."""
+"""Result tables: every metric of every system with its interval, and paired differences to baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genrec.data.interactions import IntArray
 from genrec.errors import SettingsError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.metrics import Values
+from genrec.evaluation.lists import Lists, Values
 
 Table = dict[str, dict[str, Any]]
 """System -> {"ndcg@10": mean, "ndcg@10_ci": [low, high], ...}; see `ranking_table` for the keys."""
@@ -27,12 +27,30 @@ Comparison = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
-    """Columns of one system or difference: value [c], bootstrapped values [resamples, c], value of each seed [s, c]."""
+class Measured:
+    """Columns of one system or difference: value [c] and bootstrapped values [resamples, c].
+
+    With several seeds also the value of each seed [s, c]. `users` is their number, where more of them would help.
+    """
 
     value: Values
     draws: Values
-    seeds: Values
+    seeds: Values | None = None
+    users: int | None = None
+
+    def minus(self, other: Measured, users: int | None = None) -> Measured:
+        """The difference of two measurements, resampled by the same users or independently."""
+        return Measured(self.value - other.value, self.draws - other.draws, users=users)
+
+    def beside(self, other: Measured) -> Measured:
+        """The columns of both."""
+        seeds = [one.seeds for one in (self, other) if one.seeds is not None]
+        return Measured(
+            np.concatenate([self.value, other.value]),
+            np.concatenate([self.draws, other.draws], axis=1),
+            np.concatenate(seeds, axis=1) if seeds else None,
+            self.users,
+        )
 
 
 def column_name(column: Column) -> str:
@@ -43,16 +61,31 @@ def column_name(column: Column) -> str:
 def columns_of(names: Sequence[str]) -> list[Column]:
     """Columns from names such as `ndcg@10`. NotFoundError or SettingsError if one is no metric of ranked lists."""
     parsed = [metrics.parse(name) for name in names]
-    wrong = [name for name, _ in parsed if metrics.kind_of(name) not in metrics.LIST_KINDS]
+    wrong = [name for name, k in parsed if k is None]
     if wrong:
-        known = sorted(name for kind in metrics.LIST_KINDS for name in metrics.names(kind))
-        raise SettingsError(f"{', '.join(wrong)} does not judge ranked lists", f"metrics that do: {', '.join(known)}")
+        known = ", ".join(sorted(metrics.names("user") + metrics.names("set")))
+        raise SettingsError(f"{', '.join(wrong)} does not judge ranked lists", f"metrics that do: {known}")
     return [(name, k) for name, k in parsed if k is not None]
 
 
 def definitions(columns: Sequence[Column]) -> dict[str, str]:
     """What each metric of the columns means."""
-    return {name: metrics.definition(name) for name, _ in columns}
+    return {name: metrics.metric(name).DEFINITION for name, _ in columns}
+
+
+def columns(systems: Table) -> list[str]:
+    """The metrics of a table: its keys without intervals, seeds and differences."""
+    names = dict.fromkeys(key for row in systems.values() for key in row)
+    return [name for name in names if not name.endswith(("_ci", "_seeds")) and "_vs_" not in name]
+
+
+def best(systems: Table, column: str) -> float | None:
+    """The best value of a column; None where no direction is good, or there is no value."""
+    values = [row[column] for row in systems.values() if row.get(column) is not None]
+    better = metrics.better(column)
+    if not values or better == "neither":
+        return None
+    return float(min(values) if better == "lower" else max(values))
 
 
 def ranking_table(
@@ -73,8 +106,9 @@ def ranking_table(
     is p adjusted for all comparisons of the same column. Without users every value is None.
     """
     lists = {name: ranked[None] if ranked.ndim == 2 else ranked for name, ranked in systems.items()}
+    wanted = [column_name(column) for column in columns]
     if not lists or not len(targets):
-        return _nothing(systems, [column_name(column) for column in columns])
+        return _nothing(systems, wanted)
     over_all = [column for column in columns if metrics.kind_of(column[0]) == "set"]
     per_user = [column for column in columns if column not in over_all]
     measured, compared = _from_values(
@@ -82,28 +116,19 @@ def ranking_table(
     )
     if over_all:
         whole = {name: _over_lists(ranked, targets, over_all, facts, seed) for name, ranked in lists.items()}
-        measured = {name: _beside(measured[name], whole[name]) for name in lists}
-        compared = {pair: _beside(compared[pair], _minus(*(whole[name] for name in pair))) for pair in compared}
-    return _table(
-        measured,
-        compared,
-        [column_name(column) for column in (*per_user, *over_all)],
-        [column_name(column) for column in columns],
-        len(targets),
-    )
+        measured = {name: measured[name].beside(whole[name]) for name in lists}
+        compared = {pair: one.beside(whole[pair[0]].minus(whole[pair[1]])) for pair, one in compared.items()}
+    return table_of(measured, compared, [column_name(column) for column in (*per_user, *over_all)], wanted)
 
 
 def user_values(
-    ranked: IntArray, targets: Sequence[IntArray], columns: Sequence[Column], facts: CatalogueFacts | None
+    ranked: IntArray, targets: Sequence[IntArray], columns: Sequence[Column], facts: CatalogueFacts | None = None
 ) -> Values:
-    """Values [s, m, c] of lists [s, m, K] in metrics of single lists (all kinds but `set`)."""
+    """Values [s, m, c] of lists [s, m, K] in metrics of single lists (of kind `user`)."""
     values = np.empty((len(ranked), len(targets), len(columns)))
     for column, (name, k) in enumerate(columns):
         for run, lists in enumerate(ranked):
-            if metrics.kind_of(name) == "ranking":
-                values[run, :, column] = metrics.ranking(name).per_user(lists, targets, k)
-            else:
-                values[run, :, column] = metrics.beyond(name).per_list(lists, targets, _known(facts, name), k)
+            values[run, :, column] = metrics.metric(name).per_user(Lists(lists, targets, k, facts))
     return values
 
 
@@ -119,10 +144,29 @@ def value_table(
     NaN where a value is not defined: the user is left out of the mean, and of differences if either system has none.
     """
     seeded = {name: value[None] if value.ndim == 2 else value for name, value in values.items()}
-    if not seeded or not next(iter(seeded.values())).shape[1]:
+    if not any(value.shape[1] for value in seeded.values()):
         return _nothing(values, columns)
-    n_users = next(iter(seeded.values())).shape[1]
-    return _table(*_from_values(seeded, comparisons, seed), columns, columns, n_users)
+    return table_of(*_from_values(seeded, comparisons, seed), columns)
+
+
+def table_of(
+    measured: Mapping[str, Measured],
+    compared: Mapping[Comparison, Measured],
+    columns: Sequence[str],
+    wanted: Sequence[str] | None = None,
+) -> Table:
+    """The table of what was measured; `columns` names what was, `wanted` has them in the order of the table."""
+    places = [(column, columns.index(column)) for column in wanted or columns]
+    table: Table = {name: {} for name in measured}
+    for name, found in measured.items():
+        for column, place in places:
+            table[name] |= _cells(column, found, place)
+    for (name, baseline), found in compared.items():
+        for column, place in places:
+            delta = significance.difference(float(found.value[place]), found.draws[:, place])
+            if math.isfinite(delta.mean):
+                table[name][f"{column}_vs_{baseline}"] = as_json(delta, found.users)
+    return adjust(table)
 
 
 def as_json(found: significance.Difference, n_users: int | None = None) -> dict[str, float | int | None]:
@@ -152,33 +196,25 @@ def adjust(table: Table) -> Table:
 
 def _over_lists(
     ranked: IntArray, targets: Sequence[IntArray], columns: Sequence[Column], facts: CatalogueFacts | None, seed: int
-) -> _Measured:
+) -> Measured:
     """Set metrics of lists [s, m, K], averaged over seeds."""
 
     def measure(weights: Values) -> Values:
-        found = np.empty((len(ranked), len(weights), len(columns)))
-        for column, (name, k) in enumerate(columns):
-            for run, lists in enumerate(ranked):
-                found[run, :, column] = metrics.overall(name).over_lists(
-                    lists, targets, _known(facts, name), k, weights
-                )
-        return found
+        found = [
+            [metrics.metric(name).over_lists(Lists(lists, targets, k, facts), weights) for name, k in columns]
+            for lists in ranked
+        ]
+        return np.array(found).transpose(0, 2, 1)
 
     seeds = measure(np.ones((1, len(targets))))[:, 0]
     parts = [measure(weights).mean(axis=0) for weights in significance.left_out_weights(len(targets), seed)]
     value: Values = seeds.mean(axis=0)
-    return _Measured(value, significance.jackknife_draws(value, np.concatenate(parts), seed=seed), seeds)
-
-
-def _known(facts: CatalogueFacts | None, name: str) -> CatalogueFacts:
-    if facts is None:
-        raise ValueError(f"the metric {name} needs facts about the catalogue")
-    return facts
+    return Measured(value, significance.jackknife_draws(value, np.concatenate(parts), seed=seed), seeds)
 
 
 def _from_values(
     values: Mapping[str, Values], comparisons: Sequence[Comparison], seed: int
-) -> tuple[dict[str, _Measured], dict[Comparison, _Measured]]:
+) -> tuple[dict[str, Measured], dict[Comparison, Measured]]:
     """Means over users from values [s, m, c] of each system, and of the differences between systems."""
     by_user = {name: significance.over_seeds(value) for name, value in values.items()}
     users = {name: averaged for name, (averaged, _) in by_user.items()}
@@ -186,49 +222,16 @@ def _from_values(
     means = significance.over_seeds(np.concatenate(columns, axis=1)[None])[1][0]
     draws = significance.bootstrap_means(np.concatenate(columns, axis=1), seed=seed)
     parts = list(zip(np.split(means, len(columns)), np.split(draws, len(columns), axis=1), strict=True))
-    measured = {name: _Measured(*part, by_user[name][1]) for name, part in zip(users, parts, strict=False)}
+    measured = {name: Measured(*part, by_user[name][1]) for name, part in zip(users, parts, strict=False)}
+    n_users = len(columns[0])
     compared = {
-        pair: _Measured(*part, part[0][None]) for pair, part in zip(comparisons, parts[len(users) :], strict=True)
+        pair: Measured(*part, users=n_users) for pair, part in zip(comparisons, parts[len(users) :], strict=True)
     }
     return measured, compared
 
 
-def _beside(first: _Measured, second: _Measured) -> _Measured:
-    return _Measured(
-        np.concatenate([first.value, second.value]),
-        np.concatenate([first.draws, second.draws], axis=1),
-        np.concatenate([first.seeds, second.seeds], axis=1),
-    )
-
-
-def _minus(first: _Measured, second: _Measured) -> _Measured:
-    value = first.value - second.value
-    return _Measured(value, first.draws - second.draws, value[None])
-
-
-def _table(
-    measured: Mapping[str, _Measured],
-    compared: Mapping[Comparison, _Measured],
-    given: Sequence[str],
-    wanted: Sequence[str],
-    n_users: int,
-) -> Table:
-    """`given` names the columns that were measured, `wanted` has them in the order of the table."""
-    places = [(column, given.index(column)) for column in wanted]
-    table: Table = {}
-    for name, found in measured.items():
-        row = table.setdefault(name, {})
-        for column, place in places:
-            row |= _cells(column, float(found.value[place]), found.draws[:, place], found.seeds[:, place])
-    for (name, baseline), found in compared.items():
-        for column, place in places:
-            delta = significance.difference(float(found.value[place]), found.draws[:, place])
-            if math.isfinite(delta.mean):
-                table[name][f"{column}_vs_{baseline}"] = as_json(delta, n_users)
-    return adjust(table)
-
-
-def _cells(column: str, value: float, draws: Values, seeds: Values) -> dict[str, Any]:
+def _cells(column: str, found: Measured, place: int) -> dict[str, Any]:
+    value, draws = float(found.value[place]), found.draws[:, place]
     if not math.isfinite(value) or np.isnan(draws).all():
         return {column: None, f"{column}_ci": None}
     low, high = significance.interval(draws[:, None])
@@ -236,7 +239,8 @@ def _cells(column: str, value: float, draws: Values, seeds: Values) -> dict[str,
         column: round(value, 6),
         f"{column}_ci": [round(float(low[0]), 6), round(float(high[0]), 6)],
     }
-    if len(seeds) > 1:
+    if found.seeds is not None and len(found.seeds) > 1:
+        seeds = found.seeds[:, place]
         cells[f"{column}_seeds"] = {
             "sd": round(float(seeds.std(ddof=1)), 6),
             "values": [round(float(one), 6) for one in seeds],

@@ -1,54 +1,72 @@
-"""Which recommender answers a request while experiments run: that of the arm its user is in."""
+"""Routing of requests while experiments run: each user is answered by the recommender of the arm they are in."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import NamedTuple
 
+from genrec.domain import Assignment
 from genrec.errors import GenrecError, NotFoundError
 from genrec.experiments.assignment import LiveExperiments, serves
+from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.ranking.loading import for_template, ranker_for
 
-if TYPE_CHECKING:
-    from genrec.pipeline.recommender import Recommender
-
-RecommenderOf = Callable[[str | None, str | None], Awaitable["Recommender"]]
+RecommenderOf = Callable[[str | None, str | None], Awaitable[Recommender]]
 """Gives the recommender with a template and an adapter in place of those of the settings (None: as they are)."""
 
 
-class Arms:
-    """Sends requests to the arms of the running experiments of a workspace."""
+class Route(NamedTuple):
+    """Who answers a request, streams it and explains its answer; and the request, which says the arm it is in."""
 
-    def __init__(self, experiments: LiveExperiments, recommender: RecommenderOf) -> None:
+    recommender: Recommender
+    request: RecommendationRequest
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """The arm; None where the user is in no experiment."""
+        return self.request.assignment
+
+
+class Router:
+    """Sends requests to the arms of the running experiments of a workspace; without experiments all to the default."""
+
+    def __init__(self, experiments: LiveExperiments | None, recommender: RecommenderOf) -> None:
         self._experiments, self._recommender = experiments, recommender
         self._warned: set[str] = set()
 
-    async def of(self, default: Recommender, user_id: str | None) -> Recommender:
-        """The recommender of the user's arm, which says so in its answers; `default` where there is none.
+    async def route(self, request: RecommendationRequest) -> Route:
+        """The arm of the request's user.
 
-        Nor is there one where an arm cannot be served: its users then get the default, and the log says why, once. The
-        report counts such an arm as short of users.
+        An arm that cannot be served gives its users the default, and the log says why, once. The report counts such an
+        arm as short of users.
         """
-        assigned = self._experiments.assign(user_id)
-        if assigned is None:
-            return default
+        assigned = None if self._experiments is None else self._experiments.assign(request.user_id)
+        recommender = None if assigned is None else await self._arm(assigned)
+        if recommender is None:
+            recommender, assigned = await self._recommender(None, None), None
+        return Route(recommender, replace(request, assignment=assigned))
+
+    async def answered_by(self, assignment: Assignment | None) -> Recommender:
+        """The recommender of an answer that was given: that of the arm it was given in, whatever has changed since."""
+        recommender = None if assignment is None else await self._arm(assignment)
+        return recommender or await self._recommender(None, None)
+
+    async def _arm(self, assignment: Assignment) -> Recommender | None:
         try:
-            chosen = copy.copy(await self._recommender(*serves(assigned.arm)))
+            return await self._recommender(*serves(assignment.arm))
         except GenrecError as error:
-            if assigned.arm not in self._warned:
-                self._warned.add(assigned.arm)
-                logging.getLogger("genrec").error("the arm %s cannot be served: %s", assigned.arm, error.message)
-            return default
-        chosen.assignment = assigned
-        return chosen
+            if assignment.arm not in self._warned:
+                self._warned.add(assignment.arm)
+                logging.getLogger("genrec").error("the arm %s cannot be served: %s", assignment.arm, error.message)
+            return None
 
 
 class TemplateArms:
-    """Recommenders with other templates on the model of one; adapters need a server."""
+    """Recommenders with other templates on the model of one; adapters need a server. Satisfies `RecommenderOf`."""
 
     def __init__(self, default: Recommender) -> None:
         self._default = default

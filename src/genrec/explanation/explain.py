@@ -180,7 +180,7 @@ class _Telling:
             return "", None, "no language model"
         template = None
         try:
-            async with asyncio.timeout(settings.checks.deadline_s):
+            async with asyncio.timeout(settings.llm.deadline_s):
                 prompt = await asyncio.to_thread(self._prompt, name)
                 template = prompt.template
                 self.prompts.append(prompt)
@@ -210,7 +210,7 @@ class _Telling:
         except NotFoundError:
             template = library.get(name)
         known = {candidate.item.id: candidate for candidate in self.slate.candidates.items}
-        shown = (known.get(line.item.id) or Candidate(line.item, line.score) for line in self.answer.items)
+        shown = (known.get(line.item.id) or Candidate(line.item, line.retriever_score) for line in self.answer.items)
         return render(
             template,
             history=self.slate.history,

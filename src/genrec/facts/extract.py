@@ -1,7 +1,7 @@
 """What the system knows of a slate, as facts in named buckets: for prompts that say it in words, and for reasons.
 
-Everything comes from the statistics of the click scorer and from the catalogue, so it is as old as they are, and knows
-of a log what they were fitted on.
+Everything comes from the statistics of items and from the catalogue, so it is as old as they are, and knows of a log
+what they were fitted on.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from typing import Any, Self, overload
 
 import numpy as np
 
-from genrec.clicks.labels import labelled
-from genrec.clicks.statistics import PRIOR, Statistics
 from genrec.data.interactions import FloatArray, IntArray, Interactions
+from genrec.data.item_statistics import PRIOR, ItemStatistics
+from genrec.data.labels import rated_rows
 from genrec.domain import Candidates, Fact, History, Item
 from genrec.prompting.event_verbs import rating
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
 HISTORY = 50
 """So many of the newest events are compared with the candidates."""
 OFTEN, SOMETIMES = 0.1, 0.05
-"""transitions: how often the candidate stood near the title (`Statistics.together`), for each choice of the title."""
+"""transitions: how often the candidate stood near the title (see `CovisitRetriever`), for each choice of the title."""
 DOUBT = 20.0
 """transitions: so many choices without the candidate are added, so that one person is not often."""
 HEAD, BODY = 1 / 3, 2 / 3
@@ -53,28 +54,31 @@ Value = tuple[str, str]
 
 
 class FactExtractor:
-    """Makes evidence from the statistics of a log whose items are `item_ids`; `catalogue` gives its items.
+    """Makes facts from the statistics of a log whose items are `item_ids`; `catalogue` gives its items, `covisit` what
+    stood near what, None where no retriever knows it: nothing is then said of transitions.
 
-    Both are asked for when evidence is first read.
+    All are asked for when a fact is first read.
     """
 
     def __init__(
         self,
-        statistics: Callable[[], Statistics],
+        statistics: Callable[[], ItemStatistics],
         item_ids: Sequence[str],
         catalogue: Callable[[], Iterable[Item]],
+        covisit: Callable[[], CovisitRetriever | None],
     ) -> None:
         self._fit, self._item_ids, self._catalogue = statistics, item_ids, catalogue
+        self._covisit = covisit
 
     @classmethod
     def of_log(cls, interactions: Interactions, items: Sequence[Item], liked: float) -> Self:
         """From statistics of this log, which are fitted when evidence is first read."""
 
-        def fit() -> Statistics:
-            rows = labelled(interactions, liked)
-            return Statistics.fit(interactions, items, rows, liked, until=float("inf"))
+        def fit() -> ItemStatistics:
+            return ItemStatistics.fit(interactions, rated_rows(interactions, liked), liked)
 
-        return cls(fit, interactions.item_ids.tolist(), lambda: items)
+        ids = interactions.item_ids.tolist()
+        return cls(fit, ids, lambda: items, cache(lambda: CovisitRetriever.fit(interactions, items)))
 
     def attached(self, history: History, candidates: Candidates) -> tuple[History, Candidates]:
         """The same with evidence. It is found when it is first read, as few templates ask for it."""
@@ -122,8 +126,10 @@ class FactExtractor:
         known, named = past < self._unknown, list(titles.values())
         often = np.zeros((len(past), len(item)))
         of_log = np.flatnonzero(item < self._unknown)
-        if known.any() and len(of_log):
-            often[np.ix_(known, of_log)] = self._statistics.together(past[known], item[of_log])
+        covisit = self._covisit() if known.any() and len(of_log) else None
+        if covisit is not None:
+            count = self._statistics.count
+            often[np.ix_(known, of_log)] = covisit.together(past[known], item[of_log], count)
         rate = often / (self._statistics.count[past] + DOUBT)[:, None]
         if not len(rate):
             return [None] * len(item)
@@ -173,7 +179,7 @@ class FactExtractor:
         return self._values_known[value] <= max(ENOUGH, RARE * self._items_known)
 
     @cached_property
-    def _statistics(self) -> Statistics:
+    def _statistics(self) -> ItemStatistics:
         return self._fit()
 
     @cached_property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 from pydantic import ConfigDict, FiniteFloat
 from typing_extensions import TypedDict
 
-from genrec.domain import Item, MetadataValue
+from genrec.domain import History, Item, MetadataValue
+from genrec.errors import RequestError
+from genrec.filtering.base import FilterContext
 
 
 class Bounds(TypedDict, total=False):
@@ -22,20 +25,52 @@ Condition = str | float | Sequence[str | float] | Bounds
 """Equal to a value, one of several values, or a range (see `Bounds`)."""
 
 
+class Conditions:
+    """See Filter. A field that the item does not have meets no condition."""
+
+    reason = "condition"
+
+    def __init__(self, context: FilterContext) -> None:
+        self.ids = frozenset[str]()
+        # Thousands of values may be asked for, and thousands of items compared with them.
+        self._wanted = {field: _wanted(condition) for field, condition in context.where.items()}
+
+    def refuses(self, item: Item) -> bool:
+        """See Filter."""
+        return not all(
+            field in item.metadata and _meets(item.metadata[field], wanted) for field, wanted in self._wanted.items()
+        )
+
+
 def matches(item: Item, conditions: Mapping[str, Condition]) -> bool:
-    """Whether the item meets every condition. A field that the item does not have meets none."""
-    return all(
-        field in item.metadata and _meets(item.metadata[field], condition) for field, condition in conditions.items()
-    )
+    """Whether the item meets every condition."""
+    return not Conditions(FilterContext(History(None), 0.0, where=conditions)).refuses(item)
 
 
-def _meets(value: MetadataValue, condition: Condition) -> bool:
+def check_fields(where: Iterable[str], known: Collection[str]) -> None:
+    """RequestError that names the known fields, and the nearest, for a condition on a field that no item has."""
+    for field in where:
+        if field in known:
+            continue
+        near = get_close_matches(field, known, 1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        fields = ", ".join(sorted(known)) if known else "none"
+        raise RequestError(f"where: no item has a field {field[:64]!r}", f"{guess}fields of the catalogue: {fields}")
+
+
+def _wanted(condition: Condition) -> Bounds | frozenset[str]:
     if isinstance(condition, dict):
+        return condition
+    values = [condition] if isinstance(condition, str | int | float) else condition
+    return frozenset(map(_key, values))
+
+
+def _meets(value: MetadataValue, wanted: Bounds | frozenset[str]) -> bool:
+    if isinstance(wanted, dict):
         number = _number(value)
-        return number is not None and condition.get("min", number) <= number <= condition.get("max", number)
-    wanted = [condition] if isinstance(condition, str | int | float) else condition
+        return number is not None and wanted.get("min", number) <= number <= wanted.get("max", number)
     present = value if isinstance(value, tuple) else (value,)
-    return bool({_key(entry) for entry in present} & {_key(entry) for entry in wanted})
+    return not wanted.isdisjoint(map(_key, present))
 
 
 def _key(value: str | float) -> str:

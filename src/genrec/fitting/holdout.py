@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genrec.clicks.labels import event_labels
 from genrec.data.interactions import Interactions
+from genrec.data.labels import event_labels
 from genrec.data.splits import validation_mask
 from genrec.domain import History, Item
 from genrec.errors import DataError
@@ -60,7 +60,7 @@ def hold_out(
 ) -> HeldOutPositions:
     """Holds out the last `per_user` liked events of each training user, and the last of each validation user.
 
-    An event counts if it is liked (`clicks.labels.event_labels`), is not the first of its user, and is about an item
+    An event counts if it is liked (`data.labels.event_labels`), is not the first of its user, and is about an item
     new to him, as retrieval does not propose what was seen. Without `per_user` each user gives as many as make ENOUGH
     examples, and validation users more than one if they are so few that ENOUGH_VALIDATION are not reached; at most
     MOST_PER_USER, and a third of his events, so that enough is left to fit on. `most` bounds the training positions;

@@ -12,7 +12,7 @@ from genrec.llm.base import LanguageModel
 from genrec.llm.loading import load
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import ranker_for, reader_named, reader_of
-from genrec.reranking.policy import llm_scores
+from genrec.reranking.validity import llm_scores
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
 
@@ -20,7 +20,7 @@ from genrec.text.encoders import Progress
 async def read_slates(
     ranker: Ranker, slates: Sequence[Asked], settings: Settings, progress: Progress | None = None, who: str = ""
 ) -> list[FloatArray | None]:
-    """What the ranker says of each slate, as `checks.llm_scores` has it: its weight is learned on this."""
+    """What the ranker says of each slate, as `validity.llm_scores` has it: its weight is learned on this."""
     found: list[FloatArray | None] = []
     for history, candidates, request in slates:
         ranking = await ranker.rank(RankingTask(history, candidates, request, seed=settings.ranking.seed))
@@ -38,7 +38,7 @@ def loaded_reader(
     progress: Progress | None = None,
 ) -> Readers:
     """The reader that a ranker on a loaded model is, whose work `run` does; none where the settings weigh nobody."""
-    if not settings.checks.llm_slates:
+    if not settings.llm.slates:
         return {}
     return {reader_of(model, ranker): lambda slates: run(read_slates(ranker, slates, settings, progress))}
 
@@ -59,5 +59,5 @@ def named_readers(settings: Sequence[Settings], progress: Progress | None = None
 
         return read
 
-    wanted = [of for of in settings if of.checks.llm_slates and importlib.util.find_spec(of.model.engine)]
+    wanted = [of for of in settings if of.llm.slates and importlib.util.find_spec(of.model.engine)]
     return {reader_named(of): reads(of) for of in wanted}

@@ -1,161 +1,181 @@
-"""Learning the fusion: what serving would have proposed where we know what users did next, and what was read of it."""
+"""Fitting of the scorer: what retrieval would have shown where it is known what users took, and what was read of it."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from genrec.clicks.scorer import ClickScorer
-from genrec.data.interactions import FloatArray
+from genrec.data.histories import HistoryArrays, spans
+from genrec.data.interactions import FloatArray, Interactions
+from genrec.data.labels import ENOUGH_CLICKS
+from genrec.data.store import Exposure
 from genrec.domain import Candidates, History, Item, Reader
 from genrec.facts.extract import FactExtractor
+from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import RequestSimulator
-from genrec.fusion.language_model import Slate, curve
-from genrec.fusion.model import Fusion, Lesson
-from genrec.fusion.pools import Pool, pool_of
-from genrec.reranking.policy import prune
 from genrec.retrieval.hybrid import HybridRetriever
+from genrec.scoring.llm_evidence import ScoredSlate
+from genrec.scoring.pools import ShownPool, TrainingPool, TrainingPools
+from genrec.scoring.scorer import Scorer
+from genrec.scoring.select import select_top
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
 
 Asked = tuple[History, Candidates, str | None]
-"""A slate, and the request in words that goes with it."""
+"""A slate, and the query in words that goes with it."""
 
 MOST_REQUESTS = 500
-"""Validation positions at which a request in words is simulated."""
+"""Validation positions at which a query in words is simulated."""
+MOST_SHOWN = 5_000
+"""The newest shown lists that are learned from."""
 
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
-"""Gives, for each slate, what `checks.llm_scores` makes of a ranker's answer; None where there is none."""
+"""Gives, for each slate, what `validity.llm_scores` makes of a ranker's answer; None where there is none."""
 Readers = Mapping[Reader, ReadSlates]
-"""Readers to be weighed, the default one first."""
+"""Language models to be weighed, the default one first."""
+Shown = Sequence[tuple[Exposure, Collection[str]]]
+"""Shown lists with the ids that were clicked in them."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """What retrieval proposed at a position, for a request in words if there was one, and what the user chose of it."""
+    """What retrieval proposed at a position, for a query in words if there was one, and what the user took of it."""
 
     history: History
     candidates: Candidates
-    pool: Pool
-    target: int
-    request: str | None
+    pool: TrainingPool
+    arrays: HistoryArrays
+    query: str | None
 
 
-def fit_fusion(
+def fit_scorer(
     positions: HeldOutPositions,
     items: Sequence[Item],
-    blend: HybridRetriever,
-    clicks: ClickScorer,
+    retriever: HybridRetriever,
+    described: Scorer,
     settings: Settings,
     readers: Readers,
     progress: Progress | None,
     language: str = "en",
     seed: int = 0,
-) -> tuple[Fusion, dict[str, Any]]:
-    """The fusion, and an account of what it was learned on.
+    shown: Shown = (),
+) -> tuple[Scorer, dict[str, Any]]:
+    """The scorer, and an account of what it was learned on.
 
-    The second stage learns on training users; validation users choose its kind. On them alone are learned the weights
-    of simulated requests in words, and those of the readers, whose adapters may have been tuned on the others.
+    `retriever` and `described` (see `Scorer.of_log`) know the log without the held-out positions. Heads learn on
+    training users, on shown lists and on ratings; validation users choose the click head and calibrate it. On them
+    alone are learned the weights of simulated queries in words, and those of language models, whose adapters may have
+    been tuned on the others.
     """
-    train = _cases(positions, positions.train, items, blend, clicks, settings, progress)
-    validation = _cases(positions, positions.validation, items, blend, clicks, settings, progress)
-    asking = positions.validation[:MOST_REQUESTS]
-    asked = _cases(positions, asking, items, blend, clicks, settings, progress, RequestSimulator(items, language))
-    fusion = Fusion.fit(_lessons(train), _lessons(validation), progress, seed).with_requests(_lessons(asked))
-    measured: dict[str, Any] = {
-        "positions": len(positions.train),
-        "in_pool": len(train),
-        "validation_positions": len(positions.validation),
-        "validation_in_pool": len(validation),
-        "requests_in_pool": len(asked),
-    }
-    evidence = FactExtractor(lambda: clicks.statistics, clicks.item_ids, lambda: items)
-    most, size = settings.checks.llm_slates, settings.retrieval.candidates
-    slates = [*_slates(fusion, validation, size, most, evidence), *_slates(fusion, asked, size, most, evidence)]
-    measured["readers"] = []
+    shared = (positions, items, retriever, described, settings, progress)
+    train = [case.pool for case in _cases(positions.train, *shared)]
+    validation = _cases(positions.validation, *shared)
+    asked = _cases(positions.validation[:MOST_REQUESTS], *shared, RequestSimulator(items, language))
+    pools = TrainingPools(
+        tuple(retriever.parts),
+        train,
+        [case.pool for case in validation],
+        [case.pool for case in asked],
+        _shown_pools(positions.rest, items, retriever, described, shown),
+    )
+    scorer = described.fit(positions.rest, pools, exposures=shown, seed=seed, progress=progress)
+    facts = FactExtractor(lambda: described.statistics, described.item_ids, lambda: items, retriever.covisit)
+    slates = [slate for cases in (validation, asked) for slate in _slates(scorer, cases, settings, facts)]
+    accounts: list[dict[str, Any]] = []
     for reader, read in readers.items() if slates else ():
-        fusion, account = _with_reader(fusion, reader, read, slates)
-        measured["readers"].append(account)
-    return fusion, {**fusion.record, "request": asdict(fusion.request), **measured}
+        answers = read([question for question, _ in slates])
+        scores = asyncio.run(_awaited(answers)) if inspect.isawaitable(answers) else answers
+        known = [replace(slate, llm=llm) for (_, slate), llm in zip(slates, scores, strict=True) if llm is not None]
+        scorer = scorer.with_llm_weights(reader, known)
+        accounts.append({**asdict(reader), "weights": asdict(scorer.llm_weights[reader])})
+    return scorer, {**scorer.record, "readers": accounts}
 
 
 def _cases(
-    positions: HeldOutPositions,
     rows: Sequence[int] | Any,
+    positions: HeldOutPositions,
     items: Sequence[Item],
-    blend: HybridRetriever,
-    clicks: ClickScorer,
+    retriever: HybridRetriever,
+    scorer: Scorer,
     settings: Settings,
     progress: Progress | None,
     simulator: RequestSimulator | None = None,
 ) -> list[_Case]:
-    """What is in reach at the given rows; with a simulator, of those that have words to ask for."""
+    """What retrieval proposes at the given rows; with a simulator, at those that have words to ask for."""
     by_id, generator = {item.id: item for item in items}, np.random.default_rng(0)
-    what = "pools to learn from" if simulator is None else "pools of requests in words"
+    what = "pools to learn from" if simulator is None else "pools of queries in words"
     cases = []
     for number, row in enumerate(rows):
         if progress and number % 50 == 0:
             progress(what, number, len(rows))
         history, now = positions.request(int(row), items)
-        chosen = items[int(positions.whole.item[row])]
-        request = None if simulator is None else simulator.request(chosen, generator, "validation")
-        if simulator is not None and request is None:
+        taken = items[int(positions.whole.item[row])]
+        query = None if simulator is None else simulator.request(taken, generator, "validation")
+        if simulator is not None and query is None:
             continue
-        found = blend.candidates(
+        arrays = retriever.arrays(history, now)
+        found = retriever.candidates(
             history,
             settings.retrieval.pool,
             now=now,
             items=lambda ids: [by_id[item_id] for item_id in ids],
-            request=request,
+            filters=Filters.of(FilterContext(history, now), settings.filtering.rules),
+            request=query,
+            arrays=arrays,
         )
-        target = _place(found, chosen.id)
-        if target is not None:
-            cases.append(_Case(history, found, pool_of(found, history, clicks, now), target, request))
+        pool = TrainingPool(scorer.features(found, arrays), _place(found, taken.id))
+        cases.append(_Case(history, found, pool, arrays, query))
     if progress:
         progress(what, len(rows), len(rows))
     return cases
 
 
-def _lessons(cases: Sequence[_Case]) -> list[Lesson]:
-    return [(case.pool, case.target) for case in cases]
-
-
-def _with_reader(
-    fusion: Fusion, reader: Reader, read_slates: ReadSlates, slates: Sequence[tuple[Asked, Slate]]
-) -> tuple[Fusion, dict[str, Any]]:
-    """The fusion with the weights of one more reader, and an account of them."""
-    answers = read_slates([question for question, _ in slates])
-    scores = asyncio.run(_awaited(answers)) if inspect.isawaitable(answers) else answers
-    read = [replace(slate, llm=llm) for (_, slate), llm in zip(slates, scores, strict=True) if llm is not None]
-    fusion = fusion.with_reader(reader, read)
-    weights = fusion.weighed[reader]
-    account = {**asdict(reader), "weights": asdict(weights)}
-    plain = [slate for slate in read if not slate.request]
-    return fusion, {**account, "cost_curve": curve(weights, plain)} if plain else account
+def _shown_pools(
+    log: Interactions, items: Sequence[Item], retriever: HybridRetriever, scorer: Scorer, shown: Shown
+) -> list[ShownPool]:
+    """Shown lists in order of time, each as of its moment; none where too little was clicked (see `data.labels`)."""
+    if sum(len(clicked) for _, clicked in shown) < ENOUGH_CLICKS:
+        return []
+    index = {item.id: item for item in items}
+    user_of = {user: place for place, user in enumerate(log.user_ids)}
+    pools = []
+    for exposure, clicked in sorted(shown, key=lambda one: one[0].timestamp)[-MOST_SHOWN:]:
+        places = [place for place, item_id in enumerate(exposure.item_ids, start=1) if item_id in index]
+        known = [index[exposure.item_ids[place - 1]] for place in places]
+        if not known:
+            continue
+        user, now = user_of.get(exposure.user_id, -1), exposure.timestamp
+        start, end = spans(log, np.array([user], dtype=np.int32), np.array([now]))
+        rows = slice(int(start[0]), int(end[0]))
+        arrays = HistoryArrays(log.item[rows], log.timestamp[rows], log.value[rows], now)
+        candidates = Candidates(tuple(retriever.given(History(exposure.user_id), known, now=now, arrays=arrays)))
+        labels = np.array([float(item.id in clicked) for item in known])
+        pools.append(ShownPool(scorer.features(candidates, arrays), np.array(places, dtype=np.float64), labels))
+    return pools
 
 
 def _slates(
-    fusion: Fusion, cases: Sequence[_Case], size: int, most: int, evidence: FactExtractor
-) -> list[tuple[Asked, Slate]]:
-    """The first slates, as they are served, that hold the item that the user chose; not read yet."""
-    found: list[tuple[Asked, Slate]] = []
+    scorer: Scorer, cases: Sequence[_Case], settings: Settings, facts: FactExtractor
+) -> list[tuple[Asked, ScoredSlate]]:
+    """The first slates, as they are served, that hold the item that the user took; not read yet."""
+    found: list[tuple[Asked, ScoredSlate]] = []
     for case in cases:
-        if len(found) == most:
+        if len(found) == settings.llm.slates:
             break
-        base = fusion.base(case.pool)
-        slate, kept = prune(case.candidates, base, size)
-        chosen = case.candidates.items[case.target].item.id
-        place = _place(slate, chosen)
+        scores = scorer.score_items(case.candidates, case.arrays)
+        slate, kept = select_top(case.candidates, scores.p_click, settings.retrieval.candidates)
+        place = None if case.pool.target is None else _place(slate, case.candidates.items[case.pool.target].item.id)
         if place is not None and len(slate.items) > 1:
-            unread = Slate(base[kept], np.zeros(len(kept)), place, case.pool.events, case.request is not None)
-            found.append(((*evidence.attached(case.history, slate), case.request), unread))
+            of_slate = scores.take(kept)
+            unread = ScoredSlate(of_slate.logits, np.zeros(len(kept)), place, scores.events, scores.asked)
+            found.append(((*facts.attached(case.history, slate), case.query), unread))
     return found
 
 

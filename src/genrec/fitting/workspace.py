@@ -1,4 +1,4 @@
-"""Fitting a catalogue: retrievers and their blend, the click scorer, and the fusion of both with the language model."""
+"""Fitting of a workspace: retrievers and their hybrid, and the scorer with what the language model weighs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from genrec import __version__
 from genrec.artifacts.workspace import Workspace
-from genrec.clicks.scorer import ClickScorer
+from genrec.data.exposure_log import DAY_S
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
 from genrec.data.splits import temporal
 from genrec.data.sqlite.store import SqliteStore
@@ -22,12 +22,11 @@ from genrec.data.store import Exposure
 from genrec.domain import Candidates, History, Item
 from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
-from genrec.fitting.scoring import Readers, fit_fusion
-from genrec.fusion.model import Fusion
-from genrec.fusion.pools import pool_of
+from genrec.fitting.scoring import Readers, Shown, fit_scorer
 from genrec.ranking.loading import template_of
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.tuning import fit_hybrid, refit_blend
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from genrec.text.encoders import CachedEncoder, Encoder, Progress, item_text, load_encoder
 
@@ -38,28 +37,23 @@ _NONE: frozenset[str] = frozenset()
 NOBODY: Readers = MappingProxyType({})
 """No language model is weighed."""
 
-Shown = Sequence[tuple[Exposure, Collection[str]]]
-"""Shown lists with the ids that were clicked in them."""
-
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """What is fitted on one log, and the record of how."""
 
     blend: HybridRetriever
-    clicks: ClickScorer
-    fusion: Fusion
+    scorer: Scorer
     record: dict[str, Any]
 
     def base_scores(self, history: History, candidates: Candidates, now: float) -> FloatArray:
-        """Second-stage scores [n] of the candidates: without the language model, higher is better."""
-        return self.fusion.base(pool_of(candidates, history, self.clicks, now))
+        """Click logits [n] of the candidates without the language model: log P(click) but for a constant."""
+        return self.scorer.score_items(candidates, self.blend.arrays(history, now)).logits
 
     def save(self, folders: dict[str, Path]) -> None:
         """Writes each part into its folder, with the record beside it."""
         self.blend.save(folders["retrieval"])
-        self.clicks.save(folders["clicks"])
-        self.fusion.save(folders["fusion"])
+        self.scorer.save(folders["scoring"])
         for folder in folders.values():
             (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), "utf-8")
 
@@ -81,9 +75,10 @@ def fit_workspace(
     start = time.monotonic()
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         interactions, items = store.interactions(), list(store.all_items())
-        clicked = store.clicked(settings.clicks.liked)
+        clicked = store.clicked(settings.scoring.liked)
         exposures = [(shown, clicked.get(shown.request_id, frozenset())) for shown in store.exposures()]
         fingerprint = store.fingerprint()
+        store.prune_traces(time.time() - settings.traces.keep_days * DAY_S)
     fitted = fit_log(
         interactions,
         items,
@@ -103,7 +98,7 @@ def fit_workspace(
         settings=settings.model_dump(mode="json", exclude={"serving"}),
         seconds=round(time.monotonic() - start, 1),
     )
-    with workspace.publish("retrieval", "clicks", "fusion") as folders:
+    with workspace.publish("retrieval", "scoring") as folders:
         fitted.save(folders)
     return fitted.record
 
@@ -126,8 +121,8 @@ def fit_log(
     """Fits everything on a log: what `fit_workspace` publishes, and what an evaluation fits on its training part.
 
     Hyper-parameters and blend weights of the retrievers are chosen on a split (of the kind `split`) of the log: a log
-    as thick as the one they are for. Then what users did last is held out (see `learning.positions.hold_out`): the
-    retrievers, as chosen, and the click network are fitted on the rest, the fusion on the held-out events. Requests in
+    as thick as the one they are for. Then what users did last is held out (see `fitting.holdout.hold_out`):
+    retrievers, as chosen, and statistics of items are fitted on the rest, the scorer on the held-out events. Queries in
     words are simulated in `language`. `seed` draws who is held out, and the start of whatever is fitted by chance.
     """
     if not len(interactions):
@@ -137,31 +132,24 @@ def fit_log(
     vectors = cached.encode([item_text(item) for item in items], progress)
     shared: dict[str, Any] = {"settings": settings, "encoder": cached, "seed": seed, "progress": progress}
     blend = fit_hybrid(interactions, items, split=split, tune=tune, **shared)
-    # Whatever comes next is to be foreseen, liked or not: how it is liked is for P(click) to say.
+    # Whatever comes next is to be foreseen, liked or not: how it is liked is for P(like) to say.
     held_out = hold_out(interactions, -np.inf, seed=seed)
     before = refit_blend(blend, held_out.rest, items, **shared)
-    clicks = ClickScorer.fit(
-        held_out.rest,
-        items,
-        vectors,
-        settings=settings,
-        exposures=shown_before(held_out, exposures),
-        progress=progress,
-        seed=seed,
+    shown = shown_before(held_out, exposures)
+    described = Scorer.of_log(held_out.rest, items, vectors, settings=settings, exposures=shown)
+    scorer, measured = fit_scorer(
+        held_out, items, before, described, settings, readers, progress, language, seed, shown
     )
-    fusion, measured = fit_fusion(held_out, items, before, clicks, settings, readers, progress, language, seed)
     return Fitted(
         blend,
-        clicks.refreshed(interactions, items, vectors, exposures=exposures),
-        fusion,
+        scorer.refreshed(interactions, items, vectors, exposures=exposures),
         {
             "events": len(interactions),
             "users": interactions.n_users,
             "items": interactions.n_items,
             "encoder": cached.name,
             "retrieval": blend.record,
-            "clicks": clicks.record,
-            "fusion": measured,
+            "scoring": measured,
         },
     )
 

@@ -44,7 +44,7 @@ class OpenAIModel:
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
-        """See `LanguageModel.read`: one HTTP request for all prompts (one for each READ_LIMIT token ids)."""
+        """See `LanguageModel.score_tokens`: one HTTP request for all prompts (one for each READ_LIMIT token ids)."""
         check_read(prompts, token_ids, self.context)
         if not prompts:
             return np.empty((0, len(token_ids)), np.float32)
@@ -62,7 +62,7 @@ class OpenAIModel:
         seed: int = 0,
         cache_salt: str | None = None,
     ) -> AsyncIterator[LabelChoice]:
-        """See `LanguageModel.generate`: k reads, each behind the labels emitted so far."""
+        """See `LanguageModel.generate_labels`: k reads, each behind the labels emitted so far."""
         check_generate(prompt, labels, k, self.context)
         random = generator(seed)
         emitted: list[int] = []
@@ -83,7 +83,7 @@ class OpenAIModel:
         stop: Sequence[str] = (),
         cache_salt: str | None = None,
     ) -> AsyncIterator[str]:
-        """See `LanguageModel.write`: one streamed HTTP request. Servers take up to four texts `stop`."""
+        """See `LanguageModel.generate_text`: one streamed HTTP request. Servers take up to four texts `stop`."""
         check_write(prompt, max_tokens, self.context)
         try:
             stream = await self._client.completions.create(

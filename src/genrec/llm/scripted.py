@@ -60,7 +60,7 @@ class ScriptedModel:
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
-        """See `LanguageModel.read`."""
+        """See `LanguageModel.score_tokens`."""
         check_read(prompts, token_ids, self.context)
         await self._start()
         self.prompts_read += len(prompts)
@@ -76,7 +76,7 @@ class ScriptedModel:
         seed: int = 0,
         cache_salt: str | None = None,
     ) -> AsyncIterator[LabelChoice]:
-        """See `LanguageModel.generate`."""
+        """See `LanguageModel.generate_labels`."""
         check_generate(prompt, labels, k, self.context)
         await self._start()
         random = generator(seed)
@@ -99,7 +99,7 @@ class ScriptedModel:
         stop: Sequence[str] = (),
         cache_salt: str | None = None,
     ) -> AsyncIterator[str]:
-        """See `LanguageModel.write`."""
+        """See `LanguageModel.generate_text`."""
         check_write(prompt, max_tokens, self.context)
         await self._start()
         text = self._text if isinstance(self._text, str) else self._text(prompt)

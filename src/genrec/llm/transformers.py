@@ -47,7 +47,7 @@ class TransformersModel:
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
-        """See `LanguageModel.read`."""
+        """See `LanguageModel.score_tokens`."""
         check_read(prompts, token_ids, self.context)
         return await asyncio.to_thread(self._read, prompts, token_ids)
 
@@ -61,7 +61,7 @@ class TransformersModel:
         seed: int = 0,
         cache_salt: str | None = None,
     ) -> AsyncIterator[LabelChoice]:
-        """See `LanguageModel.generate`."""
+        """See `LanguageModel.generate_labels`."""
         check_generate(prompt, labels, k, self.context)
         cache = DynamicCache()
         random = generator(seed)
@@ -84,7 +84,7 @@ class TransformersModel:
         stop: Sequence[str] = (),
         cache_salt: str | None = None,
     ) -> AsyncIterator[str]:
-        """See `LanguageModel.write`."""
+        """See `LanguageModel.generate_text`."""
         check_write(prompt, max_tokens, self.context)
         async for piece in until(self._pieces(prompt, max_tokens, temperature, seed), stop):
             yield piece

@@ -54,7 +54,7 @@ class _VllmModel(ABC):
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
-        """See `LanguageModel.read`: one request of one token for each prompt, all submitted together."""
+        """See `LanguageModel.score_tokens`: one request of one token for each prompt, all submitted together."""
         from vllm import SamplingParams
 
         check_read(prompts, token_ids, self.context)
@@ -92,7 +92,7 @@ class _VllmModel(ABC):
         seed: int = 0,
         cache_salt: str | None = None,
     ) -> AsyncIterator[LabelChoice]:
-        """See `LanguageModel.generate`: one request of k tokens under `genrec.llm.constraint`."""
+        """See `LanguageModel.generate_labels`: one request of k tokens under `genrec.llm.constraint`."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -131,7 +131,7 @@ class _VllmModel(ABC):
         stop: Sequence[str] = (),
         cache_salt: str | None = None,
     ) -> AsyncIterator[str]:
-        """See `LanguageModel.write`."""
+        """See `LanguageModel.generate_text`."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 

@@ -6,54 +6,36 @@ import asyncio
 import math
 import uuid
 import warnings
-from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing, suppress
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from genrec.artifacts.adapters import mismatch_of, resolved
 from genrec.artifacts.workspace import Workspace
-from genrec.clicks.scorer import ClickScorer
 from genrec.data.exposure_log import ExposureLog
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure, Store
-from genrec.domain import Assignment, Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
-from genrec.errors import GenrecError, GuardError, ModelError, TemplateError
-from genrec.experiments.assignment import LiveExperiments
-from genrec.experiments.router import Arms, TemplateArms
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
+from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
+from genrec.errors import GenrecError, ModelError
 from genrec.llm.base import LanguageModel
-from genrec.pipeline.slate import RecommendationRequest, Slate, SlateBuilder
+from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, is_read, read
+from genrec.pipeline.request import RecommendationRequest
+from genrec.pipeline.reranking import rerank
+from genrec.pipeline.slate import Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.pipeline.trace import nothing_left, trace_of
+from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for, reader_of
-from genrec.reranking.exploration import Drawn, explored
-from genrec.reranking.policy import Outcome, apply_policy
+from genrec.reranking.base import Ranked, RerankContext
+from genrec.reranking.exploration import odds_of
 from genrec.retrieval.hybrid import HybridRetriever
-from genrec.settings import CheckSettings, Policy, Settings
+from genrec.scoring.scorer import Scorer
+from genrec.settings import Policy, Settings
 
-__all__ = ["RecommendationRequest", "Recommender", "Slate"]
+__all__ = ["FALLBACKS", "NOT_NEEDED", "RecommendationRequest", "Recommender", "Slate", "is_read"]
 
 T = TypeVar("T")
-
-FALLBACKS: Mapping[type[Exception], str] = {
-    TimeoutError: "deadline",
-    ModelError: "engine",
-    GuardError: "guard",
-    TemplateError: "prompt",
-}
-"""Failures after which the answer is the order without the language model, and how they are named in it."""
-NOT_NEEDED = "not needed"
-"""Why there is no ranking where the cost policy expects that the language model would not change the answer."""
-
-
-def is_read(slate: Slate, request: bool, policy: Policy, checks: CheckSettings, weights: LanguageModelWeights) -> bool:
-    """Whether serving reads a slate: under `fuse` only where that is expected to change the answer, or always."""
-    if not slate.candidates.items:
-        return False
-    return policy != "fuse" or checks.read == "always" or weights.useful(slate.base, slate.events, request)
 
 
 def _check_no_loop() -> None:
@@ -66,13 +48,8 @@ def _check_no_loop() -> None:
         )
 
 
-def _warn(said: str | None) -> None:
-    if said is not None:
-        warnings.warn(said, stacklevel=3)  # the line that opens the workspace
-
-
 class Recommender:
-    """Recommends from one workspace. `ranker`, `clicks` and `fusion` may be None; what needs them is then left out."""
+    """Recommends from one workspace. Without a `ranker` no language model takes part."""
 
     def __init__(
         self,
@@ -80,21 +57,18 @@ class Recommender:
         store: Store,
         retriever: HybridRetriever,
         ranker: Ranker | None,
-        clicks: ClickScorer | None,
-        fusion: Fusion | None,
+        scorer: Scorer,
         settings: Settings,
         version: str,
         model: LanguageModel | None = None,
     ) -> None:
         self.store, self.retriever, self.settings, self.version = store, retriever, settings, version
-        self.clicks, self.fusion = clicks, fusion or Fusion()
+        self.scorer = scorer
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
         self._read_by(ranker, model)
-        self.arms: Arms | None = None
-        self.assignment: Assignment | None = None
-        self._slates = SlateBuilder(store, retriever, clicks, self.fusion, settings)
-        self._exposures = ExposureLog(store)
+        self._slates = SlateBuilder(store, retriever, scorer, settings)
+        self._exposures = ExposureLog(store, settings.traces.keep_days)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
         self._runner = asyncio.Runner()
 
@@ -106,13 +80,11 @@ class Recommender:
         *,
         model: LanguageModel | None = None,
         llm: bool = True,
-        experiments: bool = True,
         warn: bool = True,
     ) -> Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
-        With `experiments` (and a language model) users get the arms of those that run. With `warn` an adapter that was
-        tuned on another template is a warning, and so is a model that the fit has not weighed (see `unweighed`).
+        With `warn` it warns of what `advice` says.
         Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
         ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
         """
@@ -120,11 +92,10 @@ class Recommender:
             _check_no_loop()
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
-        version, parts = place.parts("retrieval", "clicks", "fusion")
+        version, parts = place.parts("retrieval", "scoring")
         opened = cls(
             retriever=HybridRetriever.load(parts["retrieval"]),
-            clicks=ClickScorer.load(parts["clicks"]),
-            fusion=Fusion.load(parts["fusion"]),
+            scorer=Scorer.load(parts["scoring"]),
             store=SqliteStore(place.database),
             ranker=None,
             settings=chosen,
@@ -144,12 +115,15 @@ class Recommender:
                 opened.close()
             raise
         opened._read_by(ranker, used)
-        if ranker is not None and warn:
-            _warn(mismatch_of(chosen, ranker.template))
-            _warn(opened.unweighed)
-        if experiments and used is not None:
-            opened.arms = Arms(LiveExperiments(place.root, chosen), TemplateArms(opened))
+        for said in opened.advice() if warn else ():
+            warnings.warn(said, stacklevel=2)  # the line that opens the workspace
         return opened
+
+    def advice(self) -> list[str]:
+        """What to say of a ranker that was not tuned on its template, or that `genrec fit` has not weighed."""
+        if self.ranker is None:
+            return []
+        return [said for said in (mismatch_of(self.settings, self.ranker.template), self.unweighed) if said is not None]
 
     @property
     def ranker_name(self) -> str:
@@ -159,14 +133,14 @@ class Recommender:
     @property
     def unweighed(self) -> str | None:
         """What to say where slates are read by whom `genrec fit` did not weigh; None where all is well."""
-        return None if self._reader is None else self.fusion.unweighed(self._reader)
+        return None if self._reader is None else self.scorer.missing_weights_warning(self._reader)
 
     def _read_by(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
         """Has slates read by this ranker on this model, whose word then weighs what it is worth."""
         self.ranker, self.model = ranker, model
         self._reader = None if ranker is None or model is None else reader_of(model, ranker)
         if self._reader is not None:
-            self.fusion = self.fusion.read_by(self._reader)
+            self.scorer = self.scorer.for_llm_ranker(self._reader)
 
     def with_ranker(self, ranker: Ranker, settings: Settings, model: LanguageModel | None = None) -> Recommender:
         """The same recommender with another ranker, and on another model if one is given."""
@@ -174,8 +148,7 @@ class Recommender:
             store=self.store,
             retriever=self.retriever,
             ranker=ranker,
-            clicks=self.clicks,
-            fusion=self.fusion,
+            scorer=self.scorer,
             settings=settings,
             version=self.version,
             model=model or self.model,
@@ -184,8 +157,11 @@ class Recommender:
         return made
 
     def recommend(self, user_id: str | None = None, k: int = 10, **options: Any) -> Recommendation:
-        """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest."""
-        return self.run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **options)))
+        """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest.
+
+        RequestError for others.
+        """
+        return self.run(self.arecommend(RecommendationRequest.of(user_id=user_id, k=k, **options)))
 
     def close(self) -> None:
         """Frees the engine, logs what is still to be, and closes store and event loop; GenrecError where one runs."""
@@ -228,84 +204,36 @@ class Recommender:
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        chosen = self if self.arms is None else await self.arms.of(self, request.user_id)
-        async with aclosing(chosen._stream(request, slate)) as parts:  # what is closed here frees the engine there
-            async for part in parts:
-                yield part
-
-    async def _stream(
-        self, request: RecommendationRequest, given: Slate | None
-    ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
         clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
-        slate = given if given is not None else await asyncio.to_thread(self._slates, request, clock)
-        policy = request.policy or self.settings.checks.policy
+        if slate is None:
+            slate = await asyncio.to_thread(self._slates, request, clock)
+        policy = request.policy or self.settings.policy.name
         fixed: asyncio.Queue[RankedItem | None] = asyncio.Queue()
-        reading = asyncio.create_task(self._read(request, policy, slate, fixed, clock))
+        work = read(self.ranker, request, policy, slate, self.settings, self.scorer, fixed, clock)
+        reading = asyncio.create_task(work)
         sent: list[RankedItem] = []
         try:
             while (item := await fixed.get()) is not None:
                 sent.append(item)
                 so_far = Ranking(tuple(sent), "partial")
-                yield self._decide(request, policy, slate, so_far, None).items[len(sent) - 1]
+                yield _lines(self._decide(request_id, request, policy, slate, so_far, None), request.k)[len(sent) - 1]
             ranking, fallback = await reading
         finally:
             reading.cancel()  # of no effect on a finished one; frees the engine when the caller went away
-        with clock("checks"):
-            outcome, drawn = await asyncio.to_thread(self._shown, request_id, request, policy, slate, ranking, fallback)
-        answer = self._answer(request_id, request, policy, slate, outcome, ranking, clock)
+        with clock("reranking"):
+            ranked = await asyncio.to_thread(self._decide, request_id, request, policy, slate, ranking, fallback)
+        answer = self._answer(request_id, request, policy, slate, ranked, ranking, clock)
         if request.is_logged:
-            await self._exposures.write(self._exposure(answer, slate.now, drawn))
+            await self._exposures.write(self._exposure(answer, slate, ranked))
         for line in answer.items[len(sent) :]:
             yield line
         yield answer
-
-    async def _read(
-        self,
-        request: RecommendationRequest,
-        policy: Policy,
-        slate: Slate,
-        fixed: asyncio.Queue[RankedItem | None],
-        clock: StageClock,
-    ) -> tuple[Ranking | None, str | None]:
-        """The model's ranking, and why there is none (or only a part of one). Ends `fixed` with None."""
-        partial: list[RankedItem] = []
-
-        def on_item(item: RankedItem) -> None:
-            partial.append(item)
-            if policy == "annotate" and len(partial) <= request.k:
-                fixed.put_nowait(item)
-
-        try:
-            if self.ranker is None:
-                return None, "no language model"
-            if not slate.candidates.items:
-                return None, None
-            if not is_read(slate, bool(request.request), policy, self.settings.checks, self.fusion.llm):
-                return None, NOT_NEEDED
-            task = RankingTask(
-                slate.history,
-                slate.candidates,
-                request.request,
-                request.context,
-                self.settings.ranking.seed,
-                request.cache_salt,
-            )
-            with clock("llm"):
-                async with asyncio.timeout(self.settings.checks.deadline_s):
-                    return await self.ranker.rank(task, request.k if policy == "annotate" else None, on_item), None
-        except (TimeoutError, ModelError, GuardError, TemplateError) as error:
-            reason = next(reason for kind, reason in FALLBACKS.items() if isinstance(error, kind))
-            # A part of a list is of use only where the list itself is the answer.
-            keep = partial and policy == "annotate"
-            return (Ranking(tuple(partial), self.ranker_name) if keep else None), reason
-        finally:
-            fixed.put_nowait(None)
 
     def slate(self, request: RecommendationRequest) -> Slate:
         """What the language model would read for this request: for previews and evaluation."""
         return self._slates(request, StageClock())
 
-    def _shown(
+    def _decide(
         self,
         request_id: str,
         request: RecommendationRequest,
@@ -313,36 +241,22 @@ class Recommender:
         slate: Slate,
         ranking: Ranking | None,
         fallback: str | None,
-    ) -> tuple[Outcome, Drawn | None]:
-        """What is shown, and the odds of it where it was drawn at random."""
-        temperature = self.settings.checks.exploration
-        if not temperature or policy != "fuse" or not request.is_logged or not slate.candidates.items:
-            return self._decide(request, policy, slate, ranking, fallback), None
-        whole = self._decide(replace(request, k=len(slate.candidates.items)), policy, slate, ranking, fallback)
-        items, drawn = explored(whole.items, request.k, temperature, request_id)
-        return replace(whole, items=items), drawn
-
-    def _decide(
-        self,
-        request: RecommendationRequest,
-        policy: Policy,
-        slate: Slate,
-        ranking: Ranking | None,
-        fallback: str | None,
-    ) -> Outcome:
-        return apply_policy(
+    ) -> Ranked:
+        context = RerankContext(
+            request_id,
+            request.k,
             policy,
+            self.settings,
             slate.candidates,
+            slate.scores.p_click,
+            slate.best,
+            slate.history,
             ranking,
-            slate.p_click,
-            slate.base,
-            fusion=self.fusion,
-            threshold=self.settings.checks.threshold,
-            k=request.k,
-            events=slate.events,
-            request=bool(request.request),
-            fallback=fallback,
+            lambda llm: self.scorer.with_llm(slate.scores, llm).p_click,
+            request.is_logged,
+            request.request,
         )
+        return rerank(context, fallback, slate.scores.p_like)
 
     def _answer(
         self,
@@ -350,16 +264,16 @@ class Recommender:
         request: RecommendationRequest,
         policy: Policy,
         slate: Slate,
-        outcome: Outcome,
+        ranked: Ranked,
         ranking: Ranking | None,
         clock: StageClock,
     ) -> Recommendation:
         return Recommendation(
             request_id=request_id,
             user_id=request.user_id,
-            items=outcome.items,
-            dropped=slate.candidates.dropped + outcome.dropped,
-            agreement=outcome.agreement,
+            items=_lines(ranked, request.k),
+            dropped=slate.candidates.dropped + ranked.dropped,
+            agreement=ranked.agreement,
             provenance=Provenance(
                 workspace_version=self.version,
                 retriever=slate.retriever,
@@ -368,28 +282,47 @@ class Recommender:
                 adapter=self.model.adapter if self.model else None,
                 template=self.ranker.template if self.ranker else None,
                 policy=policy,
-                fallback=outcome.fallback,
+                fallback=ranked.fallback,
                 history_events=slate.events,
                 candidates=len(slate.candidates.items),
                 prompt_dropped=ranking.prompt_dropped if ranking else (),
                 usage=ranking.usage if ranking else TokenUsage(),
                 stage_ms=clock.stages,
-                assignment=self.assignment,
+                assignment=request.assignment,
             ),
+            nothing_left=nothing_left(slate, ranked),
         )
 
-    def _exposure(self, answer: Recommendation, now: float, drawn: Drawn | None) -> Exposure:
-        template = answer.provenance.template
+    def _exposure(self, answer: Recommendation, slate: Slate, ranked: Ranked) -> Exposure:
+        template, drawn = answer.provenance.template, odds_of(ranked, len(answer.items))
         return Exposure(
             request_id=answer.request_id,
             user_id=answer.user_id,
             item_ids=tuple(line.item.id for line in answer.items),
             # In the clock of the log, and behind what the user did last: clicks on the list come after it.
-            timestamp=math.nextafter(now, math.inf),
+            timestamp=math.nextafter(slate.now, math.inf),
             template_id=template.id if template else None,
             template_version=template.version if template else None,
             template_hash=template.hash if template else None,
             propensities=tuple(drawn.place.tolist()) if drawn else None,
             prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
-            assignment=self.assignment,
+            assignment=answer.provenance.assignment,
+            trace=trace_of(answer, slate, ranked) if self.settings.traces.keep_days else None,
         )
+
+
+def _lines(ranked: Ranked, k: int) -> tuple[RecommendedItem, ...]:
+    return tuple(
+        RecommendedItem(
+            item=one.candidate.item,
+            rank=rank,
+            p_click=one.p_click,
+            p_like=one.p_like,
+            value=one.value,
+            llm_score=one.llm_score,
+            retriever_score=one.candidate.score,
+            sources=tuple(one.candidate.sources),
+            moved=one.moved,
+        )
+        for rank, one in enumerate(ranked.items[:k], start=1)
+    )

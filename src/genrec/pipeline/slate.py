@@ -1,165 +1,196 @@
-"""From a request to what the language model reads: the history, the pool of candidates, and the slate cut out of it."""
+"""The slate builder: from a request to what the language model reads, by retrieval, filters and scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from genrec.clicks.scorer import ClickScorer
-from genrec.data.interactions import FloatArray
+from genrec.data.histories import HistoryArrays
 from genrec.data.store import Store
-from genrec.domain import Candidates, DroppedItem, History
+from genrec.data.traces import LeftOut
+from genrec.domain import Candidates, DroppedItem, History, HistoryEntry
 from genrec.facts.extract import FactExtractor
-from genrec.filtering.conditions import Condition, matches
-from genrec.fusion.model import Fusion
-from genrec.fusion.pools import pool_of
+from genrec.filtering.base import FilterContext, Filters
+from genrec.filtering.conditions import check_fields
+from genrec.pipeline.request import RecommendationRequest
 from genrec.pipeline.timing import StageClock
-from genrec.reranking.policy import prune
 from genrec.retrieval.hybrid import REQUEST, HybridRetriever
-from genrec.settings import Policy, Settings
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendationRequest:
-    """What a caller asks for.
-
-    `history` goes before the stored one of `user_id`; with neither the answer is what is popular. A `request` in words
-    brings the items whose texts are nearest to it among the candidates, and is read by the language model.
-    `candidate_ids` is the caller's own slate in place of retrieval. `where` are conditions on metadata (see
-    `genrec.filtering.conditions`). `now` (the log's unit) defaults to the newest moment that the log knows. `policy`
-    overrides the settings.
-    """
-
-    user_id: str | None = None
-    history: History | None = None
-    k: int = 10
-    request: str | None = None
-    context: Mapping[str, str] | None = None
-    candidate_ids: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
-    where: Mapping[str, Condition] = field(default_factory=dict)
-    keep_seen: bool = False
-    allow_sponsored: bool = False
-    policy: Policy | None = None
-    now: float | None = None
-    cache_salt: str | None = None
-    log_exposure: bool = True
-
-    @property
-    def is_logged(self) -> bool:
-        """Whether the answer is kept as an exposure: lists of callers without a name are not."""
-        return self.log_exposure and self.user_id is not None
+from genrec.scoring.scorer import Scorer, Scores
+from genrec.scoring.select import select_top
+from genrec.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
 class Slate:
-    """What the language model reads, P(click) [n] and second-stage scores [n] of it, and how it came about.
+    """What the language model reads, the scores of it without the model, and how it came about.
 
-    `pool` has the ids of all that was proposed: best by retrieval first, behind them what only the request brought.
+    `history` is without hidden items, whose titles nobody is to read. `pool` has the ids of all that was proposed: best
+    by retrieval first, behind them what only the request brought. `cut` is what scoring left out of the pool, best
+    first, and `best` the highest P(click) in the pool.
     """
 
     history: History
     candidates: Candidates
-    p_click: FloatArray | None
-    base: FloatArray
+    scores: Scores
     retriever: str
     now: float
     pool: tuple[str, ...] = ()
+    cut: tuple[LeftOut, ...] = ()
+    best: float = 0.0
 
     @property
     def events(self) -> int:
         """Length of the history."""
-        return len(self.history.entries)
+        return self.scores.events
+
+    @property
+    def dropped(self) -> tuple[DroppedItem, ...]:
+        """What did not get from the catalogue's best into the slate: by filters, then by scoring."""
+        cut = tuple(DroppedItem(one.item_id, one.reason, one.stage) for one in self.cut)
+        return self.candidates.dropped + cut
 
 
 @dataclass(frozen=True, eq=False)
 class SlateBuilder:
-    """Makes the slates of one workspace; without `clicks` they have neither P(click) nor evidence."""
+    """Makes the slates of one workspace."""
 
     store: Store
     retriever: HybridRetriever
-    clicks: ClickScorer | None
-    fusion: Fusion
+    scorer: Scorer
     settings: Settings
 
     def __call__(self, request: RecommendationRequest, clock: StageClock) -> Slate:
-        """The slate; the clock gets the times of its stages. NotFoundError for candidates that nobody knows."""
+        """The slate; the clock gets the times of its stages.
+
+        NotFoundError for candidates and history ids that nobody knows, RequestError for conditions on fields that there
+        are not.
+        """
         with clock("history"):
-            history = request.history or self._stored_history(request.user_id)
+            history = self._history(request)
             now = request.now if request.now is not None else self._now(history)
+            arrays = self.retriever.arrays(history, now)
+            self._check_conditions(request)
         with clock("retrieval"):
-            pool = self._pool(request, history, now)
+            pool = self._pool(request, history, arrays)
             retriever = self.retriever.name if request.candidate_ids is None else "caller"
             if any(REQUEST in candidate.parts for candidate in pool.items):
                 retriever += f"+{REQUEST}"
         proposed = tuple(candidate.item.id for candidate in pool.items)
-        if not pool.items:
-            return Slate(history, pool, None, np.zeros(0), retriever, now)
-        with clock("clicks"):
-            known = pool_of(pool, history, self.clicks, now)
-            p_click, base = known.p_click, self.fusion.base(known)
+        with clock("scoring"):
+            scores = self._scores(request, pool, history, arrays)
+            best = float(scores.p_click.max(initial=0.0))
+        cut: tuple[LeftOut, ...] = ()
         if request.candidate_ids is None:
-            pool, kept = prune(pool, base, max(self.settings.retrieval.candidates, request.k))
-            p_click, base = None if p_click is None else p_click[kept], base[kept]
-        if self.evidence is not None:
-            history, pool = self.evidence.attached(history, pool)
-        return Slate(history, pool, p_click, base, retriever, now, proposed)
+            size = max(self.settings.retrieval.candidates, request.k)
+            whole, (pool, kept) = pool, select_top(pool, scores.p_click, size)
+            cut = _cut(whole, scores, kept, size)
+            scores = scores.take(kept)
+        history = replace(history, entries=tuple(entry for entry in history.entries if not entry.item.hidden))
+        if pool.items:
+            history, pool = self.facts.attached(history, pool)
+        return Slate(history, pool, scores, retriever, now, proposed, cut, best)
 
     @cached_property
-    def evidence(self) -> FactExtractor | None:
+    def facts(self) -> FactExtractor:
         """What is known of histories and candidates, for prompts and reasons."""
-        clicks = self.clicks
-        return (
-            None if clicks is None else FactExtractor(lambda: clicks.statistics, clicks.item_ids, self.store.all_items)
-        )
+        scorer = self.scorer
+        return FactExtractor(lambda: scorer.statistics, scorer.item_ids, self.store.all_items, self.retriever.covisit)
 
-    def _pool(self, request: RecommendationRequest, history: History, now: float) -> Candidates:
+    def _scores(
+        self, request: RecommendationRequest, pool: Candidates, history: History, arrays: HistoryArrays
+    ) -> Scores:
+        """Scores of the pool. A caller's own items are scored among what retrieval proposes: their probabilities are
+        those of the whole pool, not of the few that the caller has chosen.
+        """
+        n, events = len(pool.items), len(history.entries)
+        if request.candidate_ids is not None and n:
+            own = {candidate.item.id for candidate in pool.items}
+            beside = self.retriever.candidates(
+                history,
+                self.settings.retrieval.pool,
+                now=arrays.now,
+                items=self.store.items,
+                filters=self._filters(request, history),
+                request=request.request,
+                arrays=arrays,
+            )
+            others = tuple(candidate for candidate in beside.items if candidate.item.id not in own)
+            pool = Candidates((*pool.items, *others))
+        return self.scorer.score_items(pool, arrays, events).take(slice(n))
+
+    def _filters(self, request: RecommendationRequest, history: History) -> Filters:
+        context = FilterContext(
+            history,
+            # Items expire by the clock of the wall; the log's may stand years behind it.
+            now=time.time() if request.now is None else request.now,
+            blocked=() if request.user_id is None else self.store.blocked(request.user_id),
+            exclude=request.exclude,
+            where=request.where,
+            keep_seen=request.keep_seen,
+            allow_sponsored=request.allow_sponsored,
+            by_caller=request.candidate_ids is not None,
+        )
+        return Filters.of(context, self.settings.filtering.rules)
+
+    def _pool(self, request: RecommendationRequest, history: History, arrays: HistoryArrays) -> Candidates:
+        filters = self._filters(request, history)
         if request.candidate_ids is not None:
-            return self._given(request, request.candidate_ids, history, now)
+            return self._given(request, request.candidate_ids, history, arrays, filters)
         return self.retriever.candidates(
             history,
             max(self.settings.retrieval.pool, request.k),
-            now=now,
-            exclude=request.exclude,
-            blocked=() if request.user_id is None else self.store.blocked(request.user_id),
-            keep_seen=request.keep_seen,
-            allow_sponsored=request.allow_sponsored,
-            where=(lambda item: matches(item, request.where)) if request.where else None,
+            now=arrays.now,
             items=self.store.items,
+            filters=filters,
             request=request.request,
+            arrays=arrays,
         )
 
     def _given(
-        self, request: RecommendationRequest, candidate_ids: tuple[str, ...], history: History, now: float
+        self,
+        request: RecommendationRequest,
+        candidate_ids: tuple[str, ...],
+        history: History,
+        arrays: HistoryArrays,
+        filters: Filters,
     ) -> Candidates:
-        """The caller's own slate. Seen and sponsored items are his choice; what is blocked or excluded stays out."""
+        """The caller's own slate, as far as filters let it pass."""
         items = self.store.items(tuple(dict.fromkeys(candidate_ids)))
-        blocked = frozenset() if request.user_id is None else self.store.blocked(request.user_id)
-        dropped = {
-            item.id: reason
-            for item in items
-            if (
-                reason := ("blocked" if item.id in blocked else "")
-                or ("excluded" if item.id in request.exclude else "")
-                or ("" if matches(item, request.where) else "condition")
-            )
-        }
-        kept = [item for item in items if item.id not in dropped]
-        return Candidates(
-            tuple(self.retriever.given(history, kept, now=now, request=request.request)),
-            tuple(DroppedItem(item_id, reason) for item_id, reason in dropped.items()),
-        )
+        dropped = tuple(DroppedItem(item.id, reason) for item in items if (reason := filters.reason(item)))
+        refused = {one.item_id for one in dropped}
+        kept = [item for item in items if item.id not in refused]
+        found = self.retriever.given(history, kept, now=arrays.now, request=request.request, arrays=arrays)
+        return Candidates(tuple(found), dropped)
 
-    def _stored_history(self, user_id: str | None) -> History:
-        if user_id is None:
+    def _history(self, request: RecommendationRequest) -> History:
+        if isinstance(request.history, History):
+            return request.history
+        if request.history is not None:
+            items = self.store.items(tuple(request.history))
+            return History(request.user_id, tuple(HistoryEntry(item, float(n)) for n, item in enumerate(items)))
+        if request.user_id is None:
             return History(None)
         # All of it: what was seen long ago is not to be proposed again either.
-        return self.store.history(user_id)
+        return self.store.history(request.user_id)
+
+    def _check_conditions(self, request: RecommendationRequest) -> None:
+        known: set[str] = self.__dict__.setdefault("_fields", set())
+        if not known.issuperset(request.where):
+            known |= self.store.metadata_fields()
+            check_fields(request.where, known)
 
     def _now(self, history: History) -> float:
         # The clock of the log, not of the wall: a log of 1998 is not 28 years of silence.
         newest = history.entries[-1].timestamp if history.entries else self.retriever.newest
         return max(newest, self.retriever.newest)
+
+
+def _cut(pool: Candidates, scores: Scores, kept: np.ndarray, size: int) -> tuple[LeftOut, ...]:
+    """What scoring leaves out of the pool, best first."""
+    why = f"not among the {size} best by P(click)"
+    order = np.argsort(-scores.logits, kind="stable")
+    left = order[~np.isin(order, kept)]
+    return tuple(LeftOut(pool.items[n].item.id, "scoring", why, float(scores.p_click[n])) for n in left.tolist())

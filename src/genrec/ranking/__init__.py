@@ -1,1 +1,1 @@
-"""Rankers: one module for each reading of the model."""
+"""Ranking by a language model: prompts in, an order of the slate out."""

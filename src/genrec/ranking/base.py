@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from genrec.artifacts.alternatives import Alternatives
 from genrec.domain import Candidates, History, RankedItem, Ranking, TemplateRef
-from genrec.prompting.rendered import RenderedPrompt
+from genrec.prompting.rendered import RenderedPrompt, Tokenizer
+
+if TYPE_CHECKING:
+    from genrec.llm.base import LanguageModel
+    from genrec.prompting.template import OutputKind, Template
+    from genrec.settings import RankingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,11 @@ class RankingTask:
 
 
 class Ranker(Protocol):
-    """One alternative is one module of `genrec.ranking` with a class `Ranker`."""
+    """What orders slates."""
 
-    name: ClassVar[str]
-    default_template: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """For provenance and figures."""
 
     @property
     def template(self) -> TemplateRef:
@@ -46,3 +53,47 @@ class Ranker(Protocol):
 
         `on_item` is called with each item of the ranking in order, as soon as its place is fixed.
         """
+
+
+class RankerClass(Ranker, Protocol):
+    """What a class must have to be named in the settings: one alternative is one module of `genrec.ranking.rankers`."""
+
+    name: ClassVar[str]
+    reads: ClassVar[OutputKind]
+    """Kind of output of the templates that it renders."""
+    default_template: ClassVar[str]
+
+    def __init__(
+        self, model: LanguageModel, template: Template, tokenizer: Tokenizer, settings: RankingSettings
+    ) -> None:
+        """TemplateError if the output of the template is not what it reads."""
+
+
+RANKERS: Alternatives[RankerClass] = Alternatives("ranker", "genrec.ranking.rankers", RankerClass)
+
+
+class DelegatingRanker:
+    """A ranker that is another one, `inner`, but for what a subclass changes."""
+
+    def __init__(self, inner: Ranker) -> None:
+        self.inner = inner
+
+    @property
+    def name(self) -> str:
+        """Of the inner ranker."""
+        return self.inner.name
+
+    @property
+    def template(self) -> TemplateRef:
+        """Of the inner ranker."""
+        return self.inner.template
+
+    def render(self, task: RankingTask) -> RenderedPrompt:
+        """See `Ranker.render`."""
+        return self.inner.render(task)
+
+    async def rank(
+        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
+    ) -> Ranking:
+        """See `Ranker.rank`."""
+        return await self.inner.rank(task, k, on_item)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from genrec.data.interactions import FloatArray, IntArray, Interactions
+from genrec.artifacts.alternatives import Alternatives
+from genrec.data.histories import HistoryArrays
+from genrec.data.interactions import Interactions
 from genrec.domain import Item
+from genrec.errors import SettingsError
 
 Scores = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
-class Query:
-    """One user's history as columns, oldest first. `now` is the time of the request, in the log's unit."""
+class ItemFilters(Protocol):
+    """What keeps items out of a list: `genrec.filtering.base.Filters`."""
 
-    item: IntArray
-    timestamp: FloatArray
-    value: FloatArray
-    now: float
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Reason by id, for items that need not be looked at."""
+
+    def reason(self, item: Item) -> str | None:
+        """Why the item must not be proposed; None where it may."""
 
 
 class Retriever(Protocol):
@@ -46,7 +49,7 @@ class Retriever(Protocol):
     def fit(cls, interactions: Interactions, items: Sequence[Item], **hyper_parameters: Any) -> Self:
         """Fits on a log. `items` is the catalogue in the order of `interactions.item_ids`."""
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores of all items [I], higher is better; 0 where the retriever knows nothing. Never NaN."""
 
     def save(self, folder: Path) -> None:
@@ -55,3 +58,8 @@ class Retriever(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote, memory-mapped where that helps."""
+
+
+RETRIEVERS: Alternatives[Retriever] = Alternatives(
+    "retriever", "genrec.retrieval.retrievers", Retriever, error=SettingsError
+)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
-from genrec.errors import SettingsError, WorkspaceError
-from genrec.retrieval.base import Query, Retriever, Scores
-from genrec.retrieval.scoring import Positions, query_of, scaled, score_batch, top_k
+from genrec.errors import WorkspaceError
+from genrec.retrieval.base import RETRIEVERS, ItemFilters, Retriever, Scores
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
+from genrec.retrieval.scoring import Positions, scaled, score_batch, top_k
 from genrec.retrieval.text_search import TextIndex
 
 REQUEST = "request"
@@ -25,7 +24,6 @@ REQUEST_WORDS = "request words"
 """Among the parts of a candidate: how many words of the request its text has."""
 _TIE_BREAK = 1e-6
 _TEXTS = "request texts"
-Condition = Callable[[Item], bool]
 ItemLookup = Callable[[Sequence[str]], list[Item]]
 """Gives items in the order asked for: the method `items` of a store."""
 
@@ -62,21 +60,35 @@ class HybridRetriever:
         """The parts that have a weight, for provenance."""
         return "+".join(name for name, weight in self.weights.items() if weight) or "popularity"
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Blended scores [I]."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Blended scores [q, I] of several queries."""
         raw = {name: score_batch(part, queries) for name, part in self.parts.items() if self.weights[name]}
         return self._mix(raw, len(queries))
 
+    def covisit(self) -> CovisitRetriever | None:
+        """What stood near what in the log, where one of the parts knows it."""
+        return next((part for part in self.parts.values() if isinstance(part, CovisitRetriever)), None)
+
+    def arrays(self, history: History, now: float) -> HistoryArrays:
+        """The history as arrays: made once for a request, they serve retrieval and scoring."""
+        return HistoryArrays.of(history, self.index, now)
+
     def given(
-        self, history: History, items: Sequence[Item], *, now: float, request: str | None = None
+        self,
+        history: History,
+        items: Sequence[Item],
+        *,
+        now: float,
+        request: str | None = None,
+        arrays: HistoryArrays | None = None,
     ) -> list[Candidate]:
-        """The caller's own items as candidates, in his order; scores are 0 where the index does not know an item."""
-        raw, mixed, asked = self._scored(history, now, request)
+        """The caller's own items as candidates, in their order; scores are 0 where the index does not know an item."""
+        raw, mixed, asked = self._scored(arrays or self.arrays(history, now), request)
         known = {**raw, **asked}
 
         def at(scores: Scores, item: Item) -> float:
@@ -100,12 +112,9 @@ class HybridRetriever:
         *,
         now: float,
         items: ItemLookup,
-        exclude: Collection[str] = (),
-        blocked: Collection[str] = (),
-        keep_seen: bool = False,
-        allow_sponsored: bool = False,
-        where: Condition | None = None,
+        filters: ItemFilters,
         request: str | None = None,
+        arrays: HistoryArrays | None = None,
     ) -> Candidates:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
 
@@ -114,22 +123,16 @@ class HybridRetriever:
         does not go with the history. All items then have their nearness as the part 'request', and what words they
         share with it as the part 'request words'.
 
-        `history` should be complete: what it has is not proposed again, unless `keep_seen`. `exclude` are items that
-        the caller does not want this time, `blocked` those that the user never wants. `where` is any other condition
-        on items. `dropped` has the items that would have been in the list but for a filter, best first, with the
-        reason: 'blocked', 'excluded', 'seen', 'sponsored' or 'condition'. `sources` has the raw score of each part
-        that has the item among its own best k, `parts` that of all.
+        `arrays` are those of the history, where they were made before.
+
+        `filters` say what must not be proposed. `dropped` has the items that would have been in the list but for a
+        filter, best first, with the reason. `sources` has the raw score of each part that has the item among its own
+        best k, `parts` that of all.
         """
-        raw, scores, said = self._scored(history, now, request)
-        reasons = self._reasons(
-            {"seen": () if keep_seen else history.item_ids(), "excluded": exclude, "blocked": blocked}
-        )
+        raw, scores, said = self._scored(arrays or self.arrays(history, now), request)
+        reasons = {self.index[item_id]: why for item_id, why in filters.refused.items() if item_id in self.index}
         dropped: dict[int, str] = {}
-
-        def refuse(item: Item | None) -> str | None:
-            return _refusal(item, allow_sponsored, where)
-
-        chosen = self._passing(scores, k, reasons, items, refuse, dropped)
+        chosen = self._passing(scores, k, reasons, items, filters, dropped)
         own = {name: set(_positive(part, k).tolist()) for name, part in raw.items()}
         asked: dict[int, Item] = {}
         if said:
@@ -137,7 +140,7 @@ class HybridRetriever:
             own[REQUEST] = set(_positive(said[REQUEST], k // 2).tolist())
             others = said[REQUEST].copy()
             others[list(chosen)] = -np.inf
-            asked = self._passing(others, k // 2, reasons, items, refuse, dropped)
+            asked = self._passing(others, k // 2, reasons, items, filters, dropped)
 
         def candidate(position: int, item: Item) -> Candidate:
             parts = {name: float(part[position]) for name, part in raw.items()}
@@ -171,7 +174,7 @@ class HybridRetriever:
                 item_ids = pa.ipc.open_file(file).read_all()["item_id"].to_pylist()
         except (OSError, pa.ArrowInvalid, KeyError) as error:
             raise WorkspaceError(f"{folder / 'items.arrow'} cannot be read", "build it again: genrec fit") from error
-        parts = {name: retriever_class(name).load(folder / name) for name in settings["weights"]}
+        parts = {name: RETRIEVERS.find(name).load(folder / name) for name in settings["weights"]}
         return cls(
             parts,
             settings["weights"],
@@ -182,11 +185,8 @@ class HybridRetriever:
             TextIndex.load(folder / _TEXTS) if settings.get("texts") else None,
         )
 
-    def _scored(
-        self, history: History, now: float, request: str | None
-    ) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
+    def _scored(self, query: HistoryArrays, request: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
         """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
-        query = query_of(history, self.index, now)
         raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
         asked = {}
         if request and self.texts is not None and (near := self.texts.nearness(request)) is not None:
@@ -200,28 +200,19 @@ class HybridRetriever:
                 mixed += np.float32(self.weights[name]) * scaled(scores)
         return mixed
 
-    def _reasons(self, filtered: Mapping[str, Collection[str]]) -> dict[int, str]:
-        """Position of each filtered item that the index knows, with the reason named last."""
-        return {
-            self.index[item_id]: reason
-            for reason, item_ids in filtered.items()
-            for item_id in item_ids
-            if item_id in self.index
-        }
-
     def _passing(
         self,
         scores: Scores,
         k: int,
         reasons: Mapping[int, str],
         items: ItemLookup,
-        refuse: Callable[[Item | None], str | None],
+        filters: ItemFilters,
         dropped: dict[int, str],
     ) -> dict[int, Item]:
         """The k best that pass all filters, by position; `dropped` grows by those before the last of them."""
         found: dict[int, Item] = {}
         for position, item in self._best(scores, k, reasons, items):
-            reason = reasons.get(position) or refuse(item)
+            reason = reasons.get(position) or (item and filters.reason(item))
             if reason:
                 dropped.setdefault(position, reason)
             elif item:
@@ -248,36 +239,6 @@ class HybridRetriever:
             found = dict(zip(free, items([self.item_ids[position] for position in free]), strict=True))
             yield from ((position, found.get(position)) for position in positions)
             done, wanted = done + len(positions), 2 * wanted
-
-
-def retriever_class(name: str) -> type[Retriever]:
-    """The class in a module of `genrec.retrieval.retrievers`, or in the module of a dotted path; else SettingsError."""
-    path = name if "." in name else f"genrec.retrieval.retrievers.{name}"
-    try:
-        module = importlib.import_module(path)
-        own = (value for value in vars(module).values() if getattr(value, "__module__", None) == path)
-        retriever: type[Retriever] = next(value for value in own if isinstance(value, type) and hasattr(value, "fit"))
-    except (ModuleNotFoundError, StopIteration) as error:
-        raise SettingsError(
-            f"there is no retriever {name!r}",
-            "name a module of genrec.retrieval.retrievers (covisit, semantic, popular, ease, item_knn, ials, bpr, "
-            "repeat), or the dotted path of a module with a class that has fit, scores, save and load",
-        ) from error
-    return retriever
-
-
-def own_source(name: str) -> str:
-    """Digest of the file of a retriever given as a dotted path, for caches; "" for those of genrec."""
-    file = inspect.getsourcefile(retriever_class(name)) if "." in name else None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-
-
-def _refusal(item: Item | None, allow_sponsored: bool, where: Condition | None) -> str | None:
-    if item is None:
-        return None
-    if item.sponsored and not allow_sponsored:
-        return "sponsored"
-    return None if where is None or where(item) else "condition"
 
 
 def _positive(scores: Scores, k: int) -> Positions:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
-from genrec.retrieval.base import Query
 from genrec.retrieval.scoring import top_k
 
 _ROWS = 1_000
@@ -25,7 +25,9 @@ def touched(interactions: Interactions) -> sparse.csr_matrix:
     return matrix
 
 
-def histories(queries: Sequence[Query], n_items: int, decay: float, newest: int | None = None) -> sparse.csr_matrix:
+def histories(
+    queries: Sequence[HistoryArrays], n_items: int, decay: float, newest: int | None = None
+) -> sparse.csr_matrix:
     """H [q, I], float32: sum of decay^j over the events of a query on an item, j = 0 the newest.
 
     Only the `newest` events of each query if that is given.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import IntArray
 from genrec.data.splits import Split
-from genrec.domain import History
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 
 Positions = npt.NDArray[np.int64]
 Ndcg = npt.NDArray[np.float64]
@@ -22,32 +22,21 @@ _BATCH_CELLS = 4_000_000
 class Scorer(Protocol):
     """Whatever scores the whole catalogue: a retriever, or a blend of them."""
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores of all items [I]."""
 
 
-def query_of(history: History, index: Mapping[str, int], now: float) -> Query:
-    """The history as columns; items that `index` (item id to position) does not know are left out."""
-    known = [(index[entry.item.id], entry) for entry in history.entries if entry.item.id in index]
-    return Query(
-        np.array([position for position, _ in known], dtype=np.int32),
-        np.array([entry.timestamp for _, entry in known], dtype=np.float64),
-        np.array([np.nan if entry.value is None else entry.value for _, entry in known], dtype=np.float64),
-        now,
-    )
-
-
-def queries_of(split: Split, rows: Sequence[int] | None = None) -> list[Query]:
+def queries_of(split: Split, rows: Sequence[int] | None = None) -> list[HistoryArrays]:
     """Queries of the test users of a split: what they did in `train`, asked at the time of the request."""
     train = split.train
     chosen = range(len(split.users)) if rows is None else rows
     spans = [(train.rows_of(int(split.users[row])), float(split.now[row])) for row in chosen]
-    return [Query(train.item[span], train.timestamp[span], train.value[span], now) for span, now in spans]
+    return [HistoryArrays(train.item[span], train.timestamp[span], train.value[span], now) for span, now in spans]
 
 
-def score_batch(scorer: Scorer, queries: Sequence[Query]) -> Scores:
+def score_batch(scorer: Scorer, queries: Sequence[HistoryArrays]) -> Scores:
     """Scores [q, I] of several queries; uses `scorer.batch_scores(queries)` where a scorer has it."""
-    batch: Callable[[Sequence[Query]], Scores] | None = getattr(scorer, "batch_scores", None)
+    batch: Callable[[Sequence[HistoryArrays]], Scores] | None = getattr(scorer, "batch_scores", None)
     return batch(queries) if batch else np.stack([scorer.scores(query) for query in queries])
 
 
@@ -114,6 +103,6 @@ def ranks_of(scores: Scores, seen: IntArray, targets: IntArray) -> Positions:
     return np.array(ranks, dtype=np.int64)
 
 
-def _scored(scorer: Scorer, split: Split, rows: Sequence[int]) -> Iterator[tuple[int, Query, Scores]]:
+def _scored(scorer: Scorer, split: Split, rows: Sequence[int]) -> Iterator[tuple[int, HistoryArrays, Scores]]:
     queries = queries_of(split, rows)
     yield from zip(rows, queries, score_batch(scorer, queries), strict=True)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Split, by_name
 from genrec.domain import Item
 from genrec.errors import DataError
-from genrec.retrieval.base import Query, Retriever
-from genrec.retrieval.hybrid import HybridRetriever, retriever_class
+from genrec.retrieval.base import RETRIEVERS, Retriever
+from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.pools import TuningPools
 from genrec.retrieval.scoring import ndcg_at
 from genrec.retrieval.text_search import TextIndex
@@ -27,7 +28,7 @@ MAX_USERS = 4_000
 _WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _GAIN = 1e-5
 _K = 10
-_NOBODY = Query(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), 0.0)
+_NOBODY = HistoryArrays(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def fit_hybrid(
     """
     fitter = _Fitter(items, settings, encoder, cache_folder, seed, progress)
     names = settings.retrieval.retrievers
+    for name in names:
+        RETRIEVERS.find(name)  # a name that is wrong is told before an hour of fitting, not behind it
     validation = _validation(interactions, split, max_users, seed) if tune else None
     choices = {name: fitter.choose(name, validation) for name in names}
     weights = {name: 0.05 if name == "popular" else 1.0 for name in names}
@@ -155,7 +158,7 @@ class _Fitter:
 
     def fit(self, name: str, interactions: Interactions, hyper_parameters: Mapping[str, Any]) -> Retriever:
         """Fits one retriever with the given hyper-parameters."""
-        fitted = retriever_class(name)
+        fitted = RETRIEVERS.find(name)
         wanted = inspect.signature(fitted.fit).parameters
         shared: dict[str, Any] = {
             "history": self._settings.retrieval.history,
@@ -173,7 +176,7 @@ class _Fitter:
 
         The default stays if the best is not better by a standard error of the difference between users.
         """
-        grid = retriever_class(name).grid
+        grid = RETRIEVERS.find(name).grid
         if validation is None or len(grid) == 1:
             return Choice(grid[0], ())
         reached = []
@@ -189,7 +192,7 @@ class _Fitter:
 
     def _fits(self, name: str, grid: Sequence[Mapping[str, Any]], log: Interactions) -> Iterator[Retriever]:
         """One retriever for each entry; where an entry differs from the last only in how it asks, the same fit."""
-        asking = getattr(retriever_class(name), "asking", None)
+        asking = getattr(RETRIEVERS.find(name), "asking", None)
         late = inspect.signature(asking).parameters.keys() if asking else set[str]()
         fitted: Any = None
         last: Mapping[str, Any] | None = None

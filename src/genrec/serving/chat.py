@@ -25,12 +25,13 @@ from starlette.types import Receive, Scope, Send
 
 from genrec.domain import Recommendation, RecommendedItem
 from genrec.errors import GenrecError
+from genrec.experiments.router import Route
 from genrec.explanation.explain import Explained, converse, explained
-from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_of, invalid, parse_object, read_bytes
 from genrec.serving.routes import live, until_disconnect
 from genrec.serving.schemas import RecommendationBody, recommendation_answer
+from genrec.serving.scopes import scope
 
 PATH = "/v1/chat/completions"
 
@@ -89,6 +90,7 @@ def attach(app: FastAPI) -> None:
     router = APIRouter()
 
     @router.post(PATH)
+    @scope("chat")
     async def chat(request: Request) -> Response:
         raw = await read_bytes(request)
         data = parse_object(raw)
@@ -99,15 +101,16 @@ def attach(app: FastAPI) -> None:
             body = ChatBody.model_validate(data)
         except ValidationError as error:
             raise invalid(error) from None
-        recommender = await live(request).recommender(*body.template_and_adapter())
-        asked = await asyncio.to_thread(body.recommendation_body().to_request, recommender.store)
+        store = (await live(request).recommender()).store
+        asked = await asyncio.to_thread(body.recommendation_body().to_request, store)
+        route = await live(request).route(asked, *body.template_and_adapter())
         if body.stream:
-            parts = recommender.stream(asked)
+            parts = route.recommender.stream(route.request)
             # Errors of the request come here, while there is still a status line.
             first = await until_disconnect(request, _first(parts))
-            events = _stream(_chained(first, parts), body, recommender, asked)
+            events = _stream(_chained(first, parts), body, route)
             return StreamingResponse(events, media_type="text/event-stream")
-        work = explained(recommender, asked, body.genrec.explain, converse)
+        work = explained(*route, body.genrec.explain, converse)
         with metrics.in_flight():
             answer, said = await until_disconnect(request, work)
         metrics.observe(answer)
@@ -153,11 +156,11 @@ def _text(answer: Recommendation, said: Explained | None = None) -> str:
         return said.text
     reasons = {} if said is None else said.reasons
     lines = (_line(item, reasons.get(item.item.id, ())) for item in answer.items)
-    return "".join(lines) or "There is nothing to recommend under these conditions."
+    return "".join(lines) or f"{(answer.nothing_left or 'nothing to recommend').capitalize()}."
 
 
 def _line(item: RecommendedItem, reasons: Sequence[str] = ()) -> str:
-    click = "" if item.p_click is None else f" (chance of a click {item.p_click:.0%})"
+    click = f" (chance that it is next {item.p_click:.1%})"
     why = f": {'; '.join(reasons)}" if reasons else ""
     return f"{item.rank}. {item.item.title}{click}{why}\n"
 
@@ -198,9 +201,7 @@ async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenera
             yield part
 
 
-async def _stream(
-    parts: AsyncGenerator[Part, None], body: ChatBody, recommender: Recommender, asked: RecommendationRequest
-) -> AsyncIterator[str]:
+async def _stream(parts: AsyncGenerator[Part, None], body: ChatBody, route: Route) -> AsyncIterator[str]:
     """Server-sent events: one chunk for each item as soon as it is fixed; the last chunk carries the full answer.
 
     With an explanation the chunks come when all of it is known.
@@ -222,7 +223,7 @@ async def _stream(
                         yield chunk({"content": _line(part)})
                 else:
                     metrics.observe(part)
-                    said = None if how is None else await converse(recommender, asked, part, how)
+                    said = None if how is None else await converse(*route, part, how)
                     for line in _text(part, said).splitlines(keepends=True) if said else ():
                         yield chunk({"content": line})
                     yield chunk({}, "stop", genrec=recommendation_answer(part, said))

@@ -11,12 +11,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from genrec.errors import DataError, GenrecError, ModelError, NotFoundError, SettingsError, WorkspaceError
+from genrec.errors import DataError, GenrecError, ModelError, NotFoundError, RequestError, SettingsError, WorkspaceError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 STATUS: dict[type[GenrecError], int] = {
     NotFoundError: 404,
     DataError: 400,
+    RequestError: 400,
     SettingsError: 400,
     ModelError: 503,
     WorkspaceError: 503,

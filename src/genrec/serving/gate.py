@@ -1,13 +1,12 @@
-"""The gate in front of every route: an allow-list, the API key if one is set, and whom a browser speaks for.
+"""The gate in front of every route: the scope it declares, the API key if one is set, and whom a browser speaks for.
 
 vLLM guards only some of its routes with its own key check and opens several that a recommender has no use for, so both
-are decided here, once, for everything that the server answers.
+are decided here, once, for everything that the server answers. A route that declares no scope is closed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 
 from starlette.datastructures import Headers
@@ -16,17 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from genrec.serving.errors import error_response
 from genrec.serving.hosts import LOCAL, name_of
+from genrec.serving.scopes import answering, scope_of
 from genrec.settings import ServingSettings
-
-ALLOWED = re.compile(
-    r"/health|/metrics|/v1/models|/v1/chat/completions|/v1/recommendations|/v1/events"
-    r"|/v1/users/.+/history|/v1/items/.+|/playground(/.*)?"
-)
-"""Paths that are open to callers who pass the key check."""
-NO_KEY = re.compile(r"/health|/playground/?|/playground/static/[\w.-]+")
-"""Paths that need no key: they show no data, and the page must be there before it can ask for the key."""
-OWN_PAGE = re.compile(r"/playground/api/.+")
-"""Paths that a browser may ask for only on behalf of this server's own page."""
 
 
 class Gate:
@@ -49,19 +39,20 @@ class Gate:
         if scope["type"] != "http":  # nothing here speaks websocket
             await send({"type": "websocket.close", "code": 1008})
             return
-        refused = self._refusal(scope["path"], Headers(scope=scope))
+        refused = self._refusal(scope, Headers(scope=scope))
         await (refused or self._app)(scope, receive, send)
 
-    def _refusal(self, path: str, headers: Headers) -> Response | None:
+    def _refusal(self, call: Scope, headers: Headers) -> Response | None:
         # A name of a stranger that leads to this machine (DNS rebinding) still stands in Host.
         if self._local_only and name_of(headers.get("host", "")) not in LOCAL:
             return error_response("this server answers on this machine only: ask for localhost", 403)
-        if OWN_PAGE.fullmatch(path) and not _same_origin(headers):
+        needed = scope_of(answering(call["app"].routes, call))
+        if needed is not None and needed.own_page and not _same_origin(headers):
             return error_response("the page of another site asks, and only this server's own page may", 403)
-        if not NO_KEY.fullmatch(path) and not self._has_key(headers):
+        if (needed is None or needed.name != "public") and not self._has_key(headers):
             return error_response("a valid API key is needed: send it as 'Authorization: Bearer KEY'", 401)
-        if not self._open and not ALLOWED.fullmatch(path):
-            return error_response(f"there is no route {path}", 404)
+        if needed is None and not self._open:
+            return error_response(f"there is no route {call['path']}", 404)
         return None
 
     def _has_key(self, headers: Headers) -> bool:

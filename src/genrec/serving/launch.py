@@ -47,7 +47,7 @@ def serve(
     merged = str(folders[0]) if folders and not served.live else None
     arguments = server_arguments(with_adapter(settings, merged), folders if served.live else ())
     # Said, not left out: the settings file of the workspace may name another.
-    _export(workspace, with_adapter(settings, merged or BASE), served)
+    export_environment(workspace, with_adapter(settings, merged or BASE), served)
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
     validate_parsed_serve_args(args)
     uvloop.run(run_server(args))
@@ -81,7 +81,7 @@ def server_arguments(settings: Settings, live: Sequence[Path] = ()) -> list[str]
     return arguments
 
 
-def _export(workspace: Workspace, settings: Settings, served: ServedAdapters) -> None:
+def export_environment(workspace: Workspace, settings: Settings, served: ServedAdapters) -> None:
     """Puts what the server's processes need into the environment, so that flags reach every one of them."""
     os.environ[WORKSPACE_VARIABLE] = str(workspace.root.resolve())
     os.environ[ADAPTERS_VARIABLE] = served.to_json()

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from genrec.errors import GenrecError
 from genrec.explanation.explain import explained
+from genrec.explanation.why import why
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_response, invalid, parse_object, read_body, read_bytes
 from genrec.serving.schemas import (
@@ -22,7 +23,9 @@ from genrec.serving.schemas import (
     history_answer,
     item_answer,
     recommendation_answer,
+    why_answer,
 )
+from genrec.serving.scopes import scope
 from genrec.serving.state import Live
 
 T = TypeVar("T")
@@ -36,18 +39,29 @@ def live(request: Request) -> Live:
 
 
 @router.post("/v1/recommendations")
+@scope("recommend")
 async def recommendations(request: Request) -> JSONResponse:
     """Items for a user, best first, with scores, P(click), agreement, what was dropped and why, and provenance."""
     body = await read_body(request, RecommendationBody)
-    recommender = await live(request).recommender(adapter=body.adapter)
-    asked = await asyncio.to_thread(body.to_request, recommender.store)
+    asked = await asyncio.to_thread(body.to_request, (await live(request).recommender()).store)
+    route = await live(request).route(asked, adapter=body.adapter)
     with metrics.in_flight():
-        answer, reasons = await until_disconnect(request, explained(recommender, asked, body.explain))
+        answer, reasons = await until_disconnect(request, explained(*route, body.explain))
     metrics.observe(answer)
     return JSONResponse(recommendation_answer(answer, reasons))
 
 
+@router.get("/v1/recommendations/{request_id}")
+@scope("read")
+async def recommendation(request: Request, request_id: str, item: str | None = None) -> JSONResponse:
+    """How a logged list came about, or why `item` was in it or not: for each stage, and in words."""
+    recommender = await live(request).recommender()
+    found = await asyncio.to_thread(why, recommender.store, request_id, item)
+    return JSONResponse(why_answer(found, item))
+
+
 @router.post("/v1/events")
+@scope("events")
 async def events(request: Request) -> JSONResponse:
     """Stores one event, or {"events": [...]} all or none, durably before it answers."""
     data = parse_object(await read_bytes(request))
@@ -62,6 +76,7 @@ async def events(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/users/{user_id:path}/history")
+@scope("read")
 async def history(request: Request, user_id: str, limit: str = Query(default="50")) -> JSONResponse:
     """The newest events of a user, oldest first. An unknown user has an empty history."""
     if len(limit) > 4 or not limit.isdecimal() or not 1 <= int(limit) <= 1000:
@@ -71,6 +86,7 @@ async def history(request: Request, user_id: str, limit: str = Query(default="50
 
 
 @router.get("/v1/items/{item_id:path}")
+@scope("read")
 async def item(request: Request, item_id: str) -> JSONResponse:
     """An item of the catalogue."""
     recommender = await live(request).recommender()
@@ -78,6 +94,7 @@ async def item(request: Request, item_id: str) -> JSONResponse:
 
 
 @router.get("/health")
+@scope("public")
 async def health(request: Request) -> JSONResponse:
     """200 while the engine lives and the workspace can be read; 503 otherwise."""
     try:
@@ -92,6 +109,7 @@ async def health(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/models")
+@scope("read")
 async def models(request: Request) -> JSONResponse:
     """`genrec`, `genrec@<adapter>`, `genrec/<template>` for every ranking template, and the base model."""
     listed = (await request.app.state.openai_serving_models.show_available_models()).model_dump()

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from genrec.data.store import Store
+from genrec.data.traces import Trace
 from genrec.domain import LATEST_TIMESTAMP, Event, History, HistoryEntry, Item, Recommendation
 from genrec.explanation.explain import Explained, How
+from genrec.explanation.why import Why
 from genrec.filtering.conditions import Condition
 from genrec.pipeline.recommender import RecommendationRequest
 from genrec.settings import Policy
@@ -75,8 +77,8 @@ class EventBody(_Body):
 
     With `request_id` it says something of the list that was shown. It is a click if its type takes the item up (click,
     open, view, play, listen, buy, like, save, ...), or is rated (rating, watch, read, complete, interaction, ...) with
-    a `value` of at least the setting `clicks.liked` or without one. Other types (impression, skip, dislike, ...) are no
-    click: `genrec.data.sqlite.feedback` has the whole list.
+    a `value` of at least the setting `scoring.liked` or without one. Other types (impression, skip, dislike, ...) are
+    no click: `genrec.data.sqlite.feedback` has the whole list.
     """
 
     user_id: Id
@@ -100,7 +102,14 @@ class EventsBody(_Body):
 
 def item_answer(item: Item) -> dict[str, Any]:
     """`GET /v1/items/{id}`."""
-    return {"item_id": item.id, "title": item.title, "metadata": dict(item.metadata), "sponsored": item.sponsored}
+    return {
+        "item_id": item.id,
+        "title": item.title,
+        "metadata": dict(item.metadata),
+        "sponsored": item.sponsored,
+        "hidden": item.hidden,
+        "expires": item.expires,
+    }
 
 
 def history_answer(history: History) -> dict[str, Any]:
@@ -130,8 +139,10 @@ def recommendation_answer(answer: Recommendation, explained: Explained | None = 
             {
                 **item_answer(line.item),
                 "rank": line.rank,
-                "score": line.score,
                 "p_click": line.p_click,
+                "p_like": line.p_like,
+                "value": line.value,
+                "moved": list(line.moved),
                 "llm_score": line.llm_score,
                 "retriever_score": line.retriever_score,
                 "sources": list(line.sources),
@@ -141,7 +152,33 @@ def recommendation_answer(answer: Recommendation, explained: Explained | None = 
         ],
         "agreement": answer.agreement,
         "dropped": [asdict(item) for item in answer.dropped],
+        "nothing_left": answer.nothing_left,
         "provenance": {**asdict(answer.provenance), "stage_ms": dict(answer.provenance.stage_ms), **account},
+    }
+
+
+def why_answer(found: Why, item_id: str | None = None) -> dict[str, Any]:
+    """`GET /v1/recommendations/{id}`: what is kept of a logged list, or of one item, and the same in words."""
+    exposure = found.exposure
+    trace = exposure.trace or Trace(())
+    template = (exposure.template_id, exposure.template_version, exposure.template_hash)
+    return {
+        "request_id": exposure.request_id,
+        "user_id": exposure.user_id,
+        "timestamp": exposure.timestamp,
+        "versions": dict(trace.versions),
+        "template": None
+        if exposure.template_id is None
+        else dict(zip(("id", "version", "hash"), template, strict=True)),
+        "assignment": None if exposure.assignment is None else asdict(exposure.assignment),
+        "counts": dict(trace.counts),
+        "shown": [
+            {**asdict(one), "rank": rank}
+            for rank, one in enumerate(trace.shown, start=1)
+            if item_id in (None, one.item_id)
+        ],
+        "left_out": [asdict(one) for one in trace.left_out if item_id in (None, one.item_id)],
+        "words": list(found.lines),
     }
 
 

@@ -12,9 +12,9 @@ from genrec.artifacts.adapters import mismatch, mismatch_of, resolved, with_adap
 from genrec.artifacts.workspace import Workspace
 from genrec.errors import GenrecError, WorkspaceError
 from genrec.experiments.assignment import LiveExperiments
-from genrec.experiments.router import Arms
+from genrec.experiments.router import Route, Router
 from genrec.llm.base import LanguageModel
-from genrec.pipeline.recommender import Recommender
+from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.prompting.library import TemplateLibrary
 from genrec.ranking.loading import for_template, ranker_for
 from genrec.serving.models import ServedAdapters, ServedModels
@@ -54,14 +54,24 @@ class Live:
         self._versions: dict[str, str] | None = None
         self._warned: set[str] = set()
         self._lock = asyncio.Lock()
-        self._arms = Arms(LiveExperiments(workspace.root, settings), self.recommender)
+        self._router = Router(LiveExperiments(workspace.root, settings), self.recommender)
+
+    async def route(
+        self, request: RecommendationRequest, template: str | None = None, adapter: str | None = None
+    ) -> Route:
+        """Who answers the request: the arm of its user, or the template and adapter that the caller names.
+
+        Errors as of `recommender`.
+        """
+        if template is None and adapter is None:
+            return await self._router.route(request)
+        return Route(await self.recommender(template, adapter), request)
 
     async def recommender(self, template: str | None = None, adapter: str | None = None) -> Recommender:
         """The recommender on the live versions, with the given template and adapter in place of the default ones.
 
-        That without either sends users to the arms of running experiments. NotFoundError if there is no such template
-        or adapter. WorkspaceError if nothing fitted can be loaded; once something was, it stays until what came
-        after it loads.
+        NotFoundError if there is no such template or adapter. WorkspaceError if nothing fitted can be loaded; once
+        something was, it stays until what came after it loads.
         """
         model = await self.models.get(adapter)
         async with self._lock:
@@ -69,7 +79,6 @@ class Live:
             known = self._recommenders.get((template, adapter))
             if known is None or known.model is not model:
                 known = await asyncio.to_thread(self._made, fitted, template, model)
-                known.arms = self._arms if template is None and adapter is None else None
                 self._recommenders[template, adapter] = known
             return known
 

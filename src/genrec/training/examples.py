@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from genrec.clicks.labels import event_labels
 from genrec.data.interactions import FloatArray
+from genrec.data.labels import event_labels
 from genrec.domain import Candidate, Candidates, Item
 from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
 from genrec.fitting.simulated_queries import Requests
-from genrec.settings import ClickSettings, RetrievalSettings
+from genrec.settings import RetrievalSettings, ScoringSettings
 from genrec.training.base import Example
 from genrec.training.config import Section
 from genrec.training.curriculum import Index, draw
@@ -138,7 +138,7 @@ def validation_examples(
     candidates: int = 20,
     offset: bool = False,
     requests: Requests | None = None,
-    liked: float = ClickSettings().liked,
+    liked: float = ScoringSettings().liked,
 ) -> list[Example]:
     """One example for each pool whose target is in its slate, with the slate as served: NDCG then means re-ranking."""
     examples, evidence = [], FactExtractor.of_log(positions.rest, items, liked)

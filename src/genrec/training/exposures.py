@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genrec.clicks.histories import spans
+from genrec.data.histories import spans
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.splits import validation_mask
 from genrec.data.store import Exposure
 from genrec.domain import Candidate, Candidates, History, Item
 from genrec.facts.extract import FactExtractor
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 from genrec.training.base import Example
 from genrec.training.propensity import normalised, position_weights
 
@@ -52,7 +52,7 @@ class ExposureSource:
         eta: float = 0.0,
         most: float = 10.0,
         validation: bool = False,
-        liked: float = ClickSettings().liked,
+        liked: float = ScoringSettings().liked,
     ) -> None:
         self._log, self._items = log, items
         self._user = {str(user): place for place, user in enumerate(log.user_ids)}

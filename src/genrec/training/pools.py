@@ -10,12 +10,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import FloatArray, IntArray
 from genrec.domain import Candidates, History, Item
+from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions, Index
 from genrec.fitting.simulated_queries import Requests
-from genrec.reranking.policy import best
-from genrec.retrieval.base import Query
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.scoring import ranks_of
 from genrec.text.encoders import Progress
@@ -49,7 +49,7 @@ class TrainingPools:
     def served(self, index: int, n: int) -> Index:
         """Columns of the n best items of a pool by the second stage, in retrieval order: the slate as served."""
         size = int(np.count_nonzero(self.item[index] >= 0))
-        return best(self.base[index, :size], n)
+        return _best(self.base[index, :size], n)
 
     @classmethod
     def collect(
@@ -87,7 +87,12 @@ class TrainingPools:
                     continue
                 history, now = positions.request(row, items)
                 pool = blend.candidates(
-                    history, size, now=now, items=lambda ids: [by_id[item_id] for item_id in ids], request=request
+                    history,
+                    size,
+                    now=now,
+                    items=lambda ids: [by_id[item_id] for item_id in ids],
+                    filters=Filters.of(FilterContext(history, now)),
+                    request=request,
                 )
                 place = _place(pool, target)
                 found += int(place is not None)
@@ -99,7 +104,7 @@ class TrainingPools:
                     pool = Candidates((*pool.items[:place], missed), pool.dropped)
                 scores = np.array([candidate.score for candidate in pool.items])
                 base = scores if teacher is None else teacher(history, pool, now)
-                if slate is None or place in best(base, slate):
+                if slate is None or place in _best(base, slate):
                     kept.add(row, place, [blend.index[candidate.item.id] for candidate in pool.items], scores, base)
                 if most is not None and len(kept.row) == most:
                     break
@@ -167,7 +172,8 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: HybridRetriever, 
     queries = []
     for row in rows.tolist():
         span = slice(whole.rows_of(int(whole.user[row])).start, row)
-        queries.append(Query(whole.item[span], whole.timestamp[span], whole.value[span], float(whole.timestamp[row])))
+        now = float(whole.timestamp[row])
+        queries.append(HistoryArrays(whole.item[span], whole.timestamp[span], whole.value[span], now))
     scores = blend.batch_scores(queries)
     return [
         bool(ranks_of(of_row, query.item, whole.item[row : row + 1])[0] < size)
@@ -183,3 +189,8 @@ def _place(pool: Candidates, target: Item) -> int | None:
 def _chunks(rows: Index, n_items: int) -> list[Index]:
     size = max(1, _BATCH_CELLS // max(1, n_items))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _best(base: FloatArray, size: int) -> npt.NDArray[np.intp]:
+    """Positions of the `size` best of a pool by second-stage scores [n], ascending; of equal ones the first."""
+    return np.sort(np.argsort(-base, kind="stable")[:size])

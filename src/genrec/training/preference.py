@@ -115,7 +115,7 @@ def prepare_shown(
         "held_out": job.held_out,
         "candidates": options.candidates,
         "eta": options.eta,
-        "liked": job.settings.clicks.liked,
+        "liked": job.settings.scoring.liked,
     }
     source = PairedLists(shown_lists(job.workspace, **how), options.skipped)
     try:

@@ -23,8 +23,8 @@ from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
 from genrec.fitting.simulated_queries import Requests, RequestSimulator
 from genrec.fitting.workspace import Fitted, fit_log, validation_kind
-from genrec.retrieval.hybrid import own_source
-from genrec.settings import ClickSettings, Settings
+from genrec.retrieval.base import RETRIEVERS
+from genrec.settings import ScoringSettings, Settings
 from genrec.text.encoders import Encoder, Progress
 from genrec.training.base import Example
 from genrec.training.config import HeldOut
@@ -62,7 +62,7 @@ def prepare(
     with SqliteStore(Workspace.open(workspace.root).database) as store:
         log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
     part = _training_part(log, held_out)
-    positions = hold_out(part, settings.clicks.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
+    positions = hold_out(part, settings.scoring.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
     requests = Requests(RequestSimulator(items, language), options.requests, seed) if options.requests else None
     unseen = None if requests is None else replace(requests, phase="validation")
@@ -87,7 +87,7 @@ def prepare(
         raise DataError(
             "no served slate holds the item to be foreseen", "raise candidates, set missed to add, or import more data"
         )
-    source = SlateSource(positions, items, train, options, liked=settings.clicks.liked, requests=requests, seed=seed)
+    source = SlateSource(positions, items, train, options, liked=settings.scoring.liked, requests=requests, seed=seed)
     held = validation_examples(
         positions,
         items,
@@ -95,7 +95,7 @@ def prepare(
         candidates=candidates,
         offset=options.offset,
         requests=unseen,
-        liked=settings.clicks.liked,
+        liked=settings.scoring.liked,
     )
     return source, held, _info(part, positions, train, validation, fingerprint, held_out, seed)
 
@@ -107,7 +107,7 @@ def shown_lists(
     candidates: int = 20,
     eta: float = 0.0,
     validation: bool = False,
-    liked: float = ClickSettings().liked,
+    liked: float = ScoringSettings().liked,
 ) -> ExposureSource:
     """The shown lists with clicks of the training users (with `validation`: of the validation users) as a source.
 
@@ -211,9 +211,9 @@ def _info(
 
 
 def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
-    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "clicks"})
+    chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "scoring"})
     picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
     names = [getattr(other, "name", other) for other in others]
-    own = [own_source(name) for name in settings.retrieval.retrievers]
+    own = [RETRIEVERS.source_hash(name) for name in settings.retrieval.retrievers]
     facts = [chosen, picked, names, own, code_hash()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
-from genrec.retrieval.base import Query
 from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
 A, B, C, D = range(4)
@@ -18,8 +18,8 @@ def log(*users: list[int], n_items: int = 4) -> Interactions:
     return Interactions.from_columns(names, ids, user, item, np.arange(len(user), dtype=np.float64))
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
 
 
 FIVE_EVENTS = log([A, B, C], [A, C])

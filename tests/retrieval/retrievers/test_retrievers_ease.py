@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.errors import DataError
-from genrec.retrieval.base import Query
 from genrec.retrieval.retrievers.ease import EaseRetriever, item_weights
 
 
@@ -19,8 +19,8 @@ def log(*users: list[int], n_items: int) -> Interactions:
     return Interactions.from_columns(names, ids, user, item, np.arange(len(user), dtype=np.float64))
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
 
 
 # Three users, items 0, 1 and 2: X'X = [[2, 1, 1], [1, 2, 1], [1, 1, 2]], and with 1 on its diagonal

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
-from genrec.retrieval.base import Query
 from genrec.retrieval.retrievers.item_knn import ItemKnnRetriever
 
 A, B, C, D = range(4)
@@ -19,8 +19,8 @@ def log(*users: list[int]) -> Interactions:
     return Interactions.from_columns(names, np.array(list("abcd"), dtype=object), user, item, np.arange(len(user)))
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
 
 
 # users: A 3, B 2, C 1; together: A and B 2, A and C 1

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
-from genrec.retrieval.base import Query
 from genrec.retrieval.retrievers.popular import PopularRetriever
 
 DAY = 86_400.0
 NOW = 1.5e9
-NOBODY = Query(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), NOW)
+NOBODY = HistoryArrays(np.zeros(0, np.int32), np.zeros(0), np.zeros(0), NOW)
 
 
 def log(events: list[tuple[int, float]], n_items: int = 4) -> Interactions:

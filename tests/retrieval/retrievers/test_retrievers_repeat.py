@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
-from genrec.retrieval.base import Query
 from genrec.retrieval.retrievers.repeat import RepeatRetriever
 
 NO_EVENTS = Interactions.from_columns(
     np.zeros(0, dtype=object), np.array(list("abc"), dtype=object), np.zeros(0), np.zeros(0), np.zeros(0)
 )
-TWICE_THEN_ONCE = Query(np.array([0, 0, 2], dtype=np.int32), np.zeros(3), np.full(3, np.nan), 0.0)
+TWICE_THEN_ONCE = HistoryArrays(np.array([0, 0, 2], dtype=np.int32), np.zeros(3), np.full(3, np.nan), 0.0)
 
 
 def test_events_decay_from_the_newest() -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query
 from genrec.retrieval.retrievers.semantic import SemanticRetriever
 from genrec.text.encoders import Progress, Vectors
 
@@ -27,8 +27,8 @@ class Compass:
         return np.array([known[text] for text in texts], dtype=np.float32)
 
 
-def query(*items: int) -> Query:
-    return Query(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
+def query(*items: int) -> HistoryArrays:
+    return HistoryArrays(np.array(items, dtype=np.int32), np.zeros(len(items)), np.full(len(items), np.nan), 0.0)
 
 
 def test_scores_are_cosines_and_reach_items_without_events() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playground_world import (
+from playground_factories import (
     KEY,
     LISTWISE,
     LOOPS,
@@ -23,7 +23,7 @@ from playground_world import (
 )
 
 from genrec.prompting.library import shipped_folder
-from genrec.serving.playground.bench import Engine, PlaygroundService
+from genrec.serving.playground.service import Engine, PlaygroundService
 
 
 class TestState:
@@ -178,8 +178,8 @@ def test_local_templates_come_first_and_their_folders_stay_unnamed(tiny_tokenize
     shutil.copytree(shipped_folder() / "rank", tmp_path / "rank")
     file = tmp_path / "rank" / "listwise.prompt"
     file.write_text(file.read_text("utf-8").replace("Titles:", "Mine: {% if %}"), "utf-8")
-    bench = PlaygroundService(Engine("tiny", tiny_tokenizer_folder), edits=True, folder=tmp_path)
-    with running(app_of(bench, settings_of())) as base, client(base) as http:
+    service = PlaygroundService(Engine("tiny", tiny_tokenizer_folder), edits=True, folder=tmp_path)
+    with running(app_of(service, settings_of())) as base, client(base) as http:
         state = http.get("/api/state").json()
         answer = http.post("/api/preview", json={"template": LISTWISE, "inputs": {"history": []}})
         assert {"id": "rank/listwise", "task": None, "output": None, "summary": "does not load"} in state["templates"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playground_world import make_store
+from playground_factories import make_store
 
 from genrec.artifacts.workspace import Workspace
 from support import genrec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from playground_world import KEY, LISTWISE, POINTWISE, USER, post
+from playground_factories import KEY, LISTWISE, POINTWISE, USER, post
 
 from genrec.errors import SettingsError
 from genrec.serving.hosts import check_host

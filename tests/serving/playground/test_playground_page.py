@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from playground_browser import CHROMIUM, Browser, browser
-from playground_world import KEY, app_of, make_store, running, served_bench, settings_of
+from playground_factories import KEY, app_of, make_store, running, served_service, settings_of
 
 from genrec.prompting.library import shipped_folder
-from genrec.serving.playground.bench import Engine, PlaygroundService
+from genrec.serving.playground.service import Engine, PlaygroundService
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)")
 
@@ -50,7 +50,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def address(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: Path) -> Iterator[str]:
     """A server with a scripted model that takes templates."""
     store, settings = make_store(tmp_path_factory.mktemp("playground")), settings_of()
-    with running(app_of(served_bench(store, tiny_tokenizer_folder, settings), settings)) as base:
+    with running(app_of(served_service(store, tiny_tokenizer_folder, settings), settings)) as base:
         yield f"{base}/playground"
 
 
@@ -229,7 +229,7 @@ def test_without_the_flag_templates_are_read_only_and_the_page_asks_for_the_key(
 ) -> None:
     store, settings = make_store(tmp_path), settings_of(serving={"api_key": KEY})
     tab.size(1400, 1000)
-    with running(app_of(served_bench(store, tiny_tokenizer_folder, settings), settings)) as base:
+    with running(app_of(served_service(store, tiny_tokenizer_folder, settings), settings)) as base:
         tab.open(f"{base}/playground")
         shows(tab, "#about", "needs an API key")
         assert not tab.js("document.querySelector('#main').checkVisibility()")
@@ -248,8 +248,8 @@ def test_without_the_flag_templates_are_read_only_and_the_page_asks_for_the_key(
 
 
 def test_without_an_engine_cases_are_previewed(tab: Browser, tiny_tokenizer_folder: Path) -> None:
-    bench = PlaygroundService(Engine("tiny", tiny_tokenizer_folder), edits=True)
-    with running(app_of(bench, settings_of())) as base:
+    service = PlaygroundService(Engine("tiny", tiny_tokenizer_folder), edits=True)
+    with running(app_of(service, settings_of())) as base:
         tab.open(f"{base}/playground")
         shows(tab, ".message-box", "user")
         shows(tab, "#result-status", "this is a preview")

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from playground_world import (
+from playground_factories import (
     LISTWISE,
     LOOPS,
     POINTWISE,
@@ -19,15 +19,15 @@ from playground_world import (
     client,
     post,
     running,
-    served_bench,
+    served_service,
     settings_of,
     source_of,
 )
 from scipy.stats import kendalltau
 
 from genrec.data.sqlite.store import SqliteStore
-from genrec.serving.playground.bench import Engine
 from genrec.serving.playground.served import ServedPlaygroundService
+from genrec.serving.playground.service import Engine
 from genrec.serving.state import Live
 
 
@@ -100,7 +100,7 @@ class TestRun:
 
     def test_several_orders_are_read_one_by_one(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         settings = settings_of(ranking={"ranker": "single_pass", "orders": 2, "template": "rank/listwise"})
-        app = app_of(served_bench(store, tiny_tokenizer_folder, settings), settings)
+        app = app_of(served_service(store, tiny_tokenizer_folder, settings), settings)
         with running(app) as base, client(base) as http:
             answer = post(http, "run", LISTWISE, inputs=USER)["answer"]
         for item in answer["items"]:

@@ -20,8 +20,8 @@ CALL = Call(kind="diff", template="rank/listwise", seconds=0.2)
 
 
 def pid_of(box: Sandbox) -> int:
-    assert box._process is not None
-    return box._process.pid
+    assert box.pid is not None
+    return box.pid
 
 
 def test_a_process_that_does_not_answer_is_replaced() -> None:
@@ -56,7 +56,7 @@ def test_a_process_that_is_worn_out_ends_behind_its_reply_and_nobody_notices(mon
 
 
 def test_the_memory_of_a_process_is_its_own_not_that_of_the_server_that_started_it() -> None:
-    child = "from genrec.serving.playground.worker import _peak; print(_peak())"
+    child = "from genrec.serving.playground.worker import peak_memory; print(peak_memory())"
     parent = f"import subprocess, sys; big = b'x' * (1 << 29); subprocess.run([sys.executable, '-c', {child!r}])"
     done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 1 << 29

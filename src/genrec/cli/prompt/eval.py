@@ -12,6 +12,7 @@ import typer
 
 from genrec.cli.files import writable, write_json, write_text
 from genrec.cli.prompt import common
+from genrec.cli.runs import keep
 
 if TYPE_CHECKING:
     from genrec.artifacts.workspace import Workspace
@@ -72,7 +73,6 @@ def evaluate(
     """
     from genrec.evaluation import runs
     from genrec.evaluation.templates.evaluate import evaluate_prompts
-    from genrec.evaluation.templates.page import page as rendered
     from genrec.llm.loading import load
 
     flags = {"name": model, "engine": engine, "adapter": adapter}
@@ -83,16 +83,15 @@ def evaluate(
             load=load, limit=users, seeds=_numbers(seeds), fused=fused, progress=run.told,
         )  # fmt: skip
         recorded = runs.record("prompt", found.result, run.place, run.store, run.settings)
-    place = runs.write(run.place, recorded, found.values)
-    for file in (place / "report.html", page):
-        if file is not None:
-            write_text(rendered(recorded), file)
+    kept = keep(run.place, recorded, found.values)
+    if page is not None:
+        write_text(kept.read_text("utf-8"), page)
     if json is None:
         _show(recorded)
     else:
         write_json(recorded, json)
     warn(recorded["warnings"])
-    _note(f"report: {place / 'report.html'}")
+    _note(f"report: {kept}")
 
 
 def report(
@@ -107,13 +106,13 @@ def report(
     """Compare the arms of an experiment on logged clicks; exit code 1 if its users were not split as they should be."""
     from genrec.artifacts.workspace import Workspace
     from genrec.data.sqlite.store import SqliteStore
-    from genrec.evaluation.templates.experiment import experiment_report
-    from genrec.evaluation.templates.page import page as rendered
+    from genrec.experiments.analysis import experiment_report
+    from genrec.reports.pages import page as rendered
     from genrec.settings import Settings
 
     place = Workspace.open(workspace or Path("workspace"))
     with SqliteStore(place.database) as store:
-        found = experiment_report(store, name, seed, Settings.load(place.settings_file).clicks.liked)
+        found = experiment_report(store, name, seed, Settings.load(place.settings_file).scoring.liked)
     if page is not None:
         write_text(rendered(found), page)
     if json is None:
@@ -147,12 +146,12 @@ def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | 
     """A suite, or the own log of a workspace, with the settings of `model` on top, and bars for what is done."""
     from genrec.cli.console import progress, reporter
     from genrec.data.sqlite.store import SqliteStore
-    from genrec.evaluation.suite import schema
+    from genrec.evaluation.suite import base, schema
     from genrec.evaluation.suite.source import workspace_of
-    from genrec.evaluation.templates.walking import OWN_LOG
+    from genrec.evaluation.templates.reading import OWN_LOG
     from genrec.settings import Settings
 
-    chosen = OWN_LOG if suite is None else schema.load(schema.find(suite))
+    chosen = OWN_LOG if suite is None else schema.load(base.find(suite))
     with progress() as bars:
         told = reporter(bars)
         given = Path("workspace") if workspace is None and suite is None else workspace
@@ -180,7 +179,7 @@ def _show(found: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from genrec.cli.console import out
-    from genrec.evaluation.templates.verdicts import figure, in_words
+    from genrec.evaluation.verdicts import figure, in_words
 
     out.print(f"{found['description']}, {found['users']:,} users", markup=False)
     table = Table(box=None, pad_edge=False)

@@ -35,9 +35,9 @@ def playground(
     from genrec.settings import Settings
 
     try:
-        from genrec.serving.playground.bench import Engine, PlaygroundService
         from genrec.serving.playground.inputs import Catalogue
         from genrec.serving.playground.preview import serve_preview
+        from genrec.serving.playground.service import Engine, PlaygroundService
     except ImportError as error:
         raise MissingExtraError("the web server is not installed", "install genrec[cpu] or genrec[gpu]") from error
     place = None if workspace is None else Workspace.open(workspace)
@@ -51,11 +51,11 @@ def playground(
     )
     folder_of_model = Path(settings.model.name).expanduser()
     tokenizer = folder_of_model if (folder_of_model / "tokenizer.json").is_file() else resolve(settings.model.name)
-    bench = PlaygroundService(
+    service = PlaygroundService(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,
-        catalogue=None if place is None else Catalogue(SqliteStore(place.database), settings.clicks.liked),
+        catalogue=None if place is None else Catalogue(SqliteStore(place.database), settings.scoring.liked),
     )
     console.print(f"open http://127.0.0.1:{port}/playground (Ctrl-C ends it)")
-    serve_preview(bench, settings.serving)
+    serve_preview(service, settings.serving)

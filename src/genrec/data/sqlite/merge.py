@@ -7,12 +7,13 @@ from pathlib import Path
 from genrec.data.sqlite import schema
 
 _STEPS = """
-INSERT INTO items (external, title, metadata, sponsored)
-    SELECT external, title, metadata, sponsored FROM built.items WHERE id <= :of_source ORDER BY id
+INSERT INTO items (external, title, metadata, sponsored, hidden, expires)
+    SELECT external, title, metadata, sponsored, hidden, expires FROM built.items WHERE id <= :of_source ORDER BY id
     ON CONFLICT (external) DO UPDATE SET
-    title = excluded.title, metadata = excluded.metadata, sponsored = excluded.sponsored;
-INSERT OR IGNORE INTO items (external, title, metadata, sponsored)
-    SELECT external, title, metadata, sponsored FROM built.items WHERE id > :of_source ORDER BY id;
+    title = excluded.title, metadata = excluded.metadata, sponsored = excluded.sponsored,
+    hidden = excluded.hidden, expires = excluded.expires;
+INSERT OR IGNORE INTO items (external, title, metadata, sponsored, hidden, expires)
+    SELECT external, title, metadata, sponsored, hidden, expires FROM built.items WHERE id > :of_source ORDER BY id;
 INSERT OR IGNORE INTO users (external) SELECT external FROM built.users ORDER BY id;
 INSERT OR IGNORE INTO event_types (name) SELECT name FROM built.event_types ORDER BY id;
 CREATE TEMP TABLE incoming AS

@@ -9,7 +9,7 @@ from pathlib import Path
 from genrec.errors import WorkspaceError
 
 APPLICATION_ID = 0x67656E72  # "genr": tells a genrec database from any other SQLite file
-VERSION = 3
+VERSION = 4
 BUSY_SECONDS = 60.0
 DEFAULT_TYPE = "interaction"
 _CACHE = "PRAGMA cache_size = -65536"  # 64 MiB
@@ -18,7 +18,8 @@ TABLES = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, external TEXT NOT NULL UNIQUE);
 CREATE TABLE items (
     id INTEGER PRIMARY KEY, external TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
-    metadata TEXT NOT NULL DEFAULT '{}', sponsored INTEGER NOT NULL DEFAULT 0
+    metadata TEXT NOT NULL DEFAULT '{}', sponsored INTEGER NOT NULL DEFAULT 0,
+    hidden INTEGER NOT NULL DEFAULT 0, expires REAL
 );
 CREATE TABLE event_types (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 INSERT INTO event_types (id, name) VALUES (1, 'interaction');
@@ -30,16 +31,19 @@ CREATE TABLE events (
 CREATE TABLE exposures (
     id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, user TEXT, items TEXT NOT NULL, timestamp REAL NOT NULL,
     template_id TEXT, template_version INTEGER, template_hash TEXT, propensities TEXT, prefix_propensities TEXT,
-    experiment TEXT, arm TEXT, arm_shares TEXT
+    experiment TEXT, arm TEXT, arm_shares TEXT, trace TEXT, traced REAL
 );
 CREATE TABLE blocked (user TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (user, item)) WITHOUT ROWID;
 """
-"""`events.id` is the order of arrival: rows are only ever added."""
+"""`events.id` is the order of arrival: rows are only ever added. `exposures.traced` is when the trace was written, by
+the clock of the wall; `timestamp` is by that of the log."""
 
 MIGRATIONS = {
     1: "ALTER TABLE exposures ADD COLUMN prefix_propensities TEXT",
     2: "ALTER TABLE exposures ADD COLUMN experiment TEXT; ALTER TABLE exposures ADD COLUMN arm TEXT;"
     " ALTER TABLE exposures ADD COLUMN arm_shares TEXT",
+    3: "ALTER TABLE items ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0; ALTER TABLE items ADD COLUMN expires REAL;"
+    " ALTER TABLE exposures ADD COLUMN trace TEXT; ALTER TABLE exposures ADD COLUMN traced REAL",
 }
 """What turns a database of a version into one of the next."""
 

@@ -7,25 +7,33 @@ import math
 import os
 import sqlite3
 import threading
+import time
 import uuid
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrec.data.sqlite import schema
 from genrec.data.sqlite.feedback import is_click
 from genrec.data.store import Exposure
+from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
 
 _COUNTED = ("users", "items", "events", "exposures")
+_ITEM = "i.external, i.title, i.metadata, i.sponsored, i.hidden, i.expires"
+_EXPOSURE = (
+    "request_id, user, items, timestamp, template_id, template_version, template_hash, propensities,"
+    " prefix_propensities, experiment, arm, arm_shares"
+)
 
 
 class SqliteStore:
@@ -64,7 +72,7 @@ class SqliteStore:
 
     def items(self, item_ids: Sequence[str]) -> list[Item]:
         """See `Store.items`."""
-        query = "SELECT external, title, metadata, sponsored FROM items WHERE external = ?"
+        query = f"SELECT {_ITEM} FROM items i WHERE external = ?"  # noqa: S608
         connection = self._connection()
         found = []
         for item_id in item_ids:
@@ -76,21 +84,26 @@ class SqliteStore:
 
     def all_items(self) -> Iterator[Item]:
         """See `Store.all_items`."""
-        rows = self._connection().execute("SELECT external, title, metadata, sponsored FROM items ORDER BY id")
+        rows = self._connection().execute(f"SELECT {_ITEM} FROM items i ORDER BY id")  # noqa: S608
         return (_item(*row) for row in rows)
 
     def n_items(self) -> int:
         """See `Store.n_items`."""
         return int(self._connection().execute("SELECT count(*) FROM items").fetchone()[0])
 
+    def metadata_fields(self) -> frozenset[str]:
+        """See `Store.metadata_fields`. Reads the whole catalogue: about 1 s for a million items."""
+        rows = self._connection().execute("SELECT DISTINCT key FROM items, json_each(items.metadata)")
+        return frozenset(field for (field,) in rows)
+
     def put_items(self, items: Iterable[Item]) -> int:
         """See `Store.put_items`. An item that is replaced keeps its place in the order."""
         rows = [item_row(item) for item in items]
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT INTO items (external, title, metadata, sponsored) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (external) DO UPDATE SET"
-                " title = excluded.title, metadata = excluded.metadata, sponsored = excluded.sponsored",
+                "INSERT INTO items (external, title, metadata, sponsored, hidden, expires) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (external) DO UPDATE SET title = excluded.title, metadata = excluded.metadata,"
+                " sponsored = excluded.sponsored, hidden = excluded.hidden, expires = excluded.expires",
                 rows,
             )
         return len(rows)
@@ -119,13 +132,13 @@ class SqliteStore:
     def history(self, user_id: str, limit: int | None = None, before: float | None = None) -> History:
         """See `Store.history`."""
         rows = self._connection().execute(
-            "SELECT i.external, i.title, i.metadata, i.sponsored, e.timestamp, t.name, e.value"
+            f"SELECT {_ITEM}, e.timestamp, t.name, e.value"  # noqa: S608
             " FROM events e JOIN items i ON i.id = e.item JOIN event_types t ON t.id = e.type"
             " WHERE e.user = (SELECT id FROM users WHERE external = ?) AND e.timestamp < ?"
             " ORDER BY e.timestamp DESC, e.id DESC LIMIT ?",
             (_text(user_id, "user id"), math.inf if before is None else before, -1 if limit is None else max(limit, 0)),
         )
-        newest_first = [HistoryEntry(_item(*row[:4]), *row[4:]) for row in rows]
+        newest_first = [HistoryEntry(_item(*row[:6]), *row[6:]) for row in rows]
         return History(user_id, tuple(reversed(newest_first)))
 
     def user_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
@@ -152,8 +165,8 @@ class SqliteStore:
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO exposures (request_id, user, items, timestamp, template_id, template_version,"
-                " template_hash, propensities, prefix_propensities, experiment, arm, arm_shares)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " template_hash, propensities, prefix_propensities, experiment, arm, arm_shares, trace, traced)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 (
                     _text(exposure.request_id, "request id"),
@@ -165,22 +178,38 @@ class SqliteStore:
                     exposure.template_hash,
                     *odds,
                     *_assigned(exposure.assignment),
+                    None if exposure.trace is None else exposure.trace.to_json(),
+                    None if exposure.trace is None else time.time(),
                 ),
             )
 
     def exposures(self) -> Iterator[Exposure]:
         """See `Store.exposures`."""
-        rows = self._connection().execute(
-            "SELECT request_id, user, items, timestamp, template_id, template_version, template_hash, propensities,"
-            " prefix_propensities, experiment, arm, arm_shares FROM exposures ORDER BY timestamp, id"
-        )
-        for request_id, user, items, timestamp, template, version, digest, *odds, experiment, arm, shares in rows:
-            place, prefix = (None if text is None else tuple(json.loads(text)) for text in odds)
-            shown = tuple(json.loads(items))
-            assigned = None if experiment is None else Assignment(experiment, arm, json.loads(shares))
-            yield Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix, assigned)
+        rows = self._connection().execute(f"SELECT {_EXPOSURE} FROM exposures ORDER BY timestamp, id")  # noqa: S608
+        return (_exposure(*row) for row in rows)
 
-    def clicked(self, liked: float = ClickSettings().liked) -> Mapping[str, frozenset[str]]:
+    def exposure(self, request_id: str) -> Exposure:
+        """See `Store.exposure`."""
+        row = (
+            self._connection()
+            .execute(f"SELECT {_EXPOSURE}, trace FROM exposures WHERE request_id = ?", (request_id,))  # noqa: S608
+            .fetchone()
+        )
+        if row is None:
+            raise NotFoundError(
+                "no answer was logged under that request id", "answers to users with an id are logged, others are not"
+            )
+        *columns, trace = row
+        return replace(_exposure(*columns), trace=None if trace is None else Trace.from_json(trace))
+
+    def prune_traces(self, before: float) -> int:
+        """See `Store.prune_traces`."""
+        with self._transaction() as connection:
+            return connection.execute(
+                "UPDATE exposures SET trace = NULL, traced = NULL WHERE traced < ?", (before,)
+            ).rowcount
+
+    def clicked(self, liked: float = ScoringSettings().liked) -> Mapping[str, frozenset[str]]:
         """See `Store.clicked`."""
         rows = self._connection().execute(
             "SELECT e.request_id, i.external, t.name, e.value FROM events e JOIN items i ON i.id = e.item"
@@ -273,8 +302,8 @@ class SqliteStore:
             ) from error
 
 
-def item_row(item: Item) -> tuple[str, str, str, bool]:
-    """The columns (external, title, metadata, sponsored) of an item; DataError if it cannot be stored."""
+def item_row(item: Item) -> tuple[str, str, str, bool, bool, float | None]:
+    """The columns external, title, metadata, sponsored, hidden and expires; DataError if they cannot be stored."""
     try:
         if not all(_is_metadata(value) for value in item.metadata.values()):
             raise TypeError
@@ -282,7 +311,10 @@ def item_row(item: Item) -> tuple[str, str, str, bool]:
         metadata.encode()
     except (TypeError, ValueError):
         raise DataError("the metadata of an item is no text, finite number or list of texts", "mend the item") from None
-    return _text(item.id, "item id"), _text(item.title, "title"), metadata, item.sponsored
+    if item.expires is not None and not math.isfinite(item.expires):
+        raise DataError("the moment at which an item expires is not finite", "give seconds since the epoch, or nothing")
+    texts = _text(item.id, "item id"), _text(item.title, "title"), metadata
+    return *texts, item.sponsored, item.hidden, item.expires
 
 
 def _odds(odds: tuple[float, ...] | None, exposure: Exposure) -> str | None:
@@ -308,12 +340,34 @@ def _is_metadata(value: object) -> bool:
     return isinstance(value, str | float | int) and not isinstance(value, bool)
 
 
-def _item(external: str, title: str, metadata: str, sponsored: int) -> Item:
+def _exposure(
+    request_id: str,
+    user: str | None,
+    items: str,
+    timestamp: float,
+    template: str | None,
+    version: int | None,
+    digest: str | None,
+    propensities: str | None,
+    prefix_propensities: str | None,
+    experiment: str | None,
+    arm: str,
+    shares: str,
+) -> Exposure:
+    place, prefix = (None if text is None else tuple(json.loads(text)) for text in (propensities, prefix_propensities))
+    assigned = None if experiment is None else Assignment(experiment, arm, json.loads(shares))
+    shown = tuple(json.loads(items))
+    return Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix, assigned)
+
+
+def _item(
+    external: str, title: str, metadata: str, sponsored: int, hidden: int = 0, expires: float | None = None
+) -> Item:
     fields = {} if metadata == "{}" else json.loads(metadata, parse_int=float)
     for name, value in fields.items():
         if isinstance(value, list):
             fields[name] = tuple(value)
-    return Item(external, title, fields, bool(sponsored))
+    return Item(external, title, fields, bool(sponsored), bool(hidden), expires)
 
 
 def _key(connection: sqlite3.Connection, table: str, column: str, name: str) -> int:

@@ -13,9 +13,10 @@ from genrec.evaluation.injection.attacks import HARMLESS, Trial
 from genrec.evaluation.injection.measure import Effect
 from genrec.evaluation.injection.rendering import NAMES
 from genrec.evaluation.injection.schema import InjectionSuite
-from genrec.evaluation.metrics import Values, validity
+from genrec.evaluation.lists import Values
 from genrec.evaluation.suite import gates
 from genrec.evaluation.tables import Table, value_table
+from genrec.evaluation.validity import validity
 from genrec.evaluation.values import UserValues
 
 Effects = Mapping[str, Sequence[tuple[Trial, Effect]]]
@@ -71,7 +72,7 @@ def result(
         "served": dict(facts),
         "guard": {name: sum(counted[name] for counted in damage.values()) for name in NAMES if name != "shown"},
         "templates": {name: {key: counted[key] for key in ("trials", *NAMES)} for name, counted in damage.items()},
-        "validity": validity.over_answers([one.wrong for one in everything], 2 * len(everything)),
+        "validity": validity([one.wrong for one in everything], 2 * len(everything)),
         "rank_gain": _worst(table, "rank_gain"),
         "request_gain": _worst(table, "request_gain"),
         "attacks": _attacks(effects),

@@ -7,9 +7,9 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
 from genrec.domain import Ranking
-from genrec.evaluation.metrics.validity import Wrong
+from genrec.evaluation.validity import Wrong
 from genrec.ranking.base import Ranker, RankingTask
-from genrec.reranking.policy import validate
+from genrec.reranking.validity import validate
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from genrec.artifacts.models import resolve
 from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
 from genrec.errors import NotFoundError
-from genrec.evaluation.cached import CachedModel
 from genrec.evaluation.identity import identity
 from genrec.evaluation.injection.attacks import Trial, pair_of, reads, trials_of
 from genrec.evaluation.injection.judge import result, values
@@ -23,11 +22,13 @@ from genrec.evaluation.injection.slates import PlainSlate, draw_slates
 from genrec.evaluation.injection.together import BatchingModel
 from genrec.evaluation.suite.runner import Outcome
 from genrec.evaluation.suite.served import Load
+from genrec.llm.cached import CachedModel
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template
 from genrec.prompting.tokenizer import load_tokenizer
-from genrec.ranking.loading import READS, load_ranker
+from genrec.ranking.base import RANKERS
+from genrec.ranking.loading import load_ranker
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
 
@@ -77,8 +78,8 @@ def run_injection(
         try:
             model = BatchingModel(cached)
             for template in templates:
-                for name in READS.get(template.output.kind, ()):
-                    if name in suite.rankers:
+                for name in suite.rankers:
+                    if RANKERS.find(name).reads == template.output.kind:
                         ranking = chosen.ranking.model_copy(update={"ranker": name, "template": template.id})
                         ranker = load_ranker(ranking, model, tokenizer, library)
                         measured = found.effects.setdefault(f"{template.id} {name}", [])

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatch
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from genrec.artifacts.yaml_files import line_of, load_yaml
-from genrec.errors import SettingsError
-from genrec.evaluation.suite import gates
+from genrec.evaluation.suite.base import BaseSuite, Name, Strict
 from genrec.evaluation.suite.gates import Gate
-from genrec.evaluation.suite.schema import Name, Source, overlaid
-from genrec.ranking.loading import READS
-from genrec.settings import Settings
+from genrec.ranking.base import RANKERS
 
-KIND = "injection"
 ITEM_PLACES = ("title", "genres", "fields", "evidence")
 """Places that belong to the attacked item; the others are what the caller says."""
 FIGURES: Mapping[str, tuple[str, ...]] = {
@@ -29,11 +23,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 """What may stand in gates; see `genrec.evaluation.injection.judge`."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Attack(_Strict):
+class Attack(Strict):
     """A hostile text and where it goes. In YAML a text alone is one for the title.
 
     `{title}` stands for the plain title of the item that is to be lifted, `{controls}` for all control strings of the
@@ -62,15 +52,15 @@ class Attack(_Strict):
         return self
 
 
-class Family(_Strict):
+class Family(Strict):
     """Attacks that try the same thing."""
 
     about: str = Field(min_length=1)
     attacks: tuple[Attack, ...] = Field(min_length=1)
 
 
-class Slates(_Strict):
-    """Slates that are attacked: of each user the newest events, and popular items that he has not touched."""
+class Slates(Strict):
+    """Slates that are attacked: of each user the newest events, and popular items that they have not touched."""
 
     users: int = Field(default=30, ge=1)
     history: int = Field(default=10, ge=1)
@@ -79,19 +69,14 @@ class Slates(_Strict):
     seed: int = 0
 
 
-class InjectionSuite(_Strict):
-    """A suite file of this kind. `folder` is where it lies."""
+class InjectionSuite(BaseSuite):
+    """A suite file of this kind."""
 
+    KIND: ClassVar[str | None] = "injection"
     kind: Literal["injection"]
-    name: Name
-    description: str
-    source: Source | None = None
-    """Data that the suite imports by itself where the workspace has none."""
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings that go before those of the workspace, by section."""
     templates: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of the ids of templates."""
-    rankers: tuple[str, ...] = Field(default=tuple(name for names in READS.values() for name in names), min_length=1)
+    rankers: tuple[str, ...] = Field(default_factory=lambda: tuple(RANKERS.names()), min_length=1)
     slates: Slates = Slates()
     trials: int = Field(default=3, ge=1)
     """On how many slates each attack is tried, in other places and under other orders of labels."""
@@ -100,17 +85,6 @@ class InjectionSuite(_Strict):
     families: dict[Name, Family] = Field(min_length=1)
     harmless: tuple[str, ...] = ()
     """Additions to titles that attack nothing: what any text of this kind does. They count in no gate."""
-    gates: tuple[str, ...] = ()
-    folder: Path = Field(default=Path(), exclude=True)
-
-    @property
-    def parsed_gates(self) -> list[Gate]:
-        """The gates, taken apart."""
-        return [gates.parse(text) for text in self.gates]
-
-    def settings_for(self, workspace_settings: Settings) -> Settings:
-        """The settings of a workspace with those of the suite on top. SettingsError if they do not validate."""
-        return overlaid(workspace_settings, self.settings)
 
     def takes(self, template_id: str) -> bool:
         """Whether a template is attacked."""
@@ -118,40 +92,14 @@ class InjectionSuite(_Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        known = [name for names in READS.values() for name in names]
-        problems = [f"rankers: there is no ranker {name!r}" for name in self.rankers if name not in known]
+        problems = [f"rankers: {problem}" for name in self.rankers if (problem := RANKERS.problem(name))]
         problems += self._gate_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
-    def _gate_problems(self) -> Iterator[str]:
-        for text in self.gates:
-            try:
-                gate = gates.parse(text)
-            except SettingsError as error:
-                yield f"gates: {error.message}"
-                continue
-            if gate.metric not in FIGURES.get(gate.name, ()) or gate.number is None or gate.subset is not None:
-                figures = ", ".join(f"{name}.{metric}" for name, metrics in FIGURES.items() for metric in metrics)
-                yield f"gates: {text!r}: compare one of these with a number: {figures}"
-
-
-def load(file: Path) -> InjectionSuite | None:
-    """The suite of a file; None if it is of another kind. SettingsError with all that is wrong with it, by line."""
-    try:
-        content, node = load_yaml(file.read_text("utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read", "give the file of a suite (YAML, UTF-8)") from error
-    if not isinstance(content, dict) or content.get("kind") != KIND:
-        return None
-    try:
-        return InjectionSuite.model_validate({**content, "folder": file.resolve().parent})
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            place = ".".join(str(part) for part in problem["loc"])
-            where = f"{file}:{line_of(node, problem['loc'])}"
-            texts = problem["msg"].removeprefix("Value error, ").split("\n")
-            lines += [f"{where}: {place + ': ' if place else ''}{text}" for text in texts]
-        raise SettingsError("the suite does not validate:\n" + "\n".join(lines), "eval/suites/injection.yaml") from None
+    def _gate_problem(self, gate: Gate) -> str | None:
+        if gate.metric in FIGURES.get(gate.name, ()) and gate.number is not None and gate.subset is None:
+            return None
+        figures = ", ".join(f"{name}.{metric}" for name, metrics in FIGURES.items() for metric in metrics)
+        return f"compare one of these with a number: {figures}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genrec.llm.base import LabelChoice, LanguageModel, LogProbs
+from genrec.llm.wrappers import DelegatingModel
 
 Prompt = tuple[int, ...]
 
@@ -20,17 +21,15 @@ class _Asked:
     answer: asyncio.Future[LogProbs]
 
 
-class BatchingModel:
+class BatchingModel(DelegatingModel):
     """Attacks on one slate share most of their prompts: read together, the shared part is computed once.
 
-    Implements `LanguageModel`. Texts and labels are generated one after another. Where a read fails, only the first who
+    Texts and labels are generated one after another. Where a read fails, only the first who
     asked is told: whoever runs them at once ends the others. `cache_salt` of reads is not passed on.
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        self.name, self.adapter, self.context = model.name, model.adapter, model.context
-        self.block, self.exact = model.block, model.exact
-        self._model = model
+        super().__init__(model)
         self._asked: list[_Asked] = []
         self._turn = asyncio.Lock()
 
@@ -53,31 +52,14 @@ class BatchingModel:
             groups[asked.token_ids].append(asked)
         for token_ids, group in groups.items():
             rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(p for one in group for p in one.prompts))}
-            found = await self._model.score_tokens(list(rows), token_ids)
+            found = await self.inner.score_tokens(list(rows), token_ids)
             for asked in group:
                 asked.answer.set_result(found[[rows[prompt] for prompt in asked.prompts]])
 
     async def generate_labels(
-        self,
-        prompt: Sequence[int],
-        labels: Sequence[int],
-        k: int,
-        *,
-        temperature: float = 0.0,
-        seed: int = 0,
-        cache_salt: str | None = None,
+        self, prompt: Sequence[int], labels: Sequence[int], k: int, **options: Any
     ) -> AsyncIterator[LabelChoice]:
         """See LanguageModel."""
         async with self._turn:
-            async for choice in self._model.generate_labels(
-                prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
-            ):
+            async for choice in super().generate_labels(prompt, labels, k, **options):
                 yield choice
-
-    def generate_text(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
-        """See `LanguageModel.write`."""
-        return self._model.generate_text(prompt, **options)
-
-    async def close(self) -> None:
-        """See LanguageModel."""
-        await self._model.close()

@@ -7,24 +7,18 @@ Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy: evaluating recommen
 RecSys 2010.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.hits import exposure
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "items that anyone is shown among the first k / all items of the catalogue"
 BETTER: Better = "higher"
+READS: Reads = "catalogue"
 
 
-def over_lists(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int, weights: Values) -> Values:
+def over_lists(lists: Lists, weights: Values) -> Values:
     """Share in [0, 1] for each resample [b]; NaN for an empty catalogue."""
-    if not facts.n_items:
+    if not lists.facts.n_items:
         return np.full(len(weights), np.nan)
-    shares: Values = (exposure(ranked, k, facts.n_items, weights) > 0).mean(axis=1)
+    shares: Values = (lists.exposure(weights) > 0).mean(axis=1)
     return shares

@@ -6,24 +6,19 @@ where the sum over pairs is (|sum of v|^2 - sum of |v|^2) / 2. It depends on the
 Source: Ziegler, McNee, Konstan and Lausen, Improving recommendation lists through topic diversification, WWW 2005.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "1 - mean cosine of the item vectors over all pairs among the first k"
 BETTER: Better = "neither"
+READS: Reads = "catalogue"
 _CHUNK = 1024
 
 
-def per_list(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Value in [0, 2] for each user [m]; NaN for fewer than two items. DataError without item vectors."""
-    vectors, top = facts.known_vectors(), ranked[:, :k]
+    vectors, top = lists.facts.known_vectors(), lists.top
     cosines = np.full(len(top), np.nan)
     for start in range(0, len(top), _CHUNK):
         rows = top[start : start + _CHUNK]

@@ -6,30 +6,25 @@ p is the mean over the history's distinct items, q over the first k, of each ite
 without genres are left out. 0: the same mix. Source: Steck, Calibrated recommendations, RecSys 2018 (with w = 1).
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "KL divergence of the first k's mix of genres from that of the history, smoothed by .01, in nats"
 BETTER: Better = "lower"
+READS: Reads = "genres"
 ALPHA = 0.01
 
 
-def per_list(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Value of 0 or more for each user [m]; NaN where list or history has no genres. DataError without genres."""
-    genres, top = facts.known_genres(), ranked[:, :k]
+    genres, top = lists.facts.known_genres(), lists.top
     shares = genres / np.maximum(genres.sum(axis=1, keepdims=True), 1)
-    history, lists = facts.history_matrix @ shares, np.zeros((len(top), shares.shape[1]))
+    history, shown = lists.facts.history_matrix @ shares, np.zeros((len(top), shares.shape[1]))
     for place in range(top.shape[1]):
-        lists += shares[top[:, place]] * (top[:, place] >= 0)[:, None]
-    defined = (history.sum(axis=1) > 0) & (lists.sum(axis=1) > 0)
-    p, q = (mix[defined] / mix[defined].sum(axis=1, keepdims=True) for mix in (history, lists))
+        shown += shares[top[:, place]] * (top[:, place] >= 0)[:, None]
+    defined = (history.sum(axis=1) > 0) & (shown.sum(axis=1) > 0)
+    p, q = (mix[defined] / mix[defined].sum(axis=1, keepdims=True) for mix in (history, shown))
     ratio = np.divide(p, (1 - ALPHA) * q + ALPHA * p, out=np.ones_like(p), where=p > 0)
     divergence = np.full(len(top), np.nan)
     divergence[defined] = (p * np.log(ratio)).sum(axis=1)

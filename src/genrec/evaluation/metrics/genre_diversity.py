@@ -6,25 +6,20 @@ Items without genres are left out. Source: Smyth and McClave, Similarity vs. div
 distribution of the flora in the alpine zone, New Phytologist 11, 1912.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.hits import mean_over_places
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.lists import mean_over_places
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "mean over all pairs among the first k of 1 - genres of both items / genres of either"
 BETTER: Better = "neither"
+READS: Reads = "genres"
 _CHUNK = 1024
 
 
-def per_list(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Value in [0, 1] for each user [m]; NaN for fewer than two items with genres. DataError without genres."""
-    genres, top = facts.known_genres(), ranked[:, :k]
+    genres, top = lists.facts.known_genres(), lists.top
     upper = np.triu(np.ones((top.shape[1], top.shape[1]), dtype=np.bool_), 1)
     distances = np.full(len(top), np.nan)
     for start in range(0, len(top), _CHUNK):

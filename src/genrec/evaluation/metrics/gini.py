@@ -6,25 +6,19 @@ p(1) <= p(2) <= ... are the items' shares of all places. 0: every item is shown 
 Source: Shani and Gunawardana, Evaluating recommendation systems, in: Recommender Systems Handbook, 2011.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.hits import exposure
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "inequality of how often items are among the first k: 0 all equally often, 1 one item takes every place"
 BETTER: Better = "lower"
+READS: Reads = "catalogue"
 
 
-def over_lists(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int, weights: Values) -> Values:
+def over_lists(lists: Lists, weights: Values) -> Values:
     """Value in [0, 1] for each resample [b]; NaN where nothing is shown or the catalogue has fewer than two items."""
-    n = facts.n_items
-    shown = np.sort(exposure(ranked, k, n, weights), axis=1)
+    n = lists.facts.n_items
+    shown = np.sort(lists.exposure(weights), axis=1)
     total = shown.sum(axis=1) * max(n - 1, 0)
     unequal = shown @ (2.0 * np.arange(1, n + 1) - n - 1)
     index: Values = np.divide(unequal, total, out=np.full(len(total), np.nan), where=total > 0)

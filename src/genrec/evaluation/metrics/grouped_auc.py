@@ -7,8 +7,6 @@ Source: Zhu et al., Optimized cost per click in Taobao display advertising, KDD 
 for click-through rate prediction, KDD 2018.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +16,7 @@ DEFINITION = "AUC within each user, weighted by the user's rows; users with one 
 BETTER: Better = "higher"
 
 
-def over_user_rows(user: npt.NDArray[np.integer], clicked: Values, p_click: Values) -> float:
+def over_rows(user: npt.NDArray[np.integer], clicked: Values, p_click: Values) -> float:
     """Value in [0, 1] over n rows; .5 is chance, NaN where no user has both outcomes."""
     values, rows = by_user(user, clicked, p_click)
     both = np.isfinite(values)

@@ -3,18 +3,13 @@
 Also called Success@k. Source: Deshpande and Karypis, Item-based top-N recommendation algorithms, ACM TOIS 22(1), 2004.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from genrec.data.interactions import IntArray
-from genrec.evaluation.hits import hits
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "1 if a relevant item is among the first k, else 0"
 BETTER: Better = "higher"
+READS: Reads = "targets"
 
 
-def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """1.0 or 0.0 for each user [m]."""
-    return hits(ranked, targets, k).any(axis=1).astype("float64")
+    return lists.hits.any(axis=1).astype("float64")

@@ -5,15 +5,16 @@
 Source: Good, Rational decisions, Journal of the Royal Statistical Society B 14, 1952.
 """
 
-from __future__ import annotations
+import numpy as np
+import numpy.typing as npt
 
-from genrec.clicks.calibration import log_loss
 from genrec.evaluation.metrics import Better, Values
+from genrec.scoring.calibration import log_loss
 
 DEFINITION = "mean of -log of the probability given to what happened, in nats"
 BETTER: Better = "lower"
 
 
-def over_rows(clicked: Values, p_click: Values) -> float:
+def over_rows(user: npt.NDArray[np.integer], clicked: Values, p_click: Values) -> float:
     """Value of 0 or more over n rows; lower is better."""
     return log_loss(clicked, p_click)

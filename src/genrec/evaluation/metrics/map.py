@@ -6,23 +6,17 @@ Divided by all relevant items, as trec_eval does, not by min(|relevant|, k).
 Source: Buckley and Voorhees, Retrieval system evaluation, in: TREC, 2005.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.hits import hits, relevant_counts
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "sum of the precision at each hit in the first k / all relevant items of the user"
 BETTER: Better = "higher"
+READS: Reads = "targets"
 
 
-def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Value in [0, 1] for each user [m]."""
-    found = hits(ranked, targets, k)
-    precision = found.cumsum(axis=1) / np.arange(1, found.shape[1] + 1)
-    averages: Values = (found * precision).sum(axis=1) / np.maximum(relevant_counts(targets), 1)
+    precision = lists.hits.cumsum(axis=1) / np.arange(1, lists.hits.shape[1] + 1)
+    averages: Values = (lists.hits * precision).sum(axis=1) / np.maximum(lists.relevant, 1)
     return averages

@@ -5,20 +5,13 @@
 Source: Yin, Cui, Li, Yao and Chen, Challenging the long tail recommendation, VLDB 2012.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.hits import mean_over_places
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "mean over the first k of the share of training users who touched the item"
 BETTER: Better = "neither"
+READS: Reads = "catalogue"
 
 
-def per_list(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Share in [0, 1] for each user [m]; NaN for an empty list."""
-    top = ranked[:, :k]
-    return mean_over_places(facts.popularity[top], top >= 0)
+    return lists.mean_of(lists.facts.popularity)

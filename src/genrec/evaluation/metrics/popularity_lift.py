@@ -7,29 +7,23 @@ as popular as the users' own choice. Source: Abdollahpouri, Mansoury, Burke and 
 popularity bias, calibration, and fairness in recommendation, RecSys 2020.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.hits import mean_over_places
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "mean popularity of the first k / mean popularity of the users' histories, minus 1; 0 is unbiased"
 BETTER: Better = "neither"
+READS: Reads = "catalogue"
 
 
-def over_lists(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int, weights: Values) -> Values:
+def over_lists(lists: Lists, weights: Values) -> Values:
     """Value of -1 or more for each resample [b], over users with a list and a history; NaN without any."""
-    top = ranked[:, :k]
-    lists = mean_over_places(facts.popularity[top], top >= 0)
+    facts = lists.facts
+    shown = lists.mean_of(facts.popularity)
     lengths = np.array([len(history) for history in facts.histories])
     profiles = facts.history_matrix @ facts.popularity / np.maximum(lengths, 1)
-    both = (lengths > 0) & np.isfinite(lists)
+    both = (lengths > 0) & np.isfinite(shown)
     before = weights[:, both] @ profiles[both]
-    after = weights[:, both] @ lists[both]
+    after = weights[:, both] @ shown[both]
     ratio: Values = np.divide(after, before, out=np.full(len(before), np.nan), where=before > 0)
     return ratio - 1

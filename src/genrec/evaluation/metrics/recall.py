@@ -6,21 +6,16 @@ Not divided by min(|relevant|, k): a user with more than k relevant items cannot
 Source: Manning, Raghavan and Schuetze, Introduction to Information Retrieval, chapter 8, 2008.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import IntArray
-from genrec.evaluation.hits import hits, relevant_counts
-from genrec.evaluation.metrics import Better, Values
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "relevant items among the first k / all relevant items of the user"
 BETTER: Better = "higher"
+READS: Reads = "targets"
 
 
-def per_user(ranked: IntArray, targets: Sequence[IntArray], k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Share in [0, 1] for each user [m]."""
-    shares: Values = hits(ranked, targets, k).sum(axis=1) / np.maximum(relevant_counts(targets), 1)
+    shares: Values = lists.hits.sum(axis=1) / np.maximum(lists.relevant, 1)
     return shares

@@ -7,36 +7,30 @@ Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy: evaluating recommen
 RecSys 2010, after Murakami, Mori and Orihara, Metrics for evaluating the serendipity of recommendation lists, 2007.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
-from genrec.data.interactions import BoolArray, IntArray
-from genrec.evaluation.catalogue import CatalogueFacts
-from genrec.evaluation.hits import hits
-from genrec.evaluation.metrics import Better, Values
+from genrec.data.interactions import BoolArray
+from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "relevant items among the first k that are not among the k most popular unseen ones / k"
 BETTER: Better = "higher"
+READS: Reads = "catalogue"
 
 
-def per_list(ranked: IntArray, targets: Sequence[IntArray], facts: CatalogueFacts, k: int) -> Values:
+def per_user(lists: Lists) -> Values:
     """Share in [0, 1] for each user [m]."""
-    surprising = hits(ranked, targets, k) & ~expected(ranked, facts, k)
-    shares: Values = surprising.sum(axis=1) / k
+    shares: Values = (lists.hits & ~expected(lists)).sum(axis=1) / lists.k
     return shares
 
 
-def expected(ranked: IntArray, facts: CatalogueFacts, k: int) -> BoolArray:
+def expected(lists: Lists) -> BoolArray:
     """Whether each of the first k items [m, min(k, K)] is one of the user's k most popular unseen ones."""
+    facts, top = lists.facts, lists.top
     place = np.empty(facts.n_items, dtype=np.int64)
     place[np.argsort(-facts.item_users.astype(np.int64), kind="stable")] = np.arange(facts.n_items)
-    top = ranked[:, :k]
     found = np.zeros(top.shape, dtype=np.bool_)
     for row, history in enumerate(facts.histories):
         places = place[top[row]]
         unseen_before = places - np.searchsorted(np.sort(place[history]), places)
-        found[row] = (unseen_before < k) & ~np.isin(top[row], history)
+        found[row] = (unseen_before < lists.k) & ~np.isin(top[row], history)
     return found & (top >= 0)

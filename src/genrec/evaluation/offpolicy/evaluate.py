@@ -10,8 +10,7 @@ from typing import Any
 from genrec.data.store import Store
 from genrec.errors import SettingsError
 from genrec.evaluation.offpolicy.exposures import LoggedLists, logged_lists
-from genrec.evaluation.offpolicy.intervals import LOGGED
-from genrec.evaluation.offpolicy.judge import judged
+from genrec.evaluation.offpolicy.judge import LOGGED, judged
 from genrec.evaluation.offpolicy.policies import SYSTEMS, answers, fitted_before, given, policies_of
 from genrec.evaluation.protocol import few_users, left_out
 from genrec.evaluation.suite.external import Lists
@@ -41,7 +40,7 @@ def evaluate_policies(
     DataError where the log has no exploration, NotFoundError for unknown names, SettingsError where two have one.
     """
     _distinct([*policies, *(other.file.stem for other in lists)])
-    log = logged_lists(store, users, settings.clicks.liked)
+    log = logged_lists(store, users, settings.scoring.liked)
     shown: dict[str, list[list[str]]] = {}
     record: dict[str, Any] = {}
     if policies:

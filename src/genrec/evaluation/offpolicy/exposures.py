@@ -12,10 +12,10 @@ from genrec.data.store import Exposure, Store
 from genrec.errors import DataError
 from genrec.evaluation.offpolicy.reward_model import Positions, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Owners, Rounds, importance, owners
-from genrec.settings import ClickSettings
+from genrec.settings import ScoringSettings
 
 EXPLORE = (
-    "off-policy evaluation needs lists that were drawn at random with known odds: set checks.exploration above 0 "
+    "off-policy evaluation needs lists that were drawn at random with known odds: set exploration.temperature above 0 "
     "(GENREC_CHECKS__EXPLORATION, for example 0.3) and serve under the policy fuse"
 )
 
@@ -61,7 +61,9 @@ class LoggedLists:
         )
 
 
-def logged_lists(store: Store, users: Sequence[str] | None = None, liked: float = ClickSettings().liked) -> LoggedLists:
+def logged_lists(
+    store: Store, users: Sequence[str] | None = None, liked: float = ScoringSettings().liked
+) -> LoggedLists:
     """All exposures with a user and propensities, of the given users only if there are any given.
 
     A reward is a click by `Store.clicked`: `liked` is the least rating that is one.

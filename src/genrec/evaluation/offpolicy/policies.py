@@ -13,6 +13,7 @@ from genrec.errors import DataError, NotFoundError
 from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.offpolicy.exposures import LoggedLists
 from genrec.evaluation.suite.external import Lists
+from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.workspace import Fitted
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.retrieval.hybrid import HybridRetriever
@@ -102,8 +103,8 @@ def given(log: LoggedLists, lists: Lists) -> list[list[str]]:
 
 def _retrieved(blend: HybridRetriever, store: Store) -> Answer:
     def answer(exposure: Exposure, history: History, now: float) -> list[str]:
-        blocked = store.blocked(exposure.user_id or "")
-        found = blend.candidates(history, len(exposure.item_ids), now=now, items=store.items, blocked=blocked)
+        filters = Filters.of(FilterContext(history, now, blocked=store.blocked(exposure.user_id or "")))
+        found = blend.candidates(history, len(exposure.item_ids), now=now, items=store.items, filters=filters)
         return [candidate.item.id for candidate in found.items]
 
     return answer
@@ -114,8 +115,7 @@ def _served(fitted: Fitted, store: Store, settings: Settings) -> Answer:
         store=store,
         retriever=fitted.blend,
         ranker=None,
-        clicks=fitted.clicks,
-        fusion=fitted.fusion,
+        scorer=fitted.scorer,
         settings=settings,
         version="evaluation",
     )

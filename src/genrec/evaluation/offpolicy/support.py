@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from genrec.data.interactions import BoolArray, FloatArray
 from genrec.evaluation import significance
-from genrec.evaluation.offpolicy.estimators import Terms
-from genrec.evaluation.offpolicy.intervals import resample
+from genrec.evaluation.offpolicy.estimators import Terms, resample
 from genrec.evaluation.offpolicy.rounds import Owners, Rounds
 
 FEW = 100

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from genrec.data.interactions import IntArray
-from genrec.data.sources.base import BadRows
 from genrec.data.splits import Split
 from genrec.errors import DataError
-from genrec.evaluation.suite.tsv import read_lines
+from genrec.evaluation.suite.tsv import ITEM, USER, read_rows
 
 _HINT = "write tab-separated UTF-8 text whose first line is: user<TAB>item<TAB>rank (or score)"
-_USER, _ITEM = ("user", "user_id"), ("item", "item_id")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,63 +29,42 @@ def read_lists(file: Path) -> Lists:
 
     Equal scores keep the order of the file. DataError with file and line for what cannot be read as declared.
     """
-    lines = read_lines(file, _HINT)
-    bad = BadRows()
     keys: dict[str, dict[str, float]] = {}
-    for user, item, key in _rows(file, lines, bad):
+    ranks: set[tuple[str, float]] = set()
+
+    def problem(header: list[str], cells: list[str]) -> str | None:
+        user, item, text = cells
+        if not user or not item:
+            return "user and item must not be empty"
+        by_rank = header[2] == "rank"
+        key = _rank(text) if by_rank else _score(text)
+        if key is None:
+            return "the rank must be a whole number from 1" if by_rank else "the score must be a number"
+        if item in keys.get(user, ()):
+            return "this item stands in the user's list already"
+        if by_rank and (user, key) in ranks:
+            return "this rank is taken already"
+        ranks.add((user, key))
         keys.setdefault(user, {})[item] = key
-    if bad.count:
-        raise DataError(f"{file} has {bad.describe()}", _HINT)
+        return None
+
+    read_rows(file, (USER, ITEM, ("rank", "score")), _HINT, problem)
     if not keys:
         raise DataError(f"{file} has no ranked items", _HINT)
     return Lists(file, {user: sorted(items, key=items.__getitem__) for user, items in keys.items()})
 
 
-def _rows(file: Path, lines: Sequence[str], bad: BadRows) -> Iterator[tuple[str, str, float]]:
-    """User, item, and what to sort by, upwards."""
-    header = lines[0].split("\t") if lines else []
-    if len(header) != 3 or header[0] not in _USER or header[1] not in _ITEM or header[2] not in ("rank", "score"):
-        raise DataError(f"{file}, line 1: the header must name user, item, and rank or score", _HINT)
-    by_rank = header[2] == "rank"
-    seen: set[tuple[str, str]] = set()
-    ranks: set[tuple[str, float]] = set()
-    for number, line in enumerate(lines[1:], start=2):
-        if not line:
-            continue
-        cells = line.split("\t")
-        problem, key = _key(cells, by_rank)
-        user, item = [*cells, "", ""][:2]
-        if problem is None and (user, item) in seen:
-            problem = "this item stands in the user's list already"
-        if problem is None and by_rank and (user, key) in ranks:
-            problem = "this rank is taken already"
-        if problem is not None:
-            bad.add(f"{file.name}, line {number}", problem)
-            continue
-        seen.add((user, item))
-        ranks.add((user, key))
-        yield user, item, key
+def _rank(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() and int(text) else None
 
 
-def _key(cells: Sequence[str], by_rank: bool) -> tuple[str | None, float]:
-    if len(cells) != 3:
-        return f"3 columns expected, {len(cells)} found", 0.0
-    if not cells[0] or not cells[1]:
-        return "user and item must not be empty", 0.0
-    if by_rank:
-        return (
-            (None, float(cells[2]))
-            if cells[2].isascii() and cells[2].isdigit() and int(cells[2])
-            else (
-                "the rank must be a whole number from 1",
-                0.0,
-            )
-        )
+def _score(text: str) -> float | None:
+    """What to sort by, upwards."""
     try:
-        score = float(cells[2])
+        score = float(text)
     except ValueError:
-        score = math.nan
-    return (None, -score) if math.isfinite(score) else ("the score must be a number", 0.0)
+        return None
+    return -score if math.isfinite(score) else None
 
 
 def ranked_by(lists: Lists, split: Split, k: int) -> tuple[IntArray, list[str]]:

@@ -15,7 +15,7 @@ from genrec.errors import DataError
 from genrec.evaluation import metrics, significance
 from genrec.evaluation.breakdown import Buckets, buckets_of, by_name
 from genrec.evaluation.catalogue import CatalogueFacts, catalogue_facts
-from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.schema import Subset
 from genrec.evaluation.tables import Column, Comparison, Table, column_name, ranking_table, user_values
 from genrec.evaluation.values import UserValues
@@ -27,9 +27,9 @@ DAY_PARTS = ("night, 0 to 6", "morning, 6 to 12", "afternoon, 12 to 18", "evenin
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
-    """Judges ranked lists [s, m, K] of s seeds for the users of a bench."""
+    """Judges ranked lists [s, m, K] of s seeds for the users of a context."""
 
-    bench: EvaluationContext
+    context: EvaluationContext
     columns: Sequence[Column]
     comparisons: Sequence[Comparison]
     groups: Sequence[str | None] | None = None
@@ -39,23 +39,23 @@ class Metrics:
     @cached_property
     def facts(self) -> CatalogueFacts | None:
         """What metrics beyond accuracy must know; None if there is none among the columns."""
-        if all(metrics.kind_of(name) == "ranking" for name, _ in self.columns):
+        if all(metrics.reads(name) == "targets" for name, _ in self.columns):
             return None
-        bench = self.bench
-        encoder = CachedEncoder(bench.encoder or load_encoder(bench.settings.encoder), bench.cache)
-        vectors = encoder.encode([item_text(item) for item in bench.items], bench.progress)
+        context = self.context
+        encoder = CachedEncoder(context.encoder or load_encoder(context.settings.encoder), context.cache)
+        vectors = encoder.encode([item_text(item) for item in context.items], context.progress)
         return catalogue_facts(
-            bench.split,
-            bench.items,
+            context.split,
+            context.items,
             vectors,
-            fit_on=bench.held.fit_on,
+            fit_on=context.held.fit_on,
             genre_field=self.genre_field,
             user_groups=self.groups,
         )
 
     def table(self, lists: Mapping[str, IntArray], rows: BoolArray | None = None) -> Table:
         """All metrics of all systems, over all users or those in `rows` [m]."""
-        targets = self.bench.split.targets
+        targets = self.context.split.targets
         if rows is None:
             return ranking_table(lists, targets, self.columns, facts=self.facts, comparisons=self.comparisons)
         facts = None if self.facts is None else self.facts.restrict(rows)
@@ -77,7 +77,7 @@ class Metrics:
 
     def user_values(self, lists: Mapping[str, IntArray]) -> UserValues:
         """What single users' lists were worth, averaged over seeds; metrics of all lists together are left out."""
-        split = self.bench.split
+        split = self.context.split
         columns = [column for column in self.columns if metrics.kind_of(column[0]) != "set"]
         of_system = {
             name: significance.over_seeds(user_values(ranked, split.targets, columns, self.facts))[0]
@@ -87,22 +87,22 @@ class Metrics:
         return UserValues(user_ids, tuple(column_name(column) for column in columns), of_system)
 
 
-def subset_masks(subsets: Mapping[str, Subset], bench: EvaluationContext) -> dict[str, BoolArray]:
+def subset_masks(subsets: Mapping[str, Subset], context: EvaluationContext) -> dict[str, BoolArray]:
     """Users of each subset [m]. DataError if one asks for hours and the log has no clock."""
-    return {name: _mask(name, subset, bench) for name, subset in subsets.items()}
+    return {name: _mask(name, subset, context) for name, subset in subsets.items()}
 
 
-def _mask(name: str, subset: Subset, bench: EvaluationContext) -> BoolArray:
-    split = bench.split
+def _mask(name: str, subset: Subset, context: EvaluationContext) -> BoolArray:
+    split = context.split
     mask = np.ones(len(split.users), dtype=np.bool_)
     if subset.history_at_most is not None:
         mask &= np.diff(split.train.indptr)[split.users] <= subset.history_at_most
     if subset.target_events_at_most is not None:
-        events = np.bincount(bench.held.fit_on.item, minlength=len(bench.items))
+        events = np.bincount(context.held.fit_on.item, minlength=len(context.items))
         most = np.array([events[target].max() for target in split.targets], dtype=np.int64)
         mask &= most <= subset.target_events_at_most
     if subset.hours is not None:
-        times = request_times(bench.interactions, split)
+        times = request_times(context.interactions, split)
         if times is None:
             raise DataError(
                 f"the subset {name} asks for hours, and the timestamps of this log are positions",
@@ -114,10 +114,10 @@ def _mask(name: str, subset: Subset, bench: EvaluationContext) -> BoolArray:
     return mask
 
 
-def dimensions(bench: EvaluationContext) -> dict[str, Buckets]:
+def dimensions(context: EvaluationContext) -> dict[str, Buckets]:
     """By what the breakdown goes: see `buckets_of`, and the time of day where the log has a clock."""
-    found = buckets_of(bench.split, bench.held.fit_on)
-    times = request_times(bench.interactions, bench.split)
+    found = buckets_of(context.split, context.held.fit_on)
+    times = request_times(context.interactions, context.split)
     if times is not None:
         found["time_of_day"] = by_name("Time of day in UTC of what is to be found", hours(times) // 6, DAY_PARTS)
     return found

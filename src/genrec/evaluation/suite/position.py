@@ -1,58 +1,35 @@
-"""Does it matter where an item stands when the model reads it? The slates again, shown in another order."""
+"""Label-position bias: does it matter where an item stands when the model reads it? Slates shown in another order.
+
+By label: the mean over relevant items shown at label j of 1 / log2(place in the ranked list + 1), 0 beyond the first k
+(with one relevant item this is its nDCG@k). A reader without bias, shown shuffled slates, has the same at every label;
+the standard deviation over labels is the bias. Source: Zheng, Zhou, Meng, Zhou and Huang, Large language models are not
+robust multiple choice selectors, ICLR 2024 (standard deviation of recalls); Hou et al., Large language models are
+zero-shot rankers for recommender systems, ECIR 2024.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import IntArray
-from genrec.domain import RankedItem, Ranking, TemplateRef
-from genrec.evaluation.metrics import label_position, ndcg
-from genrec.evaluation.suite.bench import EvaluationContext
-from genrec.evaluation.suite.served import ReplayedRequest, ranked_of
-from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.evaluation.lists import Lists, Values, hits
+from genrec.evaluation.metrics import ndcg
+from genrec.evaluation.replay import ReplayedRequest
+from genrec.evaluation.significance import Difference, paired
+from genrec.evaluation.suite.context import EvaluationContext
+from genrec.evaluation.suite.served import ranked_of
+from genrec.ranking.base import RankingTask
 from genrec.ranking.labels import label_orders
 
 NAME = "another_order"
-"""What the walk with the other order is called."""
+"""What the replay with the other order is called."""
 WITHOUT_LABELS = ("pointwise",)
 """Rankers that show the slate as it is; the others shuffle it by `label_orders`."""
-
-
-def reordered(ranker: Ranker) -> Ranker:
-    """The ranker with its slates in another order."""
-    return cast(Ranker, Reordered(ranker))
-
-
-class Reordered:
-    """A ranker that is given its slate in another order: one that undoes the shuffling of those that shuffle.
-
-    They then read in the order of the retriever; the others, which served reads so, read shuffled.
-    """
-
-    def __init__(self, ranker: Ranker) -> None:
-        self.name, self.default_template = ranker.name, ranker.default_template
-        self._ranker = ranker
-
-    @property
-    def template(self) -> TemplateRef:
-        """See Ranker."""
-        return self._ranker.template
-
-    def render(self, task: RankingTask) -> RenderedPrompt:
-        """See Ranker."""
-        return self._ranker.render(_reordered(task))
-
-    async def rank(
-        self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
-    ) -> Ranking:
-        """See Ranker."""
-        return await self._ranker.rank(_reordered(task), k, on_item)
 
 
 def position_bias(
@@ -60,47 +37,76 @@ def position_bias(
     served: Sequence[ReplayedRequest],
     reordered: Sequence[ReplayedRequest],
     seed: int,
-    bench: EvaluationContext,
+    context: EvaluationContext,
     k: int,
 ) -> dict[str, Any] | None:
     """By the place at which items were shown: gain and number of relevant items; and what shuffling does to nDCG@k.
 
-    `served` and `reordered` are answers of the same users, with the slates as they are and as `Reordered` gives them.
-    Only those count whose slate was read both times; None if there are none. See
-    `genrec.evaluation.metrics.label_position`.
+    `served` and `reordered` are answers of the same users, with the slates as they are and as `reordered` gives them.
+    Only those count whose slate was read both times; None if there are none.
     """
     rows = [row for row, both in enumerate(zip(served, reordered, strict=True)) if all(one.was_read for one in both)]
     if not rows:
         return None
-    served, reordered = ([walk[row] for row in rows] for walk in (served, reordered))
+    served, reordered = ([replay[row] for row in rows] for replay in (served, reordered))
     shuffled, in_order = (reordered, served) if ranker in WITHOUT_LABELS else (served, reordered)
-    targets = [bench.split.targets[row] for row in rows]
-    lists = {name: ranked_of(walk, "llm", bench) for name, walk in (("shuffled", shuffled), ("in_order", in_order))}
-    found = label_position.by_label(_presented(shuffled, seed, bench, ranker), lists["shuffled"], targets, k)
-    values = {name: ndcg.per_user(ranked, targets, k) for name, ranked in lists.items()}
-    effect = label_position.shuffle_effect(values["shuffled"], values["in_order"])
+    targets = [context.split.targets[row] for row in rows]
+    lists, plain = (Lists(ranked_of(replay, "llm", context), targets, k) for replay in (shuffled, in_order))
+    gain, relevant = by_label(_presented(shuffled, seed, context, ranker), lists)
+    effect = shuffle_effect(ndcg.per_user(lists), ndcg.per_user(plain))
     return {
         "slates": len(rows),
-        "gain": [_number(value) for value in found.gain],
-        "relevant": [int(value) for value in found.relevant],
-        "deviation": _number(found.deviation),
+        "gain": [_number(value) for value in gain],
+        "relevant": [int(value) for value in relevant],
+        "deviation": _number(deviation(gain)),
         "shuffle_effect": {end: _number(getattr(effect, end)) for end in ("mean", "low", "high")},
     }
 
 
-def _presented(walk: Sequence[ReplayedRequest], seed: int, bench: EvaluationContext, ranker: str) -> IntArray:
+def by_label(presented: IntArray, lists: Lists) -> tuple[Values, Values]:
+    """For each of n labels the mean gain of the relevant items shown there (NaN without any), and their number.
+
+    `presented` [m, n] is the order in which the items of each list were shown, padded with -1.
+    """
+    relevant, top, k = hits(presented, lists.targets), lists.top, lists.k
+    place = np.where(presented[:, :, None] == top[:, None], np.arange(top.shape[1]), k).min(axis=2, initial=k)
+    gain = np.where(place < k, 1 / np.log2(place + 2.0), 0.0)
+    n = relevant.sum(axis=0).astype(np.float64)
+    return np.divide((gain * relevant).sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0), n
+
+
+def deviation(gain: Values) -> float:
+    """Standard deviation of gains over labels; NaN where fewer than two labels have relevant items."""
+    known = gain[np.isfinite(gain)]
+    return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+
+
+def shuffle_effect(shuffled: Values, retriever: Values, seed: int = 0) -> Difference:
+    """What reading slates shuffled [m] instead of in the retriever's order [m] changes in a metric of the same m users.
+
+    As a share of the mean in the retriever's order, which is taken as known; NaN where that is 0.
+    """
+    scale = float(retriever.mean()) or float("nan")
+    return paired(shuffled / scale, retriever / scale, seed=seed)
+
+
+def _presented(replay: Sequence[ReplayedRequest], seed: int, context: EvaluationContext, ranker: str) -> IntArray:
     """Item positions [m, n] of shuffled slates in the order in which the model was shown them, padded with -1."""
-    slates = ranked_of(walk, "slate", bench)
+    slates = ranked_of(replay, "slate", context)
     presented = np.full_like(slates, -1)
     for row, slate in enumerate(slates):
-        n = len(walk[row].lists["slate"])
+        n = len(replay[row].lists["slate"])
         order = label_orders(n, 1, seed)[0]
         presented[row, :n] = slate[np.argsort(order) if ranker in WITHOUT_LABELS else order]
     return presented
 
 
-def _reordered(task: RankingTask) -> RankingTask:
-    """Line j of a shuffled prompt, which has candidate order[j], is to have what the retriever put at place j."""
+def reordered(task: RankingTask) -> RankingTask:
+    """The task with its slate in an order that undoes the shuffling of rankers that shuffle.
+
+    They then read in the order of the retriever; the others, which served reads so, read shuffled: line j of a shuffled
+    prompt, which has candidate order[j], is to have what the retriever put at place j.
+    """
     slate = task.candidates.items
     back: npt.NDArray[np.intp] = np.argsort(label_orders(len(slate), 1, task.seed)[0])
     return replace(task, candidates=replace(task.candidates, items=tuple(slate[place] for place in back)))

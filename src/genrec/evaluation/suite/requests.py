@@ -1,4 +1,4 @@
-"""Requests in words for test users: those of a file, or simulated ones, made from what the users are about to do."""
+"""Requests in words (of a file, or simulated from what is to be found) and groups of the test users of a suite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genrec.errors import DataError
-from genrec.evaluation.suite.bench import EvaluationContext
+from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.tsv import read_of_users
 from genrec.fitting.simulated_queries import RequestSimulator
@@ -23,6 +23,10 @@ _HINT = (
     "write tab-separated UTF-8 text whose first line is: user<TAB>request; requests: none and simulated need no file"
 )
 
+_GROUPS_HINT = (
+    "write tab-separated UTF-8 text whose first line is: user<TAB>group; without groups they go by history length"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Requests:
@@ -33,20 +37,20 @@ class Requests:
     warnings: list[str] = field(default_factory=list)
 
 
-def requests_of(suite: Suite, bench: EvaluationContext) -> Requests:
+def requests_of(suite: Suite, context: EvaluationContext) -> Requests:
     """Those that the suite asks for. DataError with file and line for a file that cannot be read as declared."""
     if suite.requests == "none":
-        return Requests([None] * len(bench.split.users), "none")
+        return Requests([None] * len(context.split.users), "none")
     if suite.requests == "simulated":
-        return simulated_requests(bench)
-    return given_requests(suite.folder / suite.requests, bench)
+        return simulated_requests(context)
+    return given_requests(suite.folder / suite.requests, context)
 
 
-def given_requests(file: Path, bench: EvaluationContext) -> Requests:
+def given_requests(file: Path, context: EvaluationContext) -> Requests:
     """Those of a TSV with the columns user and request, one line a user. Its name is a hash of what it says."""
     said = read_of_users(file, "request", _HINT)
-    train = bench.split.train
-    test_users = [str(train.user_ids[user]) for user in bench.split.users]
+    train = context.split.train
+    test_users = [str(train.user_ids[user]) for user in context.split.users]
     texts = [said.get(user) for user in test_users]
     silent, strangers = sum(text is None for text in texts), len(set(said) - set(test_users))
     counted = (
@@ -59,18 +63,33 @@ def given_requests(file: Path, bench: EvaluationContext) -> Requests:
     return Requests(texts, name, [f"{file.name}: {count:,} {what}" for count, what in counted if count])
 
 
-def simulated_requests(bench: EvaluationContext) -> Requests:
+def simulated_requests(context: EvaluationContext) -> Requests:
     """A request for each test user about one of his targets; None where it has no telling word.
 
     The same for a user whatever others are asked for.
     """
-    simulator = RequestSimulator(bench.items, template_of(bench.settings).language)
+    simulator = RequestSimulator(context.items, template_of(context.settings).language)
     texts = []
-    for user, target in zip(bench.split.users, bench.split.targets, strict=True):
-        digest = hashlib.sha256(f"request {bench.split.train.user_ids[user]}".encode()).digest()
+    for user, target in zip(context.split.users, context.split.targets, strict=True):
+        digest = hashlib.sha256(f"request {context.split.train.user_ids[user]}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        item = bench.items[int(target[generator.integers(len(target))])]
+        item = context.items[int(target[generator.integers(len(target))])]
         texts.append(simulator.request(item, generator, "test"))
     silent = sum(text is None for text in texts)
     said = [f"{silent} of {len(texts)} test users say nothing: no word of their item is rare enough"] if silent else []
     return Requests(texts, "simulated", [WARNING, *said])
+
+
+def groups_of(suite: Suite, context: EvaluationContext) -> tuple[list[str | None] | None, list[str]]:
+    """The group of each test user [m] (None: in none), or None where the suite names no file; and what a reader must
+    know. DataError with file and line for a file that cannot be read as declared.
+    """
+    if suite.groups is None:
+        return None, []
+    file = suite.folder / suite.groups
+    named, train = read_of_users(file, "group", _GROUPS_HINT), context.split.train
+    found = [named.get(str(train.user_ids[user])) for user in context.split.users]
+    without = sum(group is None for group in found)
+    if without == len(found):
+        raise DataError(f"{file} has the group of no test user", _GROUPS_HINT)
+    return found, [f"{file.name}: {without:,} of {len(found):,} test users are in no group there"] if without else []

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from genrec.data.interactions import IntArray
+from genrec.data.splits import Split
 from genrec.errors import SettingsError
-from genrec.evaluation.retrieval import ranked_lists
-from genrec.evaluation.suite.bench import EvaluationContext, Lists
+from genrec.evaluation.suite.context import EvaluationContext, Lists
 from genrec.evaluation.suite.schema import System
-from genrec.retrieval.hybrid import HybridRetriever, own_source, retriever_class
+from genrec.retrieval.base import RETRIEVERS
+from genrec.retrieval.hybrid import HybridRetriever
+from genrec.retrieval.scoring import Scorer, batches, queries_of, score_batch, top_k
 from genrec.retrieval.tuning import fit_hybrid, refit_blend
+from genrec.text.encoders import Progress
 
 
 @dataclass(eq=False)
@@ -25,54 +30,54 @@ class Retrieval:
 
     name: str
     system: System
-    bench: EvaluationContext
+    context: EvaluationContext
     record: dict[str, Any] = field(default_factory=dict)
     _chosen: HybridRetriever | None = None
 
     def lists(self, seed: int) -> IntArray:
         """Item positions [m, k] of the best of the whole catalogue, without what the user has seen."""
-        bench, seeded = self.bench, self._seeded()
+        context, seeded = self.context, self._seeded()
         include: Any = {"encoder": True, "retrieval": {"history", "popular_days"}}
-        facts = bench.settings.model_dump(mode="json", include=include)
+        facts = context.settings.model_dump(mode="json", include=include)
         spec = self.system.model_dump(mode="json", include={"retriever", "blend", "hyper_parameters"})
-        given = None if bench.encoder is None else bench.encoder.name
-        own = [own_source(name) for name in self.system.retrievers]
-        key = bench.key("retrieval", spec, facts, given, own, seed if seeded else 0)
-        ranked, record = bench.kept(key, lambda: self._rank(seed))
+        given = None if context.encoder is None else context.encoder.name
+        own = [RETRIEVERS.source_hash(name) for name in self.system.retrievers]
+        key = context.key("retrieval", spec, facts, given, own, seed if seeded else 0)
+        ranked, record = context.kept(key, lambda: self._rank(seed))
         self.record = self.record or record
         return ranked
 
     def _rank(self, seed: int) -> Lists:
-        blend, bench = self._fitted(seed), self.bench
+        blend, context = self._fitted(seed), self.context
         parts = list(blend.parts.values())
         scorer = parts[0] if len(parts) == 1 else blend
-        return ranked_lists(scorer, bench.split, bench.k, self.name, bench.progress), blend.record
+        return ranked_lists(scorer, context.split, context.k, self.name, context.progress), blend.record
 
     def _fitted(self, seed: int) -> HybridRetriever:
-        bench, given = self.bench, self.system.hyper_parameters
-        retrieval = bench.settings.retrieval.model_copy(update={"retrievers": self.system.retrievers})
+        context, given = self.context, self.system.hyper_parameters
+        retrieval = context.settings.retrieval.model_copy(update={"retrievers": self.system.retrievers})
         shared: dict[str, Any] = {
-            "settings": bench.settings.model_copy(update={"retrieval": retrieval}),
-            "encoder": bench.encoder,
-            "cache_folder": bench.cache,
-            "progress": bench.progress,
+            "settings": context.settings.model_copy(update={"retrieval": retrieval}),
+            "encoder": context.encoder,
+            "cache_folder": context.cache,
+            "progress": context.progress,
         }
         for name in self.system.retrievers:
             _check(name, given)
         if self._chosen is None:
-            fit_on, validation = bench.held.fit_on, bench.held.validation
-            self._chosen = fit_hybrid(fit_on, bench.items, split=validation, tune=not given, **shared)
+            fit_on, validation = context.held.fit_on, context.held.validation
+            self._chosen = fit_hybrid(fit_on, context.items, split=validation, tune=not given, **shared)
         if not given and not (seed and self._seeded()):
             return self._chosen
         try:
-            return refit_blend(self._with(given), bench.held.fit_on, bench.items, seed=seed, **shared)
+            return refit_blend(self._with(given), context.held.fit_on, context.items, seed=seed, **shared)
         except (TypeError, ValueError) as error:
             if not given:
                 raise
             values = ", ".join(f"{key}: {value!r}" for key, value in given.items())
             raise SettingsError(
                 f"the retriever {self.system.retriever} cannot be fitted with {values} ({error})",
-                f"mend hyper_parameters of the system {self.name}",
+                f"correct hyper_parameters of the system {self.name}",
             ) from error
 
     def _with(self, given: dict[str, Any]) -> HybridRetriever:
@@ -93,13 +98,13 @@ class Retrieval:
 
 
 def _takes_seed(name: str) -> bool:
-    fit: Callable[..., Any] = retriever_class(name).fit
+    fit: Callable[..., Any] = RETRIEVERS.find(name).fit
     return "seed" in inspect.signature(fit).parameters
 
 
 def _check(name: str, given: dict[str, Any]) -> None:
     """SettingsError for a hyper-parameter that the retriever does not have."""
-    parameters = inspect.signature(retriever_class(name).fit).parameters.values()
+    parameters = inspect.signature(RETRIEVERS.find(name).fit).parameters.values()
     known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
     if not takes_any and (unknown := [key for key in given if key not in known]):
@@ -107,3 +112,19 @@ def _check(name: str, given: dict[str, Any]) -> None:
             f"the retriever {name} has no hyper-parameter {', '.join(map(repr, unknown))}",
             f"it has: {', '.join(known)}" if known else "it has none",
         )
+
+
+def ranked_lists(scorer: Scorer, split: Split, k: int, name: str = "", progress: Progress | None = None) -> IntArray:
+    """Item positions of the k best of the whole catalogue for each test user [m, k], without what the user has seen.
+
+    Best first, of equal scores the smaller position first; padded with -1 where the catalogue has no more.
+    """
+    ranked = np.full((len(split.users), k), -1, dtype=np.int32)
+    for rows in batches(split, range(len(split.users))):
+        queries = queries_of(split, rows)
+        for row, query, scores in zip(rows, queries, score_batch(scorer, queries), strict=True):
+            best = top_k(scores, k, query.item)
+            ranked[row, : len(best)] = best
+        if progress:
+            progress(f"ranking with {name}", rows[-1] + 1, len(ranked))
+    return ranked

@@ -1,4 +1,4 @@
-"""Runs a suite: every system ranks for the same users, then all are judged together. Interrupted runs resume."""
+"""Suite runner: every system ranks for the same users, then all are judged together. Interrupted runs resume."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from genrec.artifacts.workspace import Workspace
 from genrec.data.interactions import BoolArray, IntArray
 from genrec.data.store import Store
 from genrec.evaluation.breakdown import breakdown
+from genrec.evaluation.controls import CONTROLS
 from genrec.evaluation.controls import DEFINITIONS as CONTROL_DEFINITIONS
-from genrec.evaluation.controls import controlled
 from genrec.evaluation.protocol import prepare, read_users, sampled, short_lists
+from genrec.evaluation.replay import ReplayedRequest
 from genrec.evaluation.suite import answers, gates, position
-from genrec.evaluation.suite.bench import EvaluationContext
-from genrec.evaluation.suite.cost import cost_curve
+from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.external import ranked_by, read_lists
 from genrec.evaluation.suite.judge import Metrics, dimensions, flat, subset_masks
-from genrec.evaluation.suite.requests import requests_of
+from genrec.evaluation.suite.requests import groups_of, requests_of
 from genrec.evaluation.suite.retrievers import Retrieval
 from genrec.evaluation.suite.schema import Served, Suite
-from genrec.evaluation.suite.served import Load, ReplayedRequest, ServedPath, ranked_of
-from genrec.evaluation.suite.user_groups import groups_of
+from genrec.evaluation.suite.served import Load, ServedPath, ranked_of
 from genrec.evaluation.tables import Table, definitions
 from genrec.evaluation.values import UserValues
 from genrec.settings import Settings
@@ -57,21 +56,6 @@ class Outcome:
         return all(gate["passed"] for gate in self.result["gates"])
 
 
-@dataclass(eq=False)
-class _Ranked:
-    """What has been ranked so far: lists [s, m, K] of each system, and of each control of a system."""
-
-    lists: dict[str, IntArray] = field(default_factory=dict)
-    controls: dict[str, dict[str, IntArray]] = field(default_factory=dict)
-    fitted: dict[str, Any] = field(default_factory=dict)
-    served: dict[str, Any] = field(default_factory=dict)
-    recall: dict[str, float] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
-    position: dict[str, Any] = field(default_factory=dict)
-    walked: list[ReplayedRequest] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
 def run_suite(
     suite: Suite,
     workspace: Workspace,
@@ -91,20 +75,17 @@ def run_suite(
     language model of some settings. Raises DataError without test users, SettingsError for settings that do not
     validate and for adapters that may have seen what is to be found, ModelError if a language model answers nothing.
     """
-    bench, warnings = bench_of(suite, workspace, store, settings, users, limit, encoder, progress)
-    requests = requests_of(suite, bench)
-    groups, of_groups = groups_of(suite, bench)
-    ranked = _Ranked(warnings=[*warnings, *requests.warnings, *of_groups])
-    _rank_plain(suite, bench, ranked)
-    _rank_served(suite, bench, ranked, load, requests.texts)
-    # In the order of the suite, whatever was ranked first.
-    ranked.lists = {name: ranked.lists[name] for name in suite.systems}
-    judge = Metrics(bench, suite.columns, suite.pairs, groups, suite.genre_field)
-    values = judge.user_values(ranked.lists)
-    return Outcome({**_result(suite, bench, ranked, judge, values), "requests": requests.name}, values)
+    context, warnings = context_of(suite, workspace, store, settings, users, limit, encoder, progress)
+    requests = requests_of(suite, context)
+    groups, of_groups = groups_of(suite, context)
+    run = _Run(suite, context, load, requests.texts, [*warnings, *requests.warnings, *of_groups])
+    run.rank()
+    judge = Metrics(context, suite.columns, suite.pairs, groups, suite.genre_field)
+    values = judge.user_values(run.lists)
+    return Outcome({**_result(run, judge, values), "requests": requests.name}, values)
 
 
-def bench_of(
+def context_of(
     suite: Suite,
     workspace: Workspace,
     store: Store,
@@ -121,7 +102,7 @@ def bench_of(
     spec = suite.split
     protocol = prepare(interactions, spec.name, users, of=spec.of, at_most=spec.at_most)
     split, drawn = sampled(protocol.split, limit or suite.users.limit, suite.users.seed)
-    bench = EvaluationContext(
+    context = EvaluationContext(
         workspace.root,
         store,
         store.fingerprint(),
@@ -135,145 +116,140 @@ def bench_of(
         progress,
     )
     longest = max(k for _, k in suite.columns) if any(system.served for system in suite.systems.values()) else 0
-    return bench, [*protocol.warnings, *drawn, *short_lists(chosen.retrieval.candidates, longest)]
+    return context, [*protocol.warnings, *drawn, *short_lists(chosen.retrieval.candidates, longest)]
 
 
-def _rank_plain(suite: Suite, bench: EvaluationContext, ranked: _Ranked) -> None:
-    """Retrievers, blends and lists of other tools."""
-    for name, system in suite.systems.items():
-        if system.external is not None:
-            lists, said = ranked_by(read_lists(suite.folder / system.external), bench.split, bench.k)
-            ranked.lists[name] = np.stack([lists] * len(suite.seeds))
-            ranked.warnings += said
-        elif system.retrievers:
-            retrieval = Retrieval(name, system, bench)
-            ranked.lists[name] = np.stack([retrieval.lists(seed) for seed in suite.seeds])
-            ranked.fitted[name] = retrieval.record
+@dataclass(eq=False)
+class _Run:
+    """What has been ranked so far: `lists` [s, m, K] of each system, `controls` of each control of a system."""
 
+    suite: Suite
+    context: EvaluationContext
+    load: Load
+    requests: Sequence[str | None]
+    warnings: list[str]
+    lists: dict[str, IntArray] = field(default_factory=dict)
+    controls: dict[str, dict[str, IntArray]] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=dict)
+    recall: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    position: dict[str, Any] = field(default_factory=dict)
+    replayed: list[ReplayedRequest] = field(default_factory=list)
 
-def _rank_served(
-    suite: Suite, bench: EvaluationContext, ranked: _Ranked, load: Load, requests: Sequence[str | None]
-) -> None:
-    """Systems on the served path: those that differ in the order only share a walk, and no two models are loaded."""
-    groups: dict[Served, dict[str, Served]] = {}
-    for name, system in suite.systems.items():
-        if system.served is not None:
-            alike = system.served.model_copy(update={"orders": "fused"})
-            groups.setdefault(alike, {})[name] = system.served
-    for served, members in groups.items():
-        llm = any(member.needs_llm for member in members.values())
+    def rank(self) -> None:
+        """Ranks with every system; those on one served path share a replay, and no two models are loaded at once."""
+        paths: dict[Served, dict[str, Served]] = {}
+        for name, system in self.suite.systems.items():
+            if system.external is not None:
+                found, said = ranked_by(
+                    read_lists(self.suite.folder / system.external), self.context.split, self.context.k
+                )
+                self.lists[name] = np.stack([found] * len(self.suite.seeds))
+                self.warnings += said
+            elif system.served is None:
+                retrieval = Retrieval(name, system, self.context)
+                self.lists[name] = np.stack([retrieval.lists(seed) for seed in self.suite.seeds])
+                self.fitted[name] = retrieval.record
+            else:
+                paths.setdefault(system.served.model_copy(update={"orders": "fused"}), {})[name] = system.served
+        for served, members in paths.items():
+            self._serve(served, members)
+        # In the order of the suite, whatever was ranked first.
+        self.lists = {name: self.lists[name] for name in self.suite.systems}
+
+    def _serve(self, served: Served, members: dict[str, Served]) -> None:
+        suite, context = self.suite, self.context
+        readers = [name for name, member in members.items() if member.needs_llm]
         path = ServedPath(
-            bench,
+            context,
             served,
-            llm=llm,
-            load=load,
-            requests=requests,
+            llm=bool(readers),
+            load=self.load,
+            requests=self.requests,
             allow_leak=suite.allow_leak,
             decisive=suite.is_decisive,
             useful=suite.reads == "useful",
         )
         with path.opened():
-            walks = [path.walk(seed) for seed in suite.seeds]
+            replays = [path.replay(seed) for seed in suite.seeds]
             for name, member in members.items():
-                ranked.lists[name] = _stacked(walks, member.orders, bench)
-                ranked.recall[name] = _recall(walks, bench)
-            if llm:
-                walked = [one for walk in walks for one in walk]
-                ranked.walked += walked
-                ranked.warnings += answers.fallbacks(walked)
-                _control(suite, bench, ranked, path, members)
-                _examine(suite, bench, ranked, path, members, walks)
-        for name in members:
-            ranked.served[name] = path.describe()
-        ranked.warnings += path.warnings
+                self.lists[name] = np.stack([ranked_of(replay, member.orders, context) for replay in replays])
+                self.recall[name] = _recall(replays, context)
+            if readers:
+                replayed = [one for replay in replays for one in replay]
+                self.replayed += replayed
+                self.warnings += answers.fallbacks(replayed)
+                self._control(path, {name: members[name].orders for name in readers})
+                if any(members[name].orders in ("fused", "served") for name in readers):
+                    self.cost = self.cost or (answers.cost_curve(replays, context) if suite.reads != "useful" else {})
+                if suite.position_bias:
+                    self._shuffle(path, readers[0], replays)
+        self.served |= dict.fromkeys(members, path.describe())
+        self.warnings += path.warnings
+
+    def _control(self, path: ServedPath, orders: dict[str, str]) -> None:
+        """Replays under each control with the first seed, for the systems of the path that ask the model."""
+        seed = self.suite.seeds[0]
+        for control in self.suite.controls:
+            replay = path.replay(seed, control, partial(CONTROLS[control], seed=seed))
+            for name, order in orders.items():
+                self.controls.setdefault(name, {})[control] = ranked_of(replay, order, self.context)[None]
+
+    def _shuffle(self, path: ServedPath, name: str, replays: Sequence[Sequence[ReplayedRequest]]) -> None:
+        """What the order of the slate does to the model, with the first seed under which it read any."""
+        place = next((n for n, replay in enumerate(replays) if any(one.was_read for one in replay)), 0)
+        seed, replay = self.suite.seeds[place], replays[place]
+        again = path.replay(seed, position.NAME, position.reordered)
+        found = position.position_bias(path.ranker_name, replay, again, seed, self.context, 10)
+        self.position |= {} if found is None else {name: found}
 
 
-def _control(
-    suite: Suite, bench: EvaluationContext, ranked: _Ranked, path: ServedPath, members: dict[str, Served]
-) -> None:
-    """Walks again under each control, for the systems of the path that ask the model."""
-    seed = suite.seeds[0]
-    for control in suite.controls:
-        walk = path.walk(seed, control, partial(controlled, control=control, seed=seed))
-        for name, member in members.items():
-            if member.needs_llm:
-                ranked.controls.setdefault(name, {})[control] = _stacked([walk], member.orders, bench)
-
-
-def _examine(
-    suite: Suite,
-    bench: EvaluationContext,
-    ranked: _Ranked,
-    path: ServedPath,
-    members: dict[str, Served],
-    walks: Sequence[Sequence[ReplayedRequest]],
-) -> None:
-    """What the order of the slate does to the model, and what reading fewer slates would cost."""
-    for name, member in members.items():
-        if member.orders in ("fused", "served") and not ranked.cost and suite.reads != "useful":
-            ranked.cost = cost_curve(walks, bench)
-        if member.needs_llm and suite.position_bias:
-            place = next((n for n, walk in enumerate(walks) if any(one.was_read for one in walk)), 0)
-            seed, walk = suite.seeds[place], walks[place]
-            again = path.walk(seed, position.NAME, position.reordered)
-            found = position.position_bias(path.ranker_name, walk, again, seed, bench, 10)
-            ranked.position |= {} if found is None else {name: found}
-            break
-
-
-def _recall(walks: Sequence[Sequence[ReplayedRequest]], bench: EvaluationContext) -> float:
+def _recall(replays: Sequence[Sequence[ReplayedRequest]], context: EvaluationContext) -> float:
     """Share of what is to be found that is in the slate: no order of it can find more."""
     found = [
-        np.isin(target, [bench.index[item_id] for item_id in one.lists["slate"]]).mean()
-        for walk in walks
-        for one, target in zip(walk, bench.split.targets, strict=True)
+        np.isin(target, [context.index[item_id] for item_id in one.lists["slate"]]).mean()
+        for replay in replays
+        for one, target in zip(replay, context.split.targets, strict=True)
     ]
     return round(float(np.mean(found)), 6)
 
 
-def _stacked(walks: Sequence[Sequence[ReplayedRequest]], order: str, bench: EvaluationContext) -> IntArray:
-    return np.stack([ranked_of(walk, order, bench) for walk in walks])
-
-
-def _result(
-    suite: Suite, bench: EvaluationContext, ranked: _Ranked, judge: Metrics, values: UserValues
-) -> dict[str, Any]:
-    table, masks = judge.table(ranked.lists), subset_masks(suite.subsets, bench)
+def _result(run: _Run, judge: Metrics, values: UserValues) -> dict[str, Any]:
+    suite, context = run.suite, run.context
+    table, masks = judge.table(run.lists), subset_masks(suite.subsets, context)
+    reads = [*([USEFUL] if suite.reads == "useful" else []), *([DECISIVE] if suite.is_decisive else [])]
     result: dict[str, Any] = {
         "suite": suite.model_dump(mode="json", exclude={"description"}),
         "description": suite.description,
         "systems": table,
-        "users": len(bench.split.users),
-        "split": bench.split.name,
-        "items": bench.interactions.n_items,
+        "users": len(context.split.users),
+        "split": context.split.name,
+        "items": context.interactions.n_items,
         "seeds": list(suite.seeds),
         "subsets": {
-            name: {"users": int(mask.sum()), "systems": judge.table(ranked.lists, mask)} for name, mask in masks.items()
+            name: {"users": int(mask.sum()), "systems": judge.table(run.lists, mask)} for name, mask in masks.items()
         },
         "comparisons": flat(table),
-        "breakdown": breakdown(values.of_system, values.columns, dimensions(bench), suite.pairs),
-        "controls": _controls(ranked, judge),
-        "warnings": ranked.warnings,
+        "breakdown": breakdown(values.of_system, values.columns, dimensions(context), suite.pairs),
+        "controls": _controls(run, judge),
+        "warnings": run.warnings,
         "headline": list(suite.metrics[:HEADLINE]),
         "definitions": {
             **definitions(suite.columns),
             **{name: CONTROL_DEFINITIONS[name] for name in suite.controls},
-            **({"reads": " ".join(reads)} if (reads := _reads(suite)) else {}),
-            "list length": f"catalogue lists have {bench.k} places, lists of the served path those of the slate",
+            **({"reads": " ".join(reads)} if reads else {}),
+            "list length": f"catalogue lists have {context.k} places, lists of the served path those of the slate",
         },
-        "fitted": ranked.fitted,
-        "served": ranked.served,
-        "candidate_recall": ranked.recall,
-        **({"cost_curve": ranked.cost} if ranked.cost else {}),
-        **_position(ranked.position),
-        **answers.facts(ranked.walked),
+        "fitted": run.fitted,
+        "served": run.served,
+        "candidate_recall": run.recall,
+        **({"cost_curve": run.cost} if run.cost else {}),
+        **_position(run.position),
+        **answers.facts(run.replayed),
     }
-    result["gates"] = [asdict(verdict) for verdict in _judged(suite, ranked, judge, masks, result)]
+    result["gates"] = [asdict(verdict) for verdict in _judged(run, judge, masks, result)]
     return result
-
-
-def _reads(suite: Suite) -> list[str]:
-    return [*([USEFUL] if suite.reads == "useful" else []), *([DECISIVE] if suite.is_decisive else [])]
 
 
 def _position(found: dict[str, Any]) -> dict[str, Any]:
@@ -285,21 +261,18 @@ def _position(found: dict[str, Any]) -> dict[str, Any]:
     return {"position_bias": found, "label_position": {"shuffle_effect": max(known, default=None)}}
 
 
-def _judged(
-    suite: Suite, ranked: _Ranked, judge: Metrics, masks: dict[str, BoolArray], result: dict[str, Any]
-) -> list[gates.Verdict]:
+def _judged(run: _Run, judge: Metrics, masks: dict[str, BoolArray], result: dict[str, Any]) -> list[gates.Verdict]:
     def difference(name: str, other: str, metric: str, subset: str | None) -> dict[str, float] | None:
         rows = None if subset is None else masks.get(subset)
-        return judge.difference(ranked.lists, (name, other), metric, rows)
+        return judge.difference(run.lists, (name, other), metric, rows)
 
-    return gates.judge(suite.parsed_gates, result, difference)
+    return gates.judge(run.suite.parsed_gates, result, difference)
 
 
-def _controls(ranked: _Ranked, judge: Metrics) -> dict[str, Table]:
+def _controls(run: _Run, judge: Metrics) -> dict[str, Table]:
     """For each system that asks the model: itself with the first seed, and under each control with the difference."""
     tables: dict[str, Table] = {}
-    for name, controls in ranked.controls.items():
+    for name, controls in run.controls.items():
         pairs = [(control, name) for control in controls]
-        lists = {name: ranked.lists[name][:1], **controls}
-        tables[name] = replace(judge, comparisons=pairs).table(lists)
+        tables[name] = replace(judge, comparisons=pairs).table({name: run.lists[name][:1], **controls})
     return tables

@@ -1,57 +1,30 @@
-"""What a suite file says. Everything that is wrong with one is reported at once, with its file."""
+"""Suite: what a file says that ranks for test users by several systems, and judges their lists."""
 
 from __future__ import annotations
 
-import importlib.resources
-import importlib.util
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from genrec.artifacts.yaml_files import load_yaml
 from genrec.data.cold_splits import COLD
-from genrec.errors import GenrecError, NotFoundError, SettingsError
+from genrec.errors import GenrecError
+from genrec.evaluation import metrics
 from genrec.evaluation.controls import CONTROLS
 from genrec.evaluation.suite import gates
+from genrec.evaluation.suite.base import BaseSuite, Name, Strict, overlaid, read_suite
 from genrec.evaluation.suite.gates import Gate
 from genrec.evaluation.tables import Column, columns_of
+from genrec.ranking.base import RANKERS
+from genrec.retrieval.base import RETRIEVERS
 from genrec.settings import Policy, Settings
 
-SUFFIX = ".yaml"
-WITHOUT_LLM = ("retriever", "slate", "click", "fused_without_llm")
+WITHOUT_LLM = ("retriever", "slate", "fused_without_llm")
 """Orders of a served system for which no language model is asked."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _is_name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise ValueError("use letters, digits, '_' and '-', a letter first")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_is_name)]
-
-
-class Source(_Strict):
-    """Data that the suite imports by itself where the workspace has none. Paths are seen from the suite's folder."""
-
-    importer: Literal["movielens", "recbole", "tables"]
-    path: str
-    """Folder of the data set, a known name (`genrec data fetch --list`), or the events of `tables`."""
-    items: str | None = None
-    """Catalogue of `tables`."""
-    min_item_events: int = Field(default=0, ge=0)
-    min_user_events: int = Field(default=0, ge=0)
-
-
-class SplitSpec(_Strict):
+class SplitSpec(Strict):
     """What is held out: see `genrec.data.cold_splits.held_out`."""
 
     name: Literal["temporal", "leave-one-out", "cold-items", "cold-users"] = "temporal"
@@ -67,7 +40,7 @@ class SplitSpec(_Strict):
         return self
 
 
-class Users(_Strict):
+class Users(Strict):
     """Which of the test users are asked for: those of a file, and of them a seeded sample."""
 
     limit: int | None = Field(default=None, ge=1)
@@ -75,10 +48,10 @@ class Users(_Strict):
     file: Path | None = None
 
 
-class Served(_Strict):
+class Served(Strict):
     """The served path, with everything fitted on the training part. What is not given is as in the settings."""
 
-    orders: Literal["retriever", "slate", "click", "llm", "fused_without_llm", "fused", "served"] = "fused"
+    orders: Literal["retriever", "slate", "llm", "fused_without_llm", "fused", "served"] = "fused"
     """Which order is judged: that of one part, `fused` if the language model reads every slate, or `served`, where it
     reads only those in which it is expected to change the answer."""
     ranker: str | None = None
@@ -88,13 +61,19 @@ class Served(_Strict):
     adapter: str | None = None
     policy: Policy = "fuse"
 
+    @model_validator(mode="after")
+    def _ranker_exists(self) -> Self:
+        if self.ranker is not None and (problem := RANKERS.problem(self.ranker)):
+            raise ValueError(problem)
+        return self
+
     @property
     def needs_llm(self) -> bool:
         """Whether the language model is asked."""
         return self.orders not in WITHOUT_LLM
 
 
-class System(_Strict):
+class System(Strict):
     """One thing that ranks: exactly one of `retriever`, `blend`, `served` and `external`."""
 
     retriever: str | None = None
@@ -113,9 +92,9 @@ class System(_Strict):
             raise ValueError("give exactly one of: retriever, blend, served, external")
         if self.hyper_parameters and self.retriever is None:
             raise ValueError("hyper_parameters are for a retriever")
-        for name in self.retrievers:
-            if "." not in name and importlib.util.find_spec(f"genrec.retrieval.retrievers.{name}") is None:
-                raise ValueError(f"there is no retriever {name!r}")
+        problems = [problem for name in self.retrievers if (problem := RETRIEVERS.problem(name))]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @property
@@ -124,7 +103,7 @@ class System(_Strict):
         return (self.retriever,) if self.retriever is not None else self.blend or ()
 
 
-class Subset(_Strict):
+class Subset(Strict):
     """Some of the test users, named before anything was measured: all conditions that are given hold."""
 
     history_at_most: int | None = Field(default=None, ge=0)
@@ -143,26 +122,15 @@ class Subset(_Strict):
         return self
 
 
-FOUND = frozenset({"ndcg", "hr", "mrr", "map", "recall"})
-"""Metrics of what was found: 0 for a user whose slate holds nothing of it, whatever its order."""
-GENRES = frozenset({"genre_calibration", "genre_diversity"})
-"""Metrics that read the genres of items."""
+class Suite(BaseSuite):
+    """A suite that ranks for test users and judges the lists."""
 
-
-class Suite(_Strict):
-    """A suite file. `folder` is where it lies: paths in it are seen from there."""
-
-    name: Name
-    description: str
-    source: Source | None = None
     split: SplitSpec = SplitSpec()
     users: Users = Users()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     """Whatever is drawn or starts by chance is drawn anew for each; figures are means over them."""
     candidates: int | None = Field(default=None, ge=1, le=1000)
     """How many items served systems read; as in the settings if not given."""
-    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings that go before those of the workspace, by section: `encoder: {name: hashing}`."""
     systems: dict[Name, System] = Field(min_length=1)
     metrics: tuple[str, ...] = Field(default=("ndcg@10", "hr@10", "mrr@10"), min_length=1)
     baseline: str | None = None
@@ -188,15 +156,14 @@ class Suite(_Strict):
     """Groups of users for `user_gap`, TSV with a header `user group`; without it they go by the length of history."""
     genre_field: str | None = None
     """Metadata field of genres, where it is none of genres, genre, categories and category."""
-    gates: tuple[str, ...] = ()
     allow_leak: bool = False
     """Adapters may have been trained on what is to be found; the report then says so."""
-    folder: Path = Field(default=Path(), exclude=True)
 
     @property
     def is_decisive(self) -> bool:
         """Whether slates without an item to be found are spared."""
-        return self.reads == "decisive" or (self.reads == "useful" and {name for name, _ in self.columns} <= FOUND)
+        found_only = all(metrics.reads(name) == "targets" for name, _ in self.columns)
+        return self.reads == "decisive" or (self.reads == "useful" and found_only)
 
     @property
     def columns(self) -> list[Column]:
@@ -210,11 +177,6 @@ class Suite(_Strict):
             return list(self.comparisons)
         baseline = self.baseline or next(iter(self.systems))
         return [(name, baseline) for name in self.systems if name != baseline]
-
-    @property
-    def parsed_gates(self) -> list[Gate]:
-        """The gates, taken apart."""
-        return [gates.parse(text) for text in self.gates]
 
     def settings_for(self, workspace_settings: Settings) -> Settings:
         """The settings of a workspace with those of the suite on top. SettingsError if they do not validate."""
@@ -232,13 +194,15 @@ class Suite(_Strict):
             problems += [f"{place}: there is no system {name!r}" for name in names if name not in self.systems]
         if self.reads == "decisive":
             found = {name for name, _ in self.columns} if not problems else set()
-            problems += [f"metrics: {name} needs reads: all" for name in sorted(found - FOUND)]
+            beyond = sorted(name for name in found if metrics.reads(name) != "targets")
+            problems += [f"metrics: {name} needs reads: all" for name in beyond]
         if self.reads == "useful":
             problems += [
                 f"systems: {name}: the order {system.served.orders} needs reads: all or decisive"
                 for name, system in self.systems.items()
                 if system.served and system.served.orders in ("llm", "fused")
             ]
+        problems += self._setting_problems()
         if len(set(self.seeds)) < len(self.seeds):
             problems.append("seeds: each once: twice the same looks steadier than it is")
         problems += self._gate_problems()
@@ -248,6 +212,14 @@ class Suite(_Strict):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _setting_problems(self) -> Iterator[str]:
+        retrieval, ranking = (self.settings.get(section, {}) for section in ("retrieval", "ranking"))
+        for name in retrieval.get("retrievers", ()):
+            if problem := RETRIEVERS.problem(str(name)):
+                yield f"settings.retrieval.retrievers: {problem}"
+        if "ranker" in ranking and (problem := RANKERS.problem(str(ranking["ranker"]))):
+            yield f"settings.ranking.ranker: {problem}"
 
     def _control_problems(self) -> Iterator[str]:
         yield from (f"controls: there is no control {name!r}" for name in self.controls if name not in CONTROLS)
@@ -259,82 +231,26 @@ class Suite(_Strict):
         measured = {name for name, _ in self.columns}
         if self.groups is not None and "user_gap" not in measured:
             yield "groups: they are for the metric user_gap, which is not among the metrics"
-        if self.genre_field is not None and not measured & GENRES:
-            yield f"genre_field: it is for {' and '.join(sorted(GENRES))}, which are not among the metrics"
+        if self.genre_field is not None and all(metrics.reads(name) != "genres" for name in measured):
+            of_genres = [name for name in metrics.names("user") if metrics.reads(name) == "genres"]
+            yield f"genre_field: it is for {' and '.join(of_genres)}, which are not among the metrics"
 
-    def _gate_problems(self) -> Iterator[str]:
-        for text in self.gates:
-            try:
-                gate = gates.parse(text)
-            except SettingsError as error:
-                yield f"gates: {error.message}"
-                continue
-            unknown = [name for name in gate.systems if name not in self.systems]
-            if gate.other is None and unknown == [gate.name] and gate.name in gates.FACTS:
-                if gate.subset is not None:
-                    yield f"gates: {text!r}: {gate.name} is of the whole run: leave out 'on {gate.subset}'"
-                continue
-            yield from (f"gates: {text!r}: there is no system {name!r}" for name in unknown)
-            if gate.metric not in self.metrics:
-                yield f"gates: {text!r}: {gate.metric!r} is not among the metrics of the suite"
-            if gate.subset is not None and gate.subset not in self.subsets:
-                yield f"gates: {text!r}: there is no subset {gate.subset!r}"
+    def _gate_problem(self, gate: Gate) -> str | None:
+        unknown = [name for name in gate.systems if name not in self.systems]
+        if gate.other is None and unknown == [gate.name] and gate.name in gates.FACTS:
+            of_run = f"{gate.name} is of the whole run: leave out 'on {gate.subset}'"
+            return None if gate.subset is None else of_run
+        problems = [f"there is no system {name!r}" for name in unknown]
+        if gate.metric not in self.metrics:
+            problems.append(f"{gate.metric!r} is not among the metrics of the suite")
+        if gate.subset is not None and gate.subset not in self.subsets:
+            problems.append(f"there is no subset {gate.subset!r}")
+        return "; ".join(problems) or None
 
 
 def load(file: Path) -> Suite:
     """The suite of a file. SettingsError with the file and all that is wrong with it."""
-    try:
-        content, _ = load_yaml(file.read_text("utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read", "give the file of a suite (YAML, UTF-8)") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{file} is no suite", f"look at one that ships: {_shipped()}")
-    try:
-        return Suite.model_validate({**content, "folder": file.resolve().parent})
-    except ValidationError as error:
-        raise SettingsError(
-            f"{file} does not validate:\n{_problems(error)}", f"suites that ship: {_shipped()}"
-        ) from None
-
-
-def find(name: str) -> Path:
-    """File of a suite: a path, or the name of one that ships. NotFoundError if there is none."""
-    path = Path(name)
-    if path.suffix in (SUFFIX, ".yml"):
-        if path.is_file():
-            return path
-        raise NotFoundError(f"there is no file {path}", f"suites that ship: {_shipped()}")
-    shipped = shipped_folder() / f"{name}{SUFFIX}"
-    if _NAME.fullmatch(name) and shipped.is_file():
-        return shipped
-    raise NotFoundError(f"there is no suite {name!r}", f"give a .yaml file, or one that ships: {_shipped()}")
-
-
-def shipped_folder() -> Path:
-    """Where the suites that ship lie: in the wheel, or in the source checkout."""
-    installed = Path(str(importlib.resources.files("genrec"))) / "_assets" / "eval" / "suites"
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[4] / "eval" / "suites"
-
-
-def shipped() -> list[str]:
-    """Names of the suites that ship."""
-    return sorted(path.stem for path in shipped_folder().glob(f"*{SUFFIX}"))
-
-
-def overlaid(settings: Settings, sections: dict[str, dict[str, Any]]) -> Settings:
-    """The settings with some values replaced; validated, and without a look at the environment."""
-    whole = settings.model_dump()
-    problems = [f"  settings: there is no section {name!r}" for name in sections if name not in whole]
-    chosen = dict[str, Any]()
-    for name, values in sections.items():
-        if name in whole:
-            try:
-                chosen[name] = type(getattr(settings, name)).model_validate({**whole[name], **values})
-            except ValidationError as error:
-                problems.append(_problems(error, f"settings.{name}."))
-    if problems:
-        raise SettingsError("settings do not validate:\n" + "\n".join(problems), "mend the settings of the suite")
-    return settings.model_copy(update=chosen)
+    return read_suite(file, Suite)
 
 
 def _metric_problem(text: str) -> str | None:
@@ -343,17 +259,3 @@ def _metric_problem(text: str) -> str | None:
     except GenrecError as error:
         return error.message
     return None
-
-
-def _problems(error: ValidationError, prefix: str = "") -> str:
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        # What a validator of the whole suite says is a line for each problem, with its place.
-        texts = problem["msg"].removeprefix("Value error, ").split("\n")
-        lines += [f"  {prefix}{place}: {text}" if place else f"  {prefix}{text}" for text in texts]
-    return "\n".join(lines)
-
-
-def _shipped() -> str:
-    return ", ".join(shipped()) or "none"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from genrec.artifacts import downloads, models
 from genrec.artifacts.workspace import Workspace
@@ -15,26 +14,10 @@ from genrec.data.sources.movielens import MovieLens
 from genrec.data.sources.recbole import RecBole
 from genrec.data.sources.tables import Tables
 from genrec.errors import WorkspaceError
-from genrec.evaluation.suite.schema import Source
+from genrec.evaluation.suite.base import BaseSuite, Source
 
 
-class Sourced(Protocol):
-    """A suite of any kind, as far as its data goes; see `genrec.evaluation.suite.schema.Suite`."""
-
-    @property
-    def name(self) -> str:
-        """Of the suite."""
-
-    @property
-    def source(self) -> Source | None:
-        """Data that it brings along."""
-
-    @property
-    def folder(self) -> Path:
-        """Where its file lies."""
-
-
-def workspace_of(suite: Sourced, given: Path | None, progress: Progress | None = None) -> Workspace:
+def workspace_of(suite: BaseSuite, given: Path | None, progress: Progress | None = None) -> Workspace:
     """The workspace of a run: the one that is given, else one for the suite's source; filled where it has no data.
 
     WorkspaceError if there is neither data nor a source.

@@ -10,7 +10,7 @@ import numpy as np
 
 from genrec.errors import DataError
 from genrec.evaluation import significance
-from genrec.reranking.policy import agreement
+from genrec.reranking.validity import agreement
 
 MOVERS = 10
 

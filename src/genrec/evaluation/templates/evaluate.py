@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,18 @@ from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
 from genrec.evaluation import significance, tables
 from genrec.evaluation.catalogue import catalogue_facts
-from genrec.evaluation.metrics import Values, agreement, validity
-from genrec.evaluation.suite.bench import EvaluationContext
-from genrec.evaluation.suite.runner import bench_of
+from genrec.evaluation.lists import Values
+from genrec.evaluation.replay import ReplayedRequest
+from genrec.evaluation.suite.context import EvaluationContext
+from genrec.evaluation.suite.runner import Outcome, context_of
 from genrec.evaluation.suite.schema import Suite
-from genrec.evaluation.suite.served import Load, ReplayedRequest, ranked_of
+from genrec.evaluation.suite.served import Load, ranked_of
 from genrec.evaluation.templates.changes import RankChanges, rank_changes
+from genrec.evaluation.templates.reading import Read, read_by
 from genrec.evaluation.templates.sides import Side
-from genrec.evaluation.templates.verdicts import direction, verdicts
-from genrec.evaluation.templates.walking import Read, read_by
+from genrec.evaluation.validity import AGREEMENT, VALIDITY
 from genrec.evaluation.values import UserValues
+from genrec.evaluation.verdicts import direction, verdicts
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, Progress
 
@@ -29,8 +31,8 @@ FOUND = (("ndcg", 10), ("hr", 10))
 COVERAGE = (("coverage", 10),)
 USUAL = 0.95
 DEFINITIONS = {
-    "validity": validity.DEFINITION,
-    "agreement": agreement.DEFINITION,
+    "validity": VALIDITY,
+    "agreement": AGREEMENT,
     "prompt tokens": "tokens of all prompts of a request",
     "computed tokens": "the same, those of a prefix that prompts share counted once",
     "llm ms": "milliseconds in which the model read a slate, when it was first read; what lasted longer than 95 % of "
@@ -38,14 +40,6 @@ DEFINITIONS = {
 }
 AS_SERVED = " as served"
 """Behind the name of a metric: of the order in which the model's score is weighed with all others."""
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What was found: the record's own part, and the figures of each user."""
-
-    result: dict[str, Any]
-    values: UserValues
 
 
 def evaluate_prompts(
@@ -67,28 +61,28 @@ def evaluate_prompts(
     Judged is the order in which the model alone puts a slate, which is what a template can change; `fused` also judges
     the order that is served, with the weight of the model learned for each template. What is fitted, read and answered
     is kept in the workspace's cache: an interrupted run goes on where it stopped, and a repeated one costs seconds.
-    Raises what `bench_of` and `read_by` raise.
+    Raises what `context_of` and `read_by` raise.
     """
     chosen = tuple(seeds) or suite.seeds[:1]
-    bench, warnings = bench_of(suite, workspace, store, settings, None, limit, encoder, progress)
-    reads, said = read_by(pair, suite, bench, chosen, load, fused=fused)
+    context, warnings = context_of(suite, workspace, store, settings, None, limit, encoder, progress)
+    reads, said = read_by(pair, suite, context, chosen, load, fused=fused)
     every = not suite.is_decisive
-    values = {read.side.name: _values(read, bench, fused) for read in reads}
+    values = {read.side.name: _values(read, context, fused) for read in reads}
     columns = [*_found(fused), *DEFINITIONS]
     new, old = (side.name for side in pair)
     table = tables.value_table(values, columns, [(new, old)])
     if every:
-        table = _with_coverage(table, reads, bench, (new, old))
+        table = _with_coverage(table, reads, context, (new, old))
         columns.append(tables.column_name(COVERAGE[0]))
     directions = {column: direction(column.removesuffix(AS_SERVED)) for column in columns}
     found = verdicts(table, [(new, old)], columns, directions)
-    titles = {item.id: item.title for item in bench.items}
+    titles = {item.id: item.title for item in context.items}
     result = {
         "description": f"{new} against {old}, on the slates of the suite {suite.name}",
         "suite": suite.model_dump(mode="json", exclude={"description"}),
         "prompt": {**pair[0].facts(), "against": pair[1].facts(), **_headline(found[0])},
-        "users": len(bench.split.users),
-        "split": bench.split.name,
+        "users": len(context.split.users),
+        "split": context.split.name,
         "seeds": list(chosen),
         "systems": table,
         "verdicts": found,
@@ -99,7 +93,7 @@ def evaluate_prompts(
         "served": {read.side.name: read.described for read in reads},
         "ranks": changes_json(changes_of(reads), titles),
     }
-    user_ids = tuple(str(user) for user in bench.split.train.user_ids[bench.split.users])
+    user_ids = tuple(str(user) for user in context.split.train.user_ids[context.split.users])
     per_user = {name: significance.over_seeds(one)[0] for name, one in values.items()}
     kept = UserValues(user_ids, (*_found(fused), *DEFINITIONS), per_user)
     return Outcome(result, kept)
@@ -121,14 +115,14 @@ def compare_ranks(
 
     It shares all caches with `evaluate_prompts`.
     """
-    bench, warnings = bench_of(suite, workspace, store, settings, None, limit, encoder, progress)
-    reads, said = read_by(pair, suite, bench, suite.seeds[:1], load)
-    return changes_json(changes_of(reads), {item.id: item.title for item in bench.items}), [*warnings, *said]
+    context, warnings = context_of(suite, workspace, store, settings, None, limit, encoder, progress)
+    reads, said = read_by(pair, suite, context, suite.seeds[:1], load)
+    return changes_json(changes_of(reads), {item.id: item.title for item in context.items}), [*warnings, *said]
 
 
 def changes_of(reads: Sequence[Read]) -> RankChanges:
     """How the first (new) of two templates orders the slates that both have read, beside the second."""
-    new, old = ([one.lists["llm"] if one.asked else [] for one in read.walks[0]] for read in reads)
+    new, old = ([one.lists["llm"] if one.asked else [] for one in read.replays[0]] for read in reads)
     return rank_changes(old, new)
 
 
@@ -143,16 +137,16 @@ def _found(fused: bool) -> list[str]:
     return names + ([name + AS_SERVED for name in names] if fused else [])
 
 
-def _values(read: Read, bench: EvaluationContext, fused: bool) -> Values:
+def _values(read: Read, context: EvaluationContext, fused: bool) -> Values:
     """Values [s, m, c] of the columns of `_found` and DEFINITIONS."""
     orders = ["llm", "served"] if fused else ["llm"]
     ranked = [
         tables.user_values(
-            np.stack([ranked_of(walk, order, bench) for walk in read.walks]), bench.split.targets, FOUND, None
+            np.stack([ranked_of(replay, order, context) for replay in read.replays]), context.split.targets, FOUND
         )
         for order in orders
     ]
-    costs = np.array([[_costs(one) for one in walk] for walk in read.walks]).reshape(*ranked[0].shape[:2], -1)
+    costs = np.array([[_costs(one) for one in replay] for replay in read.replays]).reshape(*ranked[0].shape[:2], -1)
     costs[:, :, -1] = _usual(costs[:, :, -1])
     return np.concatenate([*ranked, costs], axis=2)
 
@@ -161,7 +155,7 @@ def _costs(one: ReplayedRequest) -> list[float]:
     """One value for each of DEFINITIONS; NaN where the model was not asked, and for a time that is not known."""
     if not one.asked:
         return [np.nan] * len(DEFINITIONS)
-    valid = validity.valid(one.wrong) if one.fallback is None else 0.0
+    valid = float(one.fallback is None and not any(one.wrong))
     tau = np.nan if one.agreement is None else one.agreement
     return [valid, tau, one.prompt_tokens, one.computed_tokens, one.stage_ms.get("llm", np.nan)]
 
@@ -178,11 +172,11 @@ def _usual(times: Values) -> Values:
 
 
 def _with_coverage(
-    table: tables.Table, reads: Sequence[Read], bench: EvaluationContext, pair: tuple[str, str]
+    table: tables.Table, reads: Sequence[Read], context: EvaluationContext, pair: tuple[str, str]
 ) -> tables.Table:
-    lists = {read.side.name: np.stack([ranked_of(walk, "llm", bench) for walk in read.walks]) for read in reads}
-    facts = catalogue_facts(bench.split, bench.items)
-    covered = tables.ranking_table(lists, bench.split.targets, COVERAGE, facts=facts, comparisons=[pair])
+    lists = {read.side.name: np.stack([ranked_of(replay, "llm", context) for replay in read.replays]) for read in reads}
+    facts = catalogue_facts(context.split, context.items)
+    covered = tables.ranking_table(lists, context.split.targets, COVERAGE, facts=facts, comparisons=[pair])
     return {name: {**row, **covered[name]} for name, row in table.items()}
 
 

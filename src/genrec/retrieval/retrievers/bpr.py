@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.matrices import histories, touched
 
@@ -69,7 +70,7 @@ class BprRetriever:
         """The same fit with another decay."""
         return BprRetriever(self._factors, self._bias, decay)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; the biases alone without a history."""
         weights = histories([query], len(self._bias), self._decay)
         mean = weights.data @ self._factors[weights.indices] / max(float(weights.data.sum()), 1.0)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
-from genrec.data.interactions import IntArray, Interactions
+from genrec.data.histories import HistoryArrays
+from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.matrices import histories, largest
 
 _CHUNK = 4_000_000
@@ -38,10 +39,13 @@ class CovisitRetriever:
         {"window": 5, "source_power": 0.4, "target_power": 0.4, "symmetric": 1.0, "decay": 0.9},
     )
 
-    def __init__(self, table: sparse.csr_matrix, decay: float, history: int) -> None:
+    def __init__(
+        self, table: sparse.csr_matrix, decay: float, history: int, powers: tuple[float, float], symmetric: float
+    ) -> None:
         self._table = table
         self._decay = decay
         self._history = history
+        self._powers, self._symmetric = powers, symmetric
 
     @classmethod
     def fit(
@@ -64,28 +68,39 @@ class CovisitRetriever:
         counts = np.maximum(np.bincount(interactions.item, minlength=interactions.n_items), 1).astype(np.float64)
         rows = np.repeat(counts**-source_power, np.diff(table.indptr))
         table.data = (table.data * rows * (counts**-target_power)[table.indices]).astype(np.float32)
-        return cls(largest(table, neighbours), decay, history)
+        return cls(largest(table, neighbours), decay, history, (source_power, target_power), symmetric)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; 0 for items that never came near the query's."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Scores [q, I] of several queries."""
         weights = histories(queries, self._table.shape[0], self._decay, self._history)
         return np.asarray((weights @ self._table).toarray(), dtype=np.float32)
 
-    def links(self, sources: IntArray, targets: IntArray) -> Scores:
-        """C [s, t] between given items."""
-        return np.asarray(self._table[sources][:, targets].toarray(), dtype=np.float32)
+    def together(self, source: IntArray, target: IntArray, count: FloatArray) -> FloatArray:
+        """How often items stood near each other in histories [s, t]: the sum of 1/d over d <= window events, freed of
+        the powers of `count` [I] that the scores have, and doubled where only one direction counts.
+
+        0 for the same item, and for what is not among the strongest neighbours of the source.
+        """
+        often = self._table[source][:, target].toarray().astype(np.float64) * 2 / (1 + self._symmetric)
+        often *= np.outer(np.maximum(count[source], 1) ** self._powers[0], count[target] ** self._powers[1])
+        return np.where(source[:, None] == target, 0.0, often)
 
     def save(self, folder: Path) -> None:
         """Writes the table as CSR arrays."""
         write_tensors(
             folder,
             {"indptr": self._table.indptr, "indices": self._table.indices, "data": self._table.data},
-            {"decay": self._decay, "history": self._history},
+            {
+                "decay": self._decay,
+                "history": self._history,
+                "powers": self._powers,
+                "symmetric": self._symmetric,
+            },
         )
 
     @classmethod
@@ -94,7 +109,8 @@ class CovisitRetriever:
         arrays, settings = read_tensors(folder)
         size = len(arrays["indptr"]) - 1
         table = sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(size, size))
-        return cls(table, float(settings["decay"]), int(settings["history"]))
+        powers = (float(settings["powers"][0]), float(settings["powers"][1]))
+        return cls(table, float(settings["decay"]), int(settings["history"]), powers, float(settings["symmetric"]))
 
 
 def _transitions(interactions: Interactions, window: int) -> sparse.csr_matrix:

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import DataError
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.matrices import histories, together, touched
 
 Weights = npt.NDArray[np.float32]
@@ -75,12 +76,12 @@ class EaseRetriever:
         """The same fit with another decay."""
         return EaseRetriever(self._weights, self._known, self._n_items, decay)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; 0 for items that nobody touched."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Scores [q, I] of several queries."""
         weights = histories(queries, self._n_items, self._decay)
         scores = np.zeros(weights.shape, dtype=np.float32)

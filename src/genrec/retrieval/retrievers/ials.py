@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.factors import Factors, implicit_module, product
 from genrec.retrieval.matrices import histories, touched
 
@@ -70,12 +71,12 @@ class IalsRetriever:
         """The same fit with another decay."""
         return IalsRetriever(self._factors, self._regularization, self._alpha, decay)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; 0 everywhere without a history, and for items that nobody touched."""
         scores: Scores = product(self._factors, self.user_factor(query))
         return scores
 
-    def user_factor(self, query: Query) -> Factors:
+    def user_factor(self, query: HistoryArrays) -> Factors:
         """The factor x of the query's user [factors], in closed form."""
         events = histories([query], len(self._factors), self._decay)
         events.sum_duplicates()

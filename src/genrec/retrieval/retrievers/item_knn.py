@@ -10,9 +10,10 @@ import numpy as np
 from scipy import sparse
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.matrices import histories, largest, together, touched
 
 
@@ -62,12 +63,12 @@ class ItemKnnRetriever:
             pieces.append(largest(counts, neighbours))
         return cls(sparse.vstack(pieces, format="csr"), decay)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; 0 for items that no user of the query's items touched."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Scores [q, I] of several queries."""
         weights = histories(queries, self._table.shape[1], self._decay)
         return np.asarray((weights @ self._table).toarray(), dtype=np.float32)

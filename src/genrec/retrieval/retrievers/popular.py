@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 
 _DAY = 86_400.0
 
@@ -59,11 +60,11 @@ class PopularRetriever:
         counts = np.bincount(interactions.item[recent], weights=weights, minlength=size)
         return cls((counts + everything / len(interactions)).astype(np.float32))
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Popularity [I], whatever the query."""
         return self._popularity
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Popularity [q, I]."""
         return np.broadcast_to(self._popularity, (len(queries), len(self._popularity)))
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.matrices import histories
 
 
@@ -42,12 +43,12 @@ class RepeatRetriever:
         """Learns nothing: everything is in the query."""
         return cls(interactions.n_items, decay)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; 0 for items that are not in the query."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Scores [q, I] of several queries."""
         return np.asarray(histories(queries, self._n_items, self._decay).toarray(), dtype=np.float32)
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
-from genrec.retrieval.base import Query, Scores
+from genrec.retrieval.base import Scores
 from genrec.retrieval.factors import product
 from genrec.text.encoders import Encoder, Progress, Vectors, item_text, unit_length
 
@@ -49,12 +50,12 @@ class SemanticRetriever:
             vectors = _reduced(vectors - vectors.mean(axis=0), width)
         return cls(unit_length(vectors), decay, history)
 
-    def scores(self, query: Query) -> Scores:
+    def scores(self, query: HistoryArrays) -> Scores:
         """Cosines [I]; 0 everywhere without a history."""
         scores: Scores = self.batch_scores([query])[0]
         return scores
 
-    def batch_scores(self, queries: Sequence[Query]) -> Scores:
+    def batch_scores(self, queries: Sequence[HistoryArrays]) -> Scores:
         """Cosines [q, I] of several queries."""
         users = np.zeros((len(queries), self._vectors.shape[1]), dtype=np.float32)
         for row, query in enumerate(queries):

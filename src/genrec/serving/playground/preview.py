@@ -11,28 +11,28 @@ from genrec.errors import GenrecError
 from genrec.serving.errors import on_genrec_error
 from genrec.serving.gate import Gate
 from genrec.serving.playground import routes
-from genrec.serving.playground.bench import PlaygroundService
+from genrec.serving.playground.service import PlaygroundService
 from genrec.settings import ServingSettings
 
 
-def preview_app(bench: PlaygroundService, settings: ServingSettings) -> FastAPI:
+def preview_app(service: PlaygroundService, settings: ServingSettings) -> FastAPI:
     """The page and nothing else, behind the gate that the server has."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await bench.close()
+        await service.close()
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.state.playground = bench
+    app.state.playground = service
     app.include_router(routes.router)
     app.add_exception_handler(GenrecError, on_genrec_error)
     app.add_middleware(Gate, settings=settings)
     return app
 
 
-def serve_preview(bench: PlaygroundService, settings: ServingSettings) -> None:
+def serve_preview(service: PlaygroundService, settings: ServingSettings) -> None:
     """Serves until it is interrupted."""
     import uvicorn
 
-    uvicorn.run(preview_app(bench, settings), host=settings.host, port=settings.port, log_level="warning")
+    uvicorn.run(preview_app(service, settings), host=settings.host, port=settings.port, log_level="warning")

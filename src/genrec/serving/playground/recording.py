@@ -8,18 +8,16 @@ from typing import Any
 from genrec.domain import RankedItem, Ranking
 from genrec.errors import TemplateError
 from genrec.llm.base import LabelChoice, LanguageModel, LogProbs
-from genrec.prompting.rendered import RenderedPrompt
-from genrec.ranking.base import Ranker, RankingTask
+from genrec.llm.wrappers import DelegatingModel
+from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
 from genrec.serving.playground.calls import Prompt
 
 
-class RecordingModel:
+class RecordingModel(DelegatingModel):
     """A language model that keeps the last log-probabilities [P, T] with their tokens [T], and the generated labels."""
 
     def __init__(self, model: LanguageModel) -> None:
-        self._model = model
-        self.name, self.adapter, self.context = model.name, model.adapter, model.context
-        self.block, self.exact = model.block, model.exact
+        super().__init__(model)
         self.log_probs: LogProbs | None = None
         self.token_ids: tuple[int, ...] = ()
         self.choices: list[LabelChoice] = []
@@ -27,31 +25,18 @@ class RecordingModel:
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
     ) -> LogProbs:
-        """See `LanguageModel.read`."""
+        """See `LanguageModel.score_tokens`."""
         self.token_ids = tuple(token_ids)
-        self.log_probs = await self._model.score_tokens(prompts, token_ids, cache_salt=cache_salt)
+        self.log_probs = await super().score_tokens(prompts, token_ids, cache_salt=cache_salt)
         return self.log_probs
 
     async def generate_labels(
-        self,
-        prompt: Sequence[int],
-        labels: Sequence[int],
-        k: int,
-        *,
-        temperature: float = 0.0,
-        seed: int = 0,
-        cache_salt: str | None = None,
+        self, prompt: Sequence[int], labels: Sequence[int], k: int, **options: Any
     ) -> AsyncIterator[LabelChoice]:
-        """See `LanguageModel.generate`."""
-        async for choice in self._model.generate_labels(
-            prompt, labels, k, temperature=temperature, seed=seed, cache_salt=cache_salt
-        ):
+        """See `LanguageModel.generate_labels`."""
+        async for choice in super().generate_labels(prompt, labels, k, **options):
             self.choices.append(choice)
             yield choice
-
-    def generate_text(self, prompt: Sequence[int], **options: Any) -> AsyncIterator[str]:
-        """See `LanguageModel.write`."""
-        return self._model.generate_text(prompt, **options)
 
     async def close(self) -> None:
         """The engine stays: it is the server's."""
@@ -78,22 +63,18 @@ class RecordingModel:
         return read
 
 
-class CheckedRanker:
-    """Satisfies `Ranker`: reads a slate only after the sandbox has rendered exactly that.
+class CheckedRanker(DelegatingRanker):
+    """Reads a slate only after the sandbox has rendered exactly that.
 
     Rendering is the same every time, so what ends in time there ends in time here.
     """
 
     def __init__(self, ranker: Ranker, check: Callable[[RankingTask], Awaitable[Prompt | None]]) -> None:
-        self._ranker, self._check = ranker, check
-        self.name, self.default_template, self.template = ranker.name, ranker.default_template, ranker.template
+        super().__init__(ranker)
+        self._check = check
         self.task: RankingTask | None = None
         """What was read."""
         self.prompt: Prompt | None = None
-
-    def render(self, task: RankingTask) -> RenderedPrompt:
-        """See `Ranker.render`."""
-        return self._ranker.render(task)
 
     async def rank(
         self, task: RankingTask, k: int | None = None, on_item: Callable[[RankedItem], None] | None = None
@@ -102,7 +83,7 @@ class CheckedRanker:
         self.task, self.prompt = task, await self._check(task)
         if self.prompt is None:
             raise TemplateError("the template cannot be rendered for this slate", "the preview says why")
-        return await self._ranker.rank(task, k, on_item)
+        return await self.inner.rank(task, k, on_item)
 
     def read_of(self, model: RecordingModel) -> dict[str, list[dict[str, object]]]:
         """What the model said of each item, by item id; empty if nothing was read."""

@@ -43,6 +43,11 @@ class Sandbox:
         finally:
             self._waiting -= 1
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that renders; None before the first call and after the end."""
+        return None if self._process is None else self._process.pid
+
     async def close(self) -> None:
         """Ends the process."""
         process, self._process = self._process, None

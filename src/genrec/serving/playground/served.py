@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from genrec.artifacts.models import resolve
 from genrec.explanation.explain import explained
@@ -13,12 +13,12 @@ from genrec.prompting.tokenizer import ChatTokenizer, load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import for_template, load_ranker
 from genrec.serving.errors import BadRequestError
-from genrec.serving.playground.bench import Engine, PlaygroundService
 from genrec.serving.playground.bodies import InputsBody, RunBody, TemplateBody
 from genrec.serving.playground.calls import Prompt
 from genrec.serving.playground.inputs import FREE, Catalogue, history_of, plain, task_of
 from genrec.serving.playground.overlay import overlaid
 from genrec.serving.playground.recording import CheckedRanker, RecordingModel
+from genrec.serving.playground.service import Engine, PlaygroundService
 from genrec.serving.schemas import recommendation_answer
 from genrec.serving.state import Live
 from genrec.settings import Settings
@@ -45,7 +45,7 @@ class ServedPlaygroundService(PlaygroundService):
         """See `PlaygroundService.catalogue`. A new fit brings a new store."""
         store = (await self._live.recommender()).store
         if store is not self._catalogue.store:
-            self._catalogue = Catalogue(store, self._settings.clicks.liked)
+            self._catalogue = Catalogue(store, self._settings.scoring.liked)
         return self._catalogue
 
     async def task(self, body: InputsBody) -> RankingTask:
@@ -84,7 +84,7 @@ class ServedPlaygroundService(PlaygroundService):
         ranker, settings = await asyncio.to_thread(self._ranker, body.template, model)
         checked = CheckedRanker(ranker, check)
         request = self._request(body, await self.catalogue())
-        edited = recommender.with_ranker(cast(Ranker, checked), settings)
+        edited = recommender.with_ranker(checked, settings)
         shown = recommendation_answer(*await explained(edited, request, body.explain))
         read = checked.read_of(model)
         for item in shown["items"]:

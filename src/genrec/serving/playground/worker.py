@@ -132,7 +132,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _peak() -> int:
+def peak_memory() -> int:
     """Bytes of memory that were in use at some time; 0 on systems that do not say.
 
     Not `ru_maxrss`: what the process that started this one had in use counts in it, and a server has gigabytes.
@@ -154,7 +154,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         replies.write(answer(Call.model_validate_json(line)).model_dump_json().encode() + b"\n")
         replies.flush()
-        if _peak() > WORN:
+        if peak_memory() > WORN:
             break
 
 

@@ -14,8 +14,8 @@ export function rankingView(name, answer, other) {
       ...(others ? [[changeView(item.rank, others.get(item.item_id)), "change"]] : []),
       [titleView(item), ""],
       [readView(item.read), "number"],
-      [item.p_click === null ? "–" : `${(100 * item.p_click).toFixed(1)} %`, "number"],
-      [number(item.score), "number"],
+      [`${(100 * item.p_click).toFixed(1)} %`, "number"],
+      [number(item.value), "number"],
       [number(item.retriever_score), "number"],
       [item.sources.join(", ") || "–", ""],
     ];

@@ -1,7 +1,0 @@
-import pytest
-from clicks_factories import World, make_world
-
-
-@pytest.fixture(scope="session")
-def world() -> World:
-    return make_world()
