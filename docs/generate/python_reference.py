@@ -24,6 +24,8 @@ ERRORS = {"genrec.errors"}
 REQUEST = "RecommendationRequest"
 SEAMS = {"base", "store"}
 """Modules that hold the interface of their folder."""
+HANDED_IN = {"ItemFilters"}
+"""Protocols in them that say what another folder hands in."""
 
 
 def page() -> str:
@@ -56,6 +58,8 @@ def page() -> str:
 
 def _is_interface(found: ClassDoc) -> bool:
     """Whether it is the Protocol of a folder of alternatives; other Protocols are details of where they stand."""
+    if found.name in HANDED_IN:
+        return False
     folder = (PACKAGE.parent / found.module.replace(".", "/")).is_dir()
     stands_for_folder = folder or found.module.rpartition(".")[2] in SEAMS
     return stands_for_folder and any(base.split("[")[0] == "Protocol" for base in found.bases)

@@ -37,6 +37,13 @@ def test_the_readme_is_short() -> None:
     assert words < LONGEST_README
 
 
+def test_the_map_of_the_tree_is_the_tree() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    mapped = re.findall(r"^ {6}([\w.]+)/? ", text, re.MULTILINE)
+    flat = {"domain.py", "errors.py", "settings.py"}
+    assert sorted(mapped) == sorted(flat | {path.parent.name for path in PACKAGE.glob("*/__init__.py")})
+
+
 @pytest.mark.parametrize("page", pages(), ids=named)
 def test_relative_links_lead_somewhere(page: Page) -> None:
     dead = []
