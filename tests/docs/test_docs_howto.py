@@ -11,7 +11,7 @@ import pytest
 from docs_pages import REPOSITORY, Page
 
 from genrec.data.interactions import Interactions
-from genrec.domain import Candidate, Item
+from genrec.domain import Candidate, Fact, History, HistoryEntry, Item
 
 DAY = 86_400.0
 
@@ -59,3 +59,14 @@ def test_the_reranker_keeps_two_of_a_series(example: Any) -> None:
     assert [(one.item_id, one.reason, one.stage) for one in shown.dropped] == [
         ("d", "two of its series are above it", "mine")
     ]
+
+
+def test_the_fact_is_the_usual_decade(example: Any) -> None:
+    from genrec.facts.base import FACTS
+
+    kind: Any = FACTS.find(example("add-a-kind-of-fact", "Decade"))
+    years = ("1994", "1995", "1996", "1997", "1999", "2004")
+    history = History("u", tuple(HistoryEntry(Item(year, year, {"year": year}), 0.0) for year in years))
+    items = [Item("a", "a", {"year": "1991"}), Item("b", "b", {"year": "2001"}), Item("c", "c")]
+    assert kind().find(None, history, items) == [(Fact("mine", "usual"),), (), ()]
+    assert kind().find(None, History("u", history.entries[1:5]), items) == [(), (), ()]  # four say nothing yet
