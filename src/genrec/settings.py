@@ -61,7 +61,7 @@ class DataSettings(_Section):
 
 
 class EncoderSettings(_Section):
-    """The text encoder behind `semantic` retrieval and the click scorer."""
+    """The text encoder behind `semantic` retrieval and scoring."""
 
     name: str = "minilm-l6"
     """A known name, a local sentence-transformers folder, a hub name, or `hashing` (words only, needs no torch)."""
@@ -73,7 +73,7 @@ class RetrievalSettings(_Section):
     retrievers: tuple[str, ...] = ("covisit", "ials", "semantic", "popular")
     """Modules of `genrec.retrieval.retrievers`, or dotted paths. `genrec fit` learns their weights on validation."""
     pool: int = Field(default=200, ge=1)
-    """How many items retrieval yields before the click scorer prunes them to `candidates`."""
+    """How many items retrieval yields before scoring cuts them to `candidates`."""
     candidates: int = Field(default=20, ge=1, le=1000)
     """How many items the language model reads."""
     history: int = Field(default=50, ge=1)
@@ -129,7 +129,7 @@ class LlmSettings(_Section):
     """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
     slates: int = Field(default=40, ge=0)
     """How many validation slates, and as many with a request in words, the language model reads when its weights are
-    learned; 0 leaves it a tie-break."""
+    learned; 0: it is not read under `fuse`."""
     deadline_s: float = Field(default=30.0, gt=0)
     """After this time without a ranking the order by P(click) without the language model is the answer."""
 
