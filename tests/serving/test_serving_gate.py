@@ -28,6 +28,7 @@ PAGE = Scope("admin", own_page=True)
 SCOPES = {
     "/health": Scope("public"),
     "/v1/recommendations": Scope("recommend"),
+    "/v1/recommendations/{request_id}": Scope("read"),
     "/v1/chat/completions": Scope("chat"),
     "/v1/events": Scope("events"),
     "/v1/users/{user_id:path}/history": Scope("read"),
