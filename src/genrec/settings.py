@@ -40,8 +40,9 @@ class ModelSettings(_Section):
     """A known name (see `genrec data fetch --list`), a local folder, or a hub name."""
     adapter: str | None = None
     """Folder of a LoRA adapter (PEFT, safetensors); merged into the model once, when it is loaded."""
-    engine: Literal["vllm", "transformers", "openai"] = "vllm"
-    """`openai` talks to a server at `base_url`."""
+    engine: str = "vllm"
+    """vllm, transformers, openai, or the dotted path of a module with a function `load`.
+    `openai` talks to a server at `base_url`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is float32 on a CPU and the model's own on a GPU."""
     context: int = Field(default=2048, ge=256)
@@ -50,8 +51,17 @@ class ModelSettings(_Section):
     """Only for the engine `openai`. The key is read from the variable OPENAI_API_KEY."""
 
 
+class DataSettings(_Section):
+    """Catalogue and event log."""
+
+    url: str | None = None
+    """Database of the workspace, as `sqlite:///FILE` (relative to the workspace); `genrec.db` in its folder if None."""
+    event_types: dict[str, str] = Field(default_factory=dict)
+    """Event types of your own with the known ones whose meaning they have: `{ thumbs = "like", ms = "listen" }`."""
+
+
 class EncoderSettings(_Section):
-    """The text encoder behind `semantic` retrieval and the click scorer."""
+    """The text encoder behind `semantic` retrieval and scoring."""
 
     name: str = "minilm-l6"
     """A known name, a local sentence-transformers folder, a hub name, or `hashing` (words only, needs no torch)."""
@@ -63,7 +73,7 @@ class RetrievalSettings(_Section):
     retrievers: tuple[str, ...] = ("covisit", "ials", "semantic", "popular")
     """Modules of `genrec.retrieval.retrievers`, or dotted paths. `genrec fit` learns their weights on validation."""
     pool: int = Field(default=200, ge=1)
-    """How many items retrieval yields before the click scorer prunes them to `candidates`."""
+    """How many items retrieval yields before scoring cuts them to `candidates`."""
     candidates: int = Field(default=20, ge=1, le=1000)
     """How many items the language model reads."""
     history: int = Field(default=50, ge=1)
@@ -89,7 +99,8 @@ class ScoringSettings(_Section):
     """P(click) and P(like)."""
 
     liked: float = 4.0
-    """Ratings of at least this much count as liked."""
+    """Ratings of at least this much count as liked. If not set it follows the rating scale of the log: three quarters
+    of the way, which is 4 of 1 to 5 and 75 of 0 to 100."""
 
 
 class FilteringSettings(_Section):
@@ -118,7 +129,7 @@ class LlmSettings(_Section):
     """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
     slates: int = Field(default=40, ge=0)
     """How many validation slates, and as many with a request in words, the language model reads when its weights are
-    learned; 0 leaves it a tie-break."""
+    learned; 0: it is not read under `fuse`."""
     deadline_s: float = Field(default=30.0, gt=0)
     """After this time without a ranking the order by P(click) without the language model is the answer."""
 
@@ -241,6 +252,7 @@ class Settings(BaseSettings):
     )
 
     model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
     encoder: EncoderSettings = EncoderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()

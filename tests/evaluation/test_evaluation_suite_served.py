@@ -171,13 +171,13 @@ def test_requests_in_words_reach_the_prompt_and_are_said_to_be_simulated(evaluat
     monkeypatch.setattr(RequestSimulator, "request", lambda _, item, *__: f"like {item.title}")
 
     async def watched(self, request, slate=None):
-        asked.append(request.request)
+        asked.append(request.query)
         return await answer(self, request, slate)
 
     monkeypatch.setattr(Recommender, "arecommend", watched)
     plain = evaluate()
     assert asked == [None] * 8
-    result = evaluate(requests="simulated")
+    result = evaluate(queries="simulated")
     assert len(asked) == 16
     assert all(text.startswith("like Title") for text in asked[8:])
     assert any("simulated" in warning for warning in result["warnings"])

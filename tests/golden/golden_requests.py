@@ -61,7 +61,7 @@ class Asked:
             ]
             fields["history"] = History(None, tuple(entries))
         tuples = {name: tuple(fields[name]) for name in ("candidate_ids", "exclude") if name in fields}
-        return RecommendationRequest(request=words, **{**fields, **tuples})
+        return RecommendationRequest(query=words, **{**fields, **tuples})
 
 
 def requests() -> Iterator[Asked]:
