@@ -187,7 +187,7 @@ def test_a_conversation_is_given_whole_or_as_a_list(make: Callable[..., Recommen
     answer, found = told(make(ScriptedModel(text="Have you seen “Moon Heat”?")), "model", converse)
     assert found.text is None
     assert found.account.refused == {"a title that does not exist": 3}
-    assert _text(answer, found).startswith(f"1. {best} (chance of a click ")
+    assert _text(answer, found).startswith(f"1. {best} (chance that it is next ")
     assert _text(answer, found).count("\n") == 3
 
 
