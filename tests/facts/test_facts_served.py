@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from scoring_factories import retrieval_scorer
 
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Candidate, Candidates, Event, History, Item
