@@ -146,7 +146,7 @@ def transformers_titles(work: list[tuple[Any, Any, Any]], warm: bool) -> Iterato
 def vllm_json(work: list[tuple[Any, Any, Any]], warm: bool) -> Iterator[Measured]:
     """A JSON array of ids, each one of the slate's, by vLLM's structured output."""
     from genrec.llm import hardware
-    from genrec.llm.vllm import engine_arguments, set_environment
+    from genrec.llm.engines.vllm import engine_arguments, set_environment
     from genrec.settings import ModelSettings
 
     set_environment(hardware.device(), offline=True)

@@ -9,7 +9,7 @@ from genrec.artifacts.memo import code_hash
 @pytest.mark.parametrize(
     ("file", "counts"),
     [
-        ("llm/vllm.py", True),
+        ("llm/engines/vllm.py", True),
         ("pipeline.py", True),
         ("evaluation/metrics/ndcg.py", True),
         ("cli/eval.py", False),

@@ -197,9 +197,9 @@ def test_the_command_runs_where_neither_torch_nor_vllm_can_be_imported() -> None
         "        if name.split('.')[0] in {'torch', 'vllm', 'transformers', 'openai', 'datasets'}:\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Missing())\n"
-        "from genrec import doctor\n"
+        "from genrec.cli import diagnosis\n"
         "from genrec.settings import Settings\n"
-        "doctor.PROBES = {name: 'import missing_package' for name in diagnosis.PROBES}\n"
+        "diagnosis.PROBES = {name: 'import missing_package' for name in diagnosis.PROBES}\n"
         "print(len(list(diagnosis.examine(Settings()))))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

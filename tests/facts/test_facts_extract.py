@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from genrec.data.interactions import Interactions
+from genrec.data.item_statistics import ItemStatistics
+from genrec.data.labels import rated_rows
 from genrec.data.store import Exposure
 from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item
 from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
+from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.training.examples import ExampleSettings, SlateSource
 from genrec.training.exposures import ExposureSource
 from genrec.training.pools import TrainingPools
@@ -76,19 +79,21 @@ def test_popularity_by_share_of_events(maker: FactExtractor) -> None:
 
 def test_graph_names_the_newest_title_that_shares_the_rarest_value(maker: FactExtractor) -> None:
     a, b, c, d = ITEMS
-    assert kinds(maker, history(a, c), b)["graph"] == Fact("graph", "same", "Alien", "director")
-    assert kinds(maker, history(c), d)["graph"] == Fact("graph", "same", "Casablanca", "studio")
-    assert "graph" not in kinds(maker, history(a), d), "neither years nor descriptions are shared"
-    assert "graph" not in kinds(maker, history(d), d)
+    assert kinds(maker, history(a, c), b)["shared_attribute"] == Fact("shared_attribute", "same", "Alien", "director")
+    assert kinds(maker, history(c), d)["shared_attribute"] == Fact("shared_attribute", "same", "Casablanca", "studio")
+    assert "shared_attribute" not in kinds(maker, history(a), d), "neither years nor descriptions are shared"
+    assert "shared_attribute" not in kinds(maker, history(d), d)
     again = Item("e", "Dark Star", {"director": ("Scott",)})
-    assert kinds(maker, history(a, b), again)["graph"].related == "Blade Runner"
+    assert kinds(maker, history(a, b), again)["shared_attribute"].related == "Blade Runner"
 
 
 def test_what_much_of_the_catalogue_shares_says_nothing() -> None:
     items = [Item(str(n), f"Film {n}", {"genres": ("Drama",), "domain": "video"}) for n in range(6)]
     maker = FactExtractor.of_log(log_of([(0, 0, 0, 5), (0, 1, 1, 5)], items), items, 4.0)
-    assert "graph" not in kinds(maker, history(items[0]), items[1])
-    assert "graph" in kinds(FactExtractor.of_log(log_of(EVENTS, ITEMS), items[:5], 4.0), history(items[0]), items[1])
+    assert "shared_attribute" not in kinds(maker, history(items[0]), items[1])
+    assert "shared_attribute" in kinds(
+        FactExtractor.of_log(log_of(EVENTS, ITEMS), items[:5], 4.0), history(items[0]), items[1]
+    )
 
 
 def fake(**columns: Any) -> FactExtractor:
@@ -100,7 +105,7 @@ def fake(**columns: Any) -> FactExtractor:
         **known,
         **{name: np.array(columns.get(name, values), dtype=float) for name, values in arrays.items()},
     )
-    covisit = SimpleNamespace(together=lambda source, target, _: np.full((len(source), len(target)), together))
+    covisit = SimpleNamespace(together=lambda source, target, count: np.full((len(source), len(target)), together))
     return FactExtractor(lambda: statistics, ["x"], lambda: [], lambda: covisit)  # type: ignore[arg-type,return-value]
 
 
@@ -197,13 +202,14 @@ def test_nothing_is_found_before_it_is_read() -> None:
 
     def fit() -> Any:
         asked.append(1)
-        return FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)._fit()
+        log = log_of(EVENTS, ITEMS)
+        return ItemStatistics.fit(log, rated_rows(log, 4.0), 4.0)
 
-    covisit = FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)._covisit
-    maker = FactExtractor(fit, list("abcd"), lambda: ITEMS, covisit)
-    past, pool = maker.attached(history(ITEMS[0]), slate(*ITEMS[1:]))
+    covisit = CovisitRetriever.fit(log_of(EVENTS, ITEMS), ITEMS)
+    extractor = FactExtractor(fit, list("abcd"), lambda: ITEMS, lambda: covisit)
+    past, pool = extractor.attached(history(ITEMS[0]), slate(*ITEMS[1:]))
     assert not asked
-    assert [fact.kind for fact in pool.items[0].evidence] == ["transitions", "popularity", "graph"]
+    assert [fact.kind for fact in pool.items[0].evidence] == ["transitions", "popularity", "shared_attribute"]
     assert len(past.evidence) == 0
     assert past.evidence == ()
     assert pool.items[0].evidence[0].bucket == "often"

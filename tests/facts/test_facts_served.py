@@ -92,6 +92,6 @@ def test_given_candidates_keep_their_order_and_evidence(store: SqliteStore, tiny
     assert list(known) == ["i20", "i12", "i2"]
     assert known["i12"]["transitions"].related == "Title 9"
     # 2 shares its studio with 3, which is in the history; the partners of 20 and 12 are not.
-    assert known["i2"]["graph"].related == "Title 3"
-    assert "graph" not in known["i20"]
-    assert "graph" not in known["i12"]
+    assert known["i2"]["shared_attribute"].related == "Title 3"
+    assert "shared_attribute" not in known["i20"]
+    assert "shared_attribute" not in known["i12"]

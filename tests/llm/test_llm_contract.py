@@ -20,8 +20,8 @@ from genrec.errors import ModelError
 from genrec.llm import load
 from genrec.llm.arguments import BLOCK
 from genrec.llm.base import LabelChoice, LanguageModel
+from genrec.llm.engines.vllm import VllmOffline
 from genrec.llm.scripted import ScriptedModel
-from genrec.llm.vllm import VllmOffline
 from genrec.settings import ModelSettings
 
 MODEL = "smollm2-135m"
@@ -31,7 +31,7 @@ REAL = ["vllm", "transformers", "openai"]
 SERVER = """
 import sys
 from genrec.llm import hardware
-from genrec.llm.vllm import engine_arguments, set_environment
+from genrec.llm.engines.vllm import engine_arguments, set_environment
 from genrec.settings import ModelSettings
 set_environment(hardware.device(), offline=False)
 import uvloop

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genrec.errors import ModelError
-from genrec.llm import transformers as engine
+from genrec.llm.engines import transformers as engine
 from genrec.llm.merging import weights
 from genrec.settings import ModelSettings
 

@@ -15,7 +15,7 @@ openai = pytest.importorskip("openai")
 from tokenizers import Tokenizer  # noqa: E402
 from tokenizers.models import WordLevel  # noqa: E402
 
-import genrec.llm.openai as engine  # noqa: E402
+import genrec.llm.engines.openai as engine  # noqa: E402
 from genrec.errors import ModelError  # noqa: E402
 from genrec.settings import ModelSettings  # noqa: E402
 
@@ -114,7 +114,7 @@ def test_a_wanted_token_that_is_not_among_the_likeliest_is_an_error_with_a_hint(
 
 def test_generation_masks_what_was_emitted() -> None:
     async def generated() -> list[int]:
-        return [choice.label async for choice in model(Server()).generate([1, 2], [9, 3, 5], 3)]
+        return [choice.label async for choice in model(Server()).generate_labels([1, 2], [9, 3, 5], 3)]
 
     assert asyncio.run(generated()) == [1, 2, 0]  # the smallest token is the likeliest
 

@@ -58,7 +58,7 @@ def test_seeds_prompts_and_tokens_give_different_values() -> None:
 
 
 def test_values_are_spread_around_a_uniform_distribution() -> None:
-    values = asyncio.run(ScriptedModel().read([[1]], range(20_000))) + math.log(VOCABULARY)
+    values = asyncio.run(ScriptedModel().score_tokens([[1]], range(20_000))) + math.log(VOCABULARY)
     assert abs(values.mean()) < 0.1
     assert abs(values.std() - math.pi / math.sqrt(3)) < 0.1  # of the standard logistic distribution
 
@@ -133,6 +133,6 @@ def test_wrong_calls_are_value_errors_and_long_prompts_model_errors() -> None:
 
 def test_an_engine_that_is_not_installed_is_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    monkeypatch.delitem(sys.modules, "genrec.llm.openai", raising=False)
+    monkeypatch.delitem(sys.modules, "genrec.llm.engines.openai", raising=False)
     with pytest.raises(MissingExtraError, match="openai"):
         asyncio.run(load(ModelSettings(engine="openai")))

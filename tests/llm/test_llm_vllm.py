@@ -15,7 +15,7 @@ pytest.importorskip("vllm")
 
 from genrec.errors import ModelError
 from genrec.llm.base import LabelChoice
-from genrec.llm.vllm import VllmOffline, VllmServed, engine_arguments, set_environment
+from genrec.llm.engines.vllm import VllmOffline, VllmServed, engine_arguments, set_environment
 from genrec.settings import ModelSettings
 
 CONFIG = {
@@ -154,7 +154,7 @@ class SlowEngine:
 def test_a_deadline_over_several_requests_stays_a_timeout() -> None:
     async def read() -> None:
         async with asyncio.timeout(0.1):
-            await VllmServed(SlowEngine(), "small").read([[1], [2], [3]], [5])  # type: ignore[arg-type]
+            await VllmServed(SlowEngine(), "small").score_tokens([[1], [2], [3]], [5])  # type: ignore[arg-type]
 
     with pytest.raises(TimeoutError):
         asyncio.run(read())
@@ -162,7 +162,7 @@ def test_a_deadline_over_several_requests_stays_a_timeout() -> None:
 
 def test_one_failing_request_of_several_is_a_model_error() -> None:
     with pytest.raises(ModelError, match="RuntimeError"):
-        asyncio.run(VllmServed(SlowEngine(), "small").read([[1], [0], [3]], [5]))  # type: ignore[arg-type]
+        asyncio.run(VllmServed(SlowEngine(), "small").score_tokens([[1], [0], [3]], [5]))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ class SteppingEngine:
 @pytest.fixture
 def stepping(monkeypatch: pytest.MonkeyPatch) -> SteppingEngine:
     engine = SteppingEngine()
-    monkeypatch.setattr("genrec.llm.vllm._start_engine", lambda arguments: engine)
+    monkeypatch.setattr("genrec.llm.engines.vllm._start_engine", lambda arguments: engine)
     return engine
 
 
@@ -384,6 +384,6 @@ def test_a_model_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(arguments: dict[str, Any]) -> None:
         raise ValueError("no weights\nand more lines")
 
-    monkeypatch.setattr("genrec.llm.vllm._start_engine", fail)
+    monkeypatch.setattr("genrec.llm.engines.vllm._start_engine", fail)
     with pytest.raises(ModelError, match=r"\(ValueError: no weights\)"):
         VllmOffline({}, "small")

@@ -106,7 +106,7 @@ def test_transformers_writes_what_generate_of_transformers_writes(tmp_path: Path
 
 def test_other_servers_stream_it() -> None:
     openai = pytest.importorskip("openai")
-    from genrec.llm.openai import OpenAIModel
+    from genrec.llm.engines.openai import OpenAIModel
 
     bodies: list[dict[str, Any]] = []
 
@@ -135,7 +135,7 @@ def test_other_servers_stream_it() -> None:
 
 def test_vllm_gives_its_pieces_and_frees_the_engine_when_left_early() -> None:
     pytest.importorskip("vllm")
-    from genrec.llm.vllm import VllmServed
+    from genrec.llm.engines.vllm import VllmServed
 
     asked: list[Any] = []
     ended: list[bool] = []

@@ -267,7 +267,7 @@ class TestRequestsInWords:
 
     def test_reach_retrieval_and_the_answer_says_so(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder(), retrieval=NARROW)
-        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, request="title 38")
+        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, query="title 38")
         assert "i38" not in ids(plain)
         assert ids(asked)[0] == "i38"
         assert asked.items[0].sources == ("request",)
@@ -280,12 +280,12 @@ class TestRequestsInWords:
     def test_bring_nothing_that_was_seen_or_blocked(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder(), retrieval=NARROW)
         store.block("u3", ["i38"])
-        assert "i38" not in ids(rec.recommend("u3", 5, request="title 38"))
-        assert "i4" not in ids(rec.recommend("u3", 5, request="title 4"))
+        assert "i38" not in ids(rec.recommend("u3", 5, query="title 38"))
+        assert "i4" not in ids(rec.recommend("u3", 5, query="title 4"))
 
     def test_order_the_callers_slate(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder())
-        answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), request="title 37")
+        answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), query="title 37")
         assert ids(answer)[0] == "i37"
         assert answer.provenance.retriever == "caller+request"
 
@@ -293,7 +293,7 @@ class TestRequestsInWords:
         self, store: SqliteStore, tiny_tokenizer_folder: Path
     ) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None)
-        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, request="title 38")
+        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, query="title 38")
         assert plain.items == asked.items
         assert asked.provenance.retriever == "covisit+popular"
 

@@ -58,7 +58,7 @@ def test_every_bucket_has_words_in_every_language() -> None:
     ],
 )
 def test_shared_fields(field: str, english: str, chinese: str) -> None:
-    fact = Fact("graph", "same")
+    fact = Fact("shared_attribute", "same")
     assert evidence_text(fact, "en-GB", "Heat", field) == english
     assert evidence_text(fact, "zh", "Heat", field) == chinese
     assert evidence_text(fact, "fr", "Heat", field) == english
@@ -69,7 +69,7 @@ def test_templates_say_what_is_known(name: str, library: TemplateLibrary, tokeni
     facts = [
         Fact("popularity", "popular"),
         Fact("transitions", "often", "Heat"),
-        Fact("graph", "same", "Heat", "tags"),
+        Fact("shared_attribute", "same", "Heat", "tags"),
     ]
     text = shown(library.get(name), tokenizer, *facts, habits=("high ratings", "returns"))
     if name.endswith("zh"):
@@ -112,7 +112,11 @@ def test_only_what_is_declared_in_the_order_declared(tmp_path: Path, tokenizer: 
     [
         ("candidates: {type: items, item_tokens: 40, evidence: [popularity, fame]}", 8, "no evidence 'fame'"),
         ("candidates: {type: items, item_tokens: 40, evidence: [habits]}", 2, "'candidates' has no evidence 'habits'"),
-        ("candidates: {type: items, item_tokens: 40, evidence: [graph, graph]}", 8, "there twice"),
+        (
+            "candidates: {type: items, item_tokens: 40, evidence: [shared_attribute, shared_attribute]}",
+            8,
+            "there twice",
+        ),
         ("candidates: {type: items, item_tokens: 40, evidence: popularity}", 8, "tuple"),
     ],
 )
@@ -123,7 +127,7 @@ def test_wrong_evidence_names_file_and_line(tmp_path: Path, inputs: str, line: i
 
 
 def test_only_items_have_evidence(tmp_path: Path) -> None:
-    front = FRONT.replace("max_tokens: 60}", "max_tokens: 60, evidence: [graph]}")
+    front = FRONT.replace("max_tokens: 60}", "max_tokens: 60, evidence: [shared_attribute]}")
     with pytest.raises(TemplateError, match="only items have evidence"):
         write_template(tmp_path, front)
 
@@ -147,7 +151,7 @@ hostile = st.text(max_size=60) | st.sampled_from(
 
 @given(title=hostile, field=hostile, name=st.sampled_from(EVIDENT))
 def test_related_titles_and_fields_stay_inside_their_quotation(title: str, field: str, name: str) -> None:
-    facts = Fact("transitions", "often", title), Fact("graph", "same", title, field)
+    facts = Fact("transitions", "often", title), Fact("shared_attribute", "same", title, field)
     text = shown(LIBRARY.get(name), TOKENIZER, *facts)
     harmless = shown(LIBRARY.get(name), TOKENIZER, *(Fact(fact.kind, fact.bucket, "x", "y") for fact in facts))
     assert text.count("\n") == harmless.count("\n")

@@ -34,6 +34,8 @@ def test_a_fit_that_does_not_load_is_said_before_the_engine_starts(
         raise WorkspaceError(f"{root} has no readable fusion weights", "run genrec fit again")
 
     monkeypatch.setattr(Recommender, "open", broken)
-    monkeypatch.setattr("genrec.llm.vllm.set_environment", lambda *_, **__: pytest.fail("the engine was started"))
+    monkeypatch.setattr(
+        "genrec.llm.engines.vllm.set_environment", lambda *_, **__: pytest.fail("the engine was started")
+    )
     with pytest.raises(WorkspaceError, match="no readable fusion weights"):
         serve(Workspace(tmp_path), Settings.model_validate({"model": {"adapter": "gone"}}))

@@ -10,7 +10,7 @@ import torch
 from tiny_tuning import tiny_model
 
 from genrec.errors import ModelError
-from genrec.llm.transformers import TransformersModel
+from genrec.llm.engines.transformers import TransformersModel
 from genrec.training.base import TokenSlate
 from genrec.training.config import LoraSettings
 from genrec.training.forward import block_mask, collate, scores, verify

@@ -12,8 +12,8 @@ import pytest
 
 from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item
 from genrec.errors import BudgetError
+from genrec.llm.engines.vllm import VllmServed
 from genrec.llm.scripted import ScriptedModel
-from genrec.llm.vllm import VllmServed
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.tokenizer import load_tokenizer
@@ -47,7 +47,7 @@ def example(entries: int = 30, titles: list[str] = TITLES) -> Example:
 
 
 def served(given: Example, seed: int = 0) -> RankingTask:
-    return RankingTask(given.history, given.candidates, given.request, given.context, seed)
+    return RankingTask(given.history, given.candidates, given.query, given.context, seed)
 
 
 @pytest.mark.parametrize("entries", [0, 3, 30])

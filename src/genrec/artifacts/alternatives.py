@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -20,19 +21,16 @@ INTERFACE = "base"
 """The one module of a folder of alternatives that is none: it says what they are."""
 
 
-class Alternatives(Generic[T]):
+class _Folder:
     """The alternatives of one kind. A new one is a new file of `package`; nothing has to be registered.
 
-    `kind` names one of them in messages. A class is an alternative if it has the methods and class variables of the
-    Protocol `interface`. A folder of modules, such as metrics, has `T` as what every module must look like; what they
-    must have is looked for in the module itself.
+    `kind` names one of them in messages. `interface` is the Protocol that says what one must have.
     """
 
     def __init__(self, kind: str, package: str, interface: object, *, error: type[GenrecError] = NotFoundError) -> None:
         self.kind, self.package = kind, package
+        self._interface = cast("type[Any]", interface)
         self._error = error
-        self._members = sorted(get_protocol_members(cast("type[Any]", interface)))
-        self._required = [name for name in self._members if _is_on_the_class(cast("type[Any]", interface), name)]
 
     def names(self) -> list[str]:
         """The names of those in the box, by alphabet."""
@@ -40,38 +38,20 @@ class Alternatives(Generic[T]):
         found = (module.name for module in pkgutil.iter_modules(folder.__path__))
         return sorted(name for name in found if name != INTERFACE and not name.startswith("_"))
 
-    def find(self, name: str) -> type[T]:
-        """The class of that name or dotted path. Raises `error` with all names where there is none."""
-        target = self._target(name)
-        if isinstance(target, type):
-            if lacking := self._lacking(target, self._required):
-                raise self._no(name, f"the class has no {' and no '.join(lacking)}")
-            return target
-        classes = [
-            value
-            for key, value in vars(target).items()
-            if isinstance(value, type) and not key.startswith("_") and not self._lacking(value, self._required)
-        ]
-        own = [one for one in classes if one.__module__ == target.__name__] or classes
-        if len(own) != 1:
-            listed = ", ".join(one.__name__ for one in own)
-            why = f"the module has several: {listed}; name one as {name}.{own[0].__name__}" if own else self._none_in()
-            raise self._no(name, why)
-        return cast("type[T]", own[0])
-
-    def module(self, name: str) -> T:
-        """The module of that name or dotted path, for alternatives that are modules."""
-        target = self._target(name)
-        if lacking := self._lacking(target, self._members):
-            raise self._no(name, f"it has no {' and no '.join(lacking)}")
-        return cast(T, target)
+    def find(self, name: str) -> Any:
+        """The alternative of that name or dotted path. Raises `error` with all names where there is none."""
+        raise NotImplementedError
 
     def problem(self, name: str) -> str | None:
-        """What is wrong with a name, for validation; None where it names an alternative."""
+        """What is wrong with a name, for validation; None where it names an alternative. Imports none of the box."""
+        if "." not in name and name in self.names():
+            return None
         try:
             self.find(name)
         except GenrecError as error:
             return f"{error.message}; {error.hint}"
+        except ModuleNotFoundError as error:
+            return f"{self.kind} {name!r} needs the package {error.name}, which is not installed"
         return None
 
     def source_hash(self, name: str) -> str:
@@ -104,14 +84,6 @@ class Alternatives(Generic[T]):
             raise self._no(name, f"{module} has no class {attribute}")
         return found
 
-    def _lacking(self, target: object, wanted: list[str]) -> list[str]:
-        if getattr(target, "_is_protocol", False):
-            return wanted
-        return [member for member in wanted if not hasattr(target, member)]
-
-    def _none_in(self) -> str:
-        return f"the module has no class with {', '.join(self._required)}"
-
     def _no(self, name: str, why: str = "") -> GenrecError:
         names = self.names()
         near = get_close_matches(name, names, 1)
@@ -122,11 +94,49 @@ class Alternatives(Generic[T]):
         )
 
 
-def _is_on_the_class(interface: type[Any], member: str) -> bool:
-    """Methods and class variables are; what an object gets when it is made is not."""
-    annotations = (vars(base).get("__annotations__", {}) for base in interface.__mro__)
-    is_variable = any("ClassVar" in str(known.get(member, "")) for known in annotations)
-    return is_variable or callable(getattr(interface, member, None))
+class Alternatives(_Folder, Generic[T]):
+    """Alternatives that are classes: those with the methods and class variables of the interface."""
+
+    def find(self, name: str) -> type[T]:
+        """The class of that name, module or path. Raises `error` with all names where there is none."""
+        target = self._target(name)
+        required = [member for member in get_protocol_members(self._interface) if self._is_on_the_class(member)]
+        if isinstance(target, type):
+            if lacking := _lacking(target, required):
+                raise self._no(name, f"the class has no {' and no '.join(lacking)}")
+            return target
+        public = (value for key, value in vars(target).items() if isinstance(value, type) and not key.startswith("_"))
+        classes = [value for value in public if not _lacking(value, required)]
+        own = [one for one in classes if one.__module__ == target.__name__] or classes
+        if not own:
+            raise self._no(name, f"the module has no class with {', '.join(sorted(required))}")
+        if len(own) > 1:
+            listed = ", ".join(one.__name__ for one in own)
+            raise self._no(name, f"the module has several: {listed}; name one as {name}.{own[0].__name__}")
+        return cast("type[T]", own[0])
+
+    def _is_on_the_class(self, member: str) -> bool:
+        """Methods and class variables are; what an object gets when it is made is not."""
+        annotations = (vars(base).get("__annotations__", {}) for base in self._interface.__mro__)
+        is_variable = any("ClassVar" in str(known.get(member, "")) for known in annotations)
+        return is_variable or callable(getattr(self._interface, member, None))
+
+
+class ModuleAlternatives(_Folder, Generic[T]):
+    """Alternatives that are modules: those with all functions and constants of the interface."""
+
+    def find(self, name: str) -> T:
+        """The module of that name or path, or class of that path. Raises `error` with all names if there is none."""
+        target = self._target(name)
+        if lacking := _lacking(target, get_protocol_members(self._interface)):
+            raise self._no(name, f"it has no {' and no '.join(lacking)}")
+        return cast(T, target)
+
+
+def _lacking(target: object, wanted: Iterable[str]) -> list[str]:
+    if getattr(target, "_is_protocol", False):
+        return sorted(wanted)
+    return sorted(member for member in wanted if not hasattr(target, member))
 
 
 def _is_part(missing: str | None, path: str) -> bool:

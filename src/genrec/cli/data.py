@@ -41,7 +41,9 @@ KnownWorkspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="A workspace whose items count as known.")
 ]
 Interactions = Annotated[Path, typer.Option(help="Events: user_id, item_id, timestamp[, value, event_type, event_id].")]
-Items = Annotated[Path | None, typer.Option(help="Items: item_id, title[, sponsored]; other columns are metadata.")]
+Items = Annotated[
+    Path | None, typer.Option(help="Items: item_id, title[, sponsored, hidden, expires]; other columns are metadata.")
+]
 Folder = Annotated[Path, typer.Option("--path", help="Folder of the data set.")]
 FolderOrName = Annotated[str, typer.Option("--path", help="Folder of the data set, or a known name such as ml-100k.")]
 MaxBadRows = Annotated[int, typer.Option(min=0, help="How many rows that cannot be read may be skipped.")]

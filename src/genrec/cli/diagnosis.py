@@ -164,6 +164,7 @@ def _vllm(probes: _Probes) -> Finding:
 
 def _engine(settings: Settings, probes: _Probes) -> Finding:
     from genrec.llm import hardware
+    from genrec.llm.loading import ENGINES as KNOWN
 
     engine, name = settings.model.engine, settings.model.name
     if engine == "openai":
@@ -171,6 +172,8 @@ def _engine(settings: Settings, probes: _Probes) -> Finding:
         return Finding(
             "engine", engine, "note" if fix else "ok", f"{name} on the server {settings.model.base_url}", fix
         )
+    if problem := KNOWN.problem(engine):
+        return Finding("engine", engine, "broken", problem, "set model.engine")
     outcome = probes.outcome("torch")
     needed = probes.outcome(engine)
     if outcome is None or needed is None:

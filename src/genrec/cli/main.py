@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 import genrec.cli
 from genrec.errors import GenrecError
 
-HELPERS = {"main", "console", "diagnosis", "files", "options", "policy", "tables"}
+HELPERS = {"main", "console", "diagnosis", "files", "options", "policy", "runs", "tables"}
 """Modules of `genrec.cli` that are no commands of their own: `policy` is one of `eval`."""
 
 

@@ -20,6 +20,18 @@ NEGATIVE: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
+class EventCount:
+    """Events of one type: how many, how many with a value, the least and the largest value (NaN without any)."""
+
+    event_type: str
+    events: int
+    with_value: int
+    minimum: float
+    maximum: float
+    below_zero: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventType:
     """The meaning of a type.
 

@@ -13,13 +13,14 @@ from itertools import chain
 from pathlib import Path
 
 from genrec.artifacts.workspace import Workspace
+from genrec.data.event_types import EventCount
 from genrec.data.ratings import NONE, RatingScale, seen
 from genrec.data.sources.base import BadRow, BadRows, Source
 from genrec.data.sqlite import schema
 from genrec.data.sqlite.coding import CodedBatch, Reader
 from genrec.data.sqlite.merge import merge
 from genrec.data.sqlite.store import SqliteStore, item_row
-from genrec.data.store import EventCount, open_store
+from genrec.data.store import open_store
 from genrec.errors import DataError, SettingsError, WorkspaceError
 from genrec.settings import Settings
 

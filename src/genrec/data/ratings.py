@@ -10,15 +10,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from genrec.data.event_types import NEGATIVE, POSITIVE, meaning_of, polarity
+from genrec.data.event_types import NEGATIVE, POSITIVE, EventCount, meaning_of, polarity
 
 if TYPE_CHECKING:
-    from genrec.data.store import EventCount, Store
     from genrec.domain import HistoryEntry
     from genrec.settings import Settings
 
@@ -165,7 +164,14 @@ def stored(folder: Path) -> RatingScale | None:
     return scale if scale.source == "ratings" else None
 
 
-def with_liked(settings: Settings, store: Store) -> Settings:
+class HasScale(Protocol):
+    """A store, as far as its rating scale goes."""
+
+    def scale(self) -> RatingScale:
+        """The scale of the log."""
+
+
+def with_liked(settings: Settings, store: HasScale) -> Settings:
     """The settings with `liked` as the scale of the store has it, unless somebody has set it. It stays not set."""
     scale, section = store.scale(), settings.scoring
     if "liked" in section.model_fields_set or scale.source == "none":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from genrec.artifacts.workspace import Workspace
+from genrec.data.event_types import EventCount
 from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, Item
 from genrec.errors import SettingsError
@@ -38,18 +39,6 @@ class Exposure:
     prefix_propensities: tuple[float, ...] | None = None
     assignment: Assignment | None = None
     trace: Trace | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EventCount:
-    """Events of one type: how many, how many with a value, the least and the largest value (NaN without any)."""
-
-    event_type: str
-    events: int
-    with_value: int
-    minimum: float
-    maximum: float
-    below_zero: int
 
 
 class Store(Protocol):

@@ -43,7 +43,7 @@ TITLE = 120
 """Characters of a title in grounded words."""
 FOR = {
     "transitions": ("often", "sometimes"),
-    "graph": ("same",),
+    "shared_attribute": ("same",),
     "ratings": ("above",),
     "popularity": ("very popular", "popular", "new"),
     "recency": ("rising",),
@@ -196,7 +196,7 @@ class _Telling:
         It may name them and the titles of the history.
         """
         own = [entry.item.title for entry in self.slate.history.entries] + [line.item.title for line in about]
-        own += [guard(title) for title in own]  # as the model reads them
+        own += [guard(title, labels=False) for title in own]  # as the model reads them
         if words_beside(_clean(text), own) < FEWEST:
             return "nothing"
         source = "\n".join(message.content for prompt in self.prompts for message in prompt.messages)
@@ -215,7 +215,7 @@ class _Telling:
             template,
             history=self.slate.history,
             candidates=Candidates(tuple(shown)),
-            request=self.request.request,
+            query=self.request.query,
             context=self.request.context,
             tokenizer=_tokenizer(settings.model.name),
             context_tokens=model.context if model else None,
@@ -230,8 +230,8 @@ def _words(line: RecommendedItem, candidate: Candidate | None, language: str) ->
     facts = {fact.kind: fact for fact in (candidate.evidence if candidate else ())}
     chosen = [facts[kind] for kind, buckets in FOR.items() if kind in facts and facts[kind].bucket in buckets]
     for fact in chosen:
-        title = guard(fact.related, max_characters=TITLE) or "?"
-        yield evidence_text(fact, language, title, guard(fact.field, max_characters=TITLE))
+        title = guard(fact.related, max_characters=TITLE, labels=False) or "?"
+        yield evidence_text(fact, language, title, guard(fact.field, max_characters=TITLE, labels=False))
     if not chosen:
         for source in line.sources or ("",):
             yield _SOURCES[source][where] if source in _SOURCES else f"{_PROPOSED[where]} {source}"
@@ -239,7 +239,7 @@ def _words(line: RecommendedItem, candidate: Candidate | None, language: str) ->
 
 def _language(recommender: Recommender, request: RecommendationRequest) -> str:
     """That of the request in words where it shows, else that of the ranking template."""
-    if request.request and _HAN.search(request.request):
+    if request.query and _HAN.search(request.query):
         return "zh"
     if recommender.ranker is None:
         return "en"
@@ -249,7 +249,7 @@ def _language(recommender: Recommender, request: RecommendationRequest) -> str:
 
 def _clean(text: str) -> str:
     """One harmless line, without marks of emphasis."""
-    return guard(text.replace("**", ""), max_characters=LONGEST)
+    return guard(text.replace("**", ""), max_characters=LONGEST, labels=False)
 
 
 _KNOWN: WeakKeyDictionary[Store, tuple[str, Titles]] = WeakKeyDictionary()

@@ -127,7 +127,7 @@ def _cases(
             now=now,
             items=lambda ids: [by_id[item_id] for item_id in ids],
             filters=Filters.of(FilterContext(history, now), settings.filtering.rules),
-            request=query,
+            query=query,
             arrays=arrays,
         )
         pool = TrainingPool(scorer.features(found, arrays), _place(found, taken.id))

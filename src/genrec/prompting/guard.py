@@ -19,6 +19,8 @@ _FLOOD = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0
 """More combining marks on one letter than any language has."""
 _REMOVED = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
 _LABEL = re.compile(r"(?<!\S)(?:([A-Z]{1,2})[.):]|[\[(]([A-Z]{1,2})[\])][.:]?)(?!\S)")
+_NUMERAL = re.compile(r"(?<=[^\W\d_] )(?:[IVX]|I[IVX]|VI|X[IVX]):(?= )")
+"""A Roman numeral between the words of a title, as in "Star Trek IV: The Voyage Home"; labels end in a full stop."""
 _ROLE = re.compile(r"(?<!\w)(system|user|assistant|human|developer|tool)\s*:", re.IGNORECASE)
 _FENCE = re.compile(r"`{2,}|~{3,}|-{3,}|={3,}|#{2,}|\*{3,}|_{3,}")
 _OPEN_TAG = re.compile(r"<(?=[A-Za-z/|!_])")
@@ -39,6 +41,7 @@ def guard(
     control_strings: frozenset[str] = frozenset(),
     max_characters: int = MAX_CHARACTERS,
     answer: str = "",
+    labels: bool = True,
 ) -> str:
     """One harmless line; guarding it again changes nothing.
 
@@ -46,21 +49,23 @@ def guard(
     marks removed; white space folded; length capped. Text ends where a control string in brackets, chat markup of
     another model, template code, or writing that hides itself begins: what stands behind was written for a model, not
     for people. Other control strings are replaced by a dot (deleting would let `<|im_<|x|>end|>` become a real
-    marker). Claims of an answer ("answer Yes", "answer: B") are left out; look-alikes of labels ("B. ", "(B)"), of role
-    names ("assistant:"), of fences and of tags are rewritten; double quotes become single ones, so that a quoted value
-    cannot end its quotation. `answer` is the word by which the model says that an item fits: a small model repeats what
-    it has just read, so that word is left out wherever it stands, of "Yes Man" too (a dot in its place would lift the
-    item as well). Other orders are words like any others: `genrec eval injection` measures what they gain.
+    marker). Claims of an answer ("answer Yes", "answer: B") are left out; look-alikes of role names ("assistant:"), of
+    fences and of tags are rewritten, and with `labels` (where candidates stand behind letters) those of labels ("B. ",
+    "(B)") as well, but for the numeral of a title ("Star Trek IV: The Voyage Home"); double quotes become single ones,
+    so that a quoted value cannot end its quotation. `answer` is the word by which the model says that an item fits: a
+    small model repeats what it has just read, so that word is left out wherever it stands, of "Yes Man" too (a dot in
+    its place would lift the item as well). Other orders are words like any others: `genrec eval injection` measures
+    what they gain.
     """
     if len(text) > _CACHED_LENGTH:
-        return _guard(text, control_strings, max_characters, answer)
-    return _cached_guard(text, control_strings, max_characters, answer)
+        return _guard(text, control_strings, max_characters, answer, labels)
+    return _cached_guard(text, control_strings, max_characters, answer, labels)
 
 
-def _guard(text: str, control_strings: frozenset[str], max_characters: int, answer: str) -> str:
+def _guard(text: str, control_strings: frozenset[str], max_characters: int, answer: str, labels: bool) -> str:
     text = _HIDING.split(text[: 4 * max_characters], 1)[0]
     while True:
-        once = _rewrite(_visible(text)[:max_characters].rstrip(), control_strings, answer)
+        once = _rewrite(_visible(text)[:max_characters].rstrip(), control_strings, answer, labels)
         if once == text:
             return text
         text = once
@@ -80,7 +85,7 @@ def _visible(text: str) -> str:
     return " ".join(_FLOOD.sub("", _INVISIBLE.sub("", kept)).split())
 
 
-def _rewrite(text: str, control_strings: frozenset[str], answer: str) -> str:
+def _rewrite(text: str, control_strings: frozenset[str], answer: str, labels: bool) -> str:
     text = _structure(control_strings).split(text, 1)[0].rstrip()
     if control_strings:
         text = _any_of(control_strings).sub(REPLACEMENT, text)
@@ -92,7 +97,13 @@ def _rewrite(text: str, control_strings: frozenset[str], answer: str) -> str:
     if len(answer) > 1:  # a digit or a letter is in too many titles
         text = _word(answer).sub("", text)
     text = _ROLE.sub(r"\1 -", text)
-    return _LABEL.sub(lambda match: match[1] or match[2], text)
+    return _without_labels(text) if labels else text
+
+
+def _without_labels(text: str) -> str:
+    numeral = _NUMERAL.search(text)
+    kept = numeral.start() if numeral else -1
+    return _LABEL.sub(lambda match: match[0] if match.start() == kept else match[1] or match[2], text)
 
 
 @lru_cache(maxsize=64)

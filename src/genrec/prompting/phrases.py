@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from genrec.domain import Fact
 
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "candidates": ("transitions", "popularity", "recency", "ratings", "graph"),
+    "candidates": ("transitions", "popularity", "recency", "ratings", "shared_attribute"),
     "history": ("habits",),
 }
 """Which inputs can carry which kinds of evidence."""
@@ -24,7 +24,7 @@ _EN = {
     ("recency", "fading"): "chosen less lately",
     ("ratings", "above"): "rated above this person's average",
     ("ratings", "below"): "rated below this person's average",
-    ("graph", "same"): 'same {field} as "{title}"',
+    ("shared_attribute", "same"): 'same {field} as "{title}"',
     ("habits", "high ratings"): "mostly gives high ratings",
     ("habits", "mixed ratings"): "gives high and low ratings",
     ("habits", "low ratings"): "mostly gives low ratings",
@@ -44,7 +44,7 @@ _ZH = {
     ("recency", "fading"): "近来较少人选",
     ("ratings", "above"): "评分高于这个人的平均",
     ("ratings", "below"): "评分低于这个人的平均",
-    ("graph", "same"): '与"{title}"的{field}相同',
+    ("shared_attribute", "same"): '与"{title}"的{field}相同',
     ("habits", "high ratings"): "大多给高分",
     ("habits", "mixed ratings"): "评分有高有低",
     ("habits", "low ratings"): "大多给低分",

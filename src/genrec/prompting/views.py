@@ -64,12 +64,17 @@ class ContextFact:
 
 
 class ViewMaker:
-    """Makes views with the tokenizer and guard of one rendering; `answer` is what says that an item fits, if a word."""
+    """Makes views with the tokenizer and guard of one rendering; `answer` is what says that an item fits, if a word.
 
-    def __init__(self, tokenizer: Tokenizer, language: str, with_fields: bool, answer: str = "") -> None:
+    `labels`: whether candidates stand behind letters.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, language: str, with_fields: bool, answer: str = "", labels: bool = True
+    ) -> None:
         self._tokenizer = tokenizer
         self._language = language
-        self._answer = answer
+        self._answer, self._labels = answer, labels
         self._with_fields = with_fields
 
     def history(
@@ -138,7 +143,7 @@ class ViewMaker:
         return self._guarded(text, max_characters)
 
     def _guarded(self, text: str, max_characters: int) -> str:
-        return guard(text, self._tokenizer.control_strings, max_characters, self._answer)
+        return guard(text, self._tokenizer.control_strings, max_characters, self._answer, self._labels)
 
     def _items(self, items: Sequence[Item], spec: Input) -> tuple[list[ItemView], int]:
         raw = [self._raw(item, spec) for item in items]

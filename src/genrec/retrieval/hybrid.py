@@ -88,11 +88,11 @@ class HybridRetriever:
         items: Sequence[Item],
         *,
         now: float,
-        request: str | None = None,
+        query: str | None = None,
         arrays: HistoryArrays | None = None,
     ) -> list[Candidate]:
         """The caller's own items as candidates, in their order; scores are 0 where the index does not know an item."""
-        raw, mixed, asked = self._scored(arrays or self.arrays(history, now), request)
+        raw, mixed, asked = self._scored(arrays or self.arrays(history, now), query)
         known = {**raw, **asked}
 
         def at(scores: Scores, item: Item) -> float:
@@ -117,12 +117,12 @@ class HybridRetriever:
         now: float,
         items: ItemLookup,
         filters: ItemFilters,
-        request: str | None = None,
+        query: str | None = None,
         arrays: HistoryArrays | None = None,
     ) -> Candidates:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
 
-        Behind them, where there is a `request` in words and `texts` to compare it with, stand the k / 2 others whose
+        Behind them, where there is a `query` in words and `texts` to compare it with, stand the k / 2 others whose
         texts are nearest to it, with 'request' as their only source: what is asked for must not be missing because it
         does not go with the history. All items then have their nearness as the part 'request', and what words they
         share with it as the part 'request words'.
@@ -133,7 +133,7 @@ class HybridRetriever:
         filter, best first, with the reason. `sources` has the raw score of each part that has the item among its own
         best k, `parts` that of all.
         """
-        raw, scores, said = self._scored(arrays or self.arrays(history, now), request)
+        raw, scores, said = self._scored(arrays or self.arrays(history, now), query)
         reasons = {self.index[item_id]: why for item_id, why in filters.refused.items() if item_id in self.index}
         dropped: dict[int, str] = {}
         chosen = self._passing(scores, k, reasons, items, filters, dropped)
@@ -191,12 +191,12 @@ class HybridRetriever:
             RatingScale(**settings["scale"]) if "scale" in settings else STARS,
         )
 
-    def _scored(self, query: HistoryArrays, request: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
+    def _scored(self, arrays: HistoryArrays, query: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
         """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
-        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
+        raw = {name: score_batch(part, [arrays]) for name, part in self.parts.items()}
         asked = {}
-        if request and self.texts is not None and (near := self.texts.nearness(request)) is not None:
-            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(request)}
+        if query and self.texts is not None and (near := self.texts.nearness(query)) is not None:
+            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(query)}
         return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], asked
 
     def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:

@@ -31,7 +31,7 @@ def serve(
         import uvloop
 
         from genrec.llm import hardware
-        from genrec.llm.vllm import set_environment
+        from genrec.llm.engines.vllm import set_environment
 
         set_environment(hardware.device(), offline=False)
         from vllm.entrypoints.launchers.api_server.entry import run_server
@@ -56,7 +56,7 @@ def serve(
 def server_arguments(settings: Settings, live: Sequence[Path] = ()) -> list[str]:
     """The command line of vLLM's server."""
     from genrec.llm import hardware
-    from genrec.llm.vllm import engine_arguments
+    from genrec.llm.engines.vllm import engine_arguments
 
     engine = engine_arguments(settings.model, hardware.device(), live=live)
     arguments = [

@@ -35,7 +35,7 @@ class GenrecEndpoints:
 
     async def init_state(self, engine_client: Any, state: State, args: Namespace) -> None:
         """Opens the workspace around the running engine, and loads the adapters."""
-        from genrec.llm.vllm import VllmServed
+        from genrec.llm.engines.vllm import VllmServed
 
         # vLLM's level holds for everything in its processes; genrec's own warnings are few and meant to be read.
         logging.getLogger("genrec").setLevel(logging.WARNING)

@@ -66,7 +66,7 @@ def prepare(
     part = _training_part(log, held_out)
     positions = hold_out(part, settings.scoring.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
-    requests = Requests(RequestSimulator(items, language), options.requests, seed) if options.requests else None
+    requests = Requests(RequestSimulator(items, language), options.queries, seed) if options.queries else None
     unseen = None if requests is None else replace(requests, phase="validation")
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
@@ -214,7 +214,7 @@ def _info(
 
 def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "scoring"})
-    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
+    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "queries"})
     names = [getattr(other, "name", other) for other in others]
     own = [RETRIEVERS.source_hash(name) for name in settings.retrieval.retrievers]
     facts = [chosen, picked, names, own, code_hash()]

@@ -17,6 +17,7 @@ from genrec.cli.runs import keep
 if TYPE_CHECKING:
     from genrec.artifacts.workspace import Workspace
     from genrec.data.store import Store
+    from genrec.evaluation.suite.context import EvaluationContext
     from genrec.evaluation.suite.schema import Suite
     from genrec.evaluation.templates.sides import Side
     from genrec.settings import Settings
@@ -78,10 +79,7 @@ def evaluate(
     flags = {"name": model, "engine": engine, "adapter": adapter}
     with opened(suite, workspace, flags) as run:
         pair = run.sides(template, against, folder)
-        found = evaluate_prompts(
-            pair, run.suite, run.place, run.store, run.settings,
-            load=load, limit=users, seeds=_numbers(seeds), fused=fused, progress=run.told,
-        )  # fmt: skip
+        found = evaluate_prompts(pair, run.suite, run.context(users), load=load, seeds=_numbers(seeds), fused=fused)
         recorded = runs.record("prompt", found.result, run.place, run.store, run.settings)
     kept = keep(run.place, recorded, found.values)
     if page is not None:
@@ -135,6 +133,12 @@ class Run:
     store: Store
     settings: Settings
     told: Callable[[str, int, int], None]
+
+    def context(self, limit: int | None) -> EvaluationContext:
+        """Log and test users of the suite, `limit` of them."""
+        from genrec.evaluation.suite.runner import context_of
+
+        return context_of(self.suite, self.place, self.store, self.settings, limit=limit, progress=self.told)
 
     def sides(self, new: str | None, old: str | None, folder: Path | None) -> tuple[Side, Side]:
         """See `genrec.evaluation.templates.sides`."""

@@ -11,7 +11,7 @@ from genrec.settings import Settings
 
 
 def inputs_for(
-    workspace: Workspace, settings: Settings, user: str, request: str | None = None
+    workspace: Workspace, settings: Settings, user: str, query: str | None = None
 ) -> tuple[RenderInputs, str]:
     """What the model would read for a user, and in words where the candidates come from.
 
@@ -22,8 +22,8 @@ def inputs_for(
         if store.user_ids(user, limit=1) != [user]:
             raise NotFoundError("the workspace has no such user", "genrec data describe shows what there is")
     if set(PARTS) <= set(workspace.versions()):
-        return _served(workspace, settings, user, request)
-    inputs = popular_inputs(workspace, settings, user, request)
+        return _served(workspace, settings, user, query)
+    inputs = popular_inputs(workspace, settings, user, query)
     return inputs, "candidates: popular titles of the newest events, as the workspace is not fitted"
 
 
@@ -33,17 +33,17 @@ def median_user(workspace: Workspace) -> str | None:
         return store.median_user()
 
 
-def popular_inputs(workspace: Workspace, settings: Settings, user: str, request: str | None = None) -> RenderInputs:
+def popular_inputs(workspace: Workspace, settings: Settings, user: str, query: str | None = None) -> RenderInputs:
     """The stored history, and as many candidates as the settings say: unseen titles, most events first."""
     with open_store(workspace, settings) as store:
         history = store.history(user)
         seen, ids = set(history.item_ids()), store.popular_items()
         chosen = [item_id for item_id in ids if item_id not in seen][: settings.retrieval.candidates]
         slate = tuple(Candidate(item, 0.0) for item in store.items(chosen))
-    return RenderInputs(history, Candidates(slate), request)
+    return RenderInputs(history, Candidates(slate), query)
 
 
-def _served(workspace: Workspace, settings: Settings, user: str, request: str | None) -> tuple[RenderInputs, str]:
+def _served(workspace: Workspace, settings: Settings, user: str, query: str | None) -> tuple[RenderInputs, str]:
     from genrec.pipeline.recommender import RecommendationRequest, Recommender
 
     recommender = Recommender.open(workspace.root, settings, llm=False)
@@ -53,6 +53,6 @@ def _served(workspace: Workspace, settings: Settings, user: str, request: str | 
     finally:
         recommender.close()
     source = f"candidates: retrieved and pruned as in serving ({slate.retriever}, {recommender.version})"
-    if request is not None:
+    if query is not None:
         source += "; the request itself retrieved none, as that needs the text encoder"
-    return RenderInputs(slate.history, slate.candidates, request), source
+    return RenderInputs(slate.history, slate.candidates, query), source

@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrec.data.event_types import NEUTRAL, EventTypes, is_click, meaning_of, polarity
+from genrec.data.event_types import NEUTRAL, EventCount, EventTypes, is_click, meaning_of, polarity
 from genrec.data.sqlite import schema
-from genrec.data.store import EventCount, Exposure
+from genrec.data.store import Exposure
 from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
 from genrec.errors import DataError, NotFoundError, WorkspaceError

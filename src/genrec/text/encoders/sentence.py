@@ -1,106 +1,26 @@
-"""Text to vectors: the interface, a sentence-transformers encoder, a hashing encoder, and a cache around either."""
+"""Sentence encoder: a transformer whose token vectors are pooled, as sentence-transformers saves them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from genrec.domain import Item
+from genrec.artifacts.models import resolve
 from genrec.errors import MissingExtraError, ModelError
 from genrec.settings import EncoderSettings
+from genrec.text.base import Progress, Vectors, one_thread, unit_length
 
-Vectors = npt.NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` while something long runs."""
-
-_DIGEST = 16
 _HEAD = 1 << 20
 _USABLE = "set encoder.name to minilm-l6, hashing, or a complete sentence-transformers folder"
 _MODULES = {"Transformer", "Pooling", "Normalize"}
-
-
-class Encoder(Protocol):
-    """Turns texts into vectors of unit length (a text without any content may be all zeros)."""
-
-    @property
-    def name(self) -> str:
-        """Names model and weights: equal names give equal vectors."""
-
-    @property
-    def dimension(self) -> int:
-        """Width d of the vectors."""
-
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """Vectors [n, d] of n texts, in their order."""
-
-
-def item_text(item: Item) -> str:
-    """The item in words: title, then its metadata by name, for example `Heat. genres: Crime, Drama. year: 1995`."""
-    parts = [item.title.strip()]
-    for key in sorted(item.metadata):
-        value = item.metadata[key]
-        words = ", ".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
-        if words:
-            parts.append(f"{key.replace('_', ' ')}: {words}")
-    return ". ".join(part for part in parts if part)
-
-
-def load_encoder(settings: EncoderSettings) -> Encoder:
-    """The encoder that the settings name: `hashing`, a known model, or a sentence-transformers folder.
-
-    ModelError if there is no such model or it does not load; MissingExtraError without torch and transformers.
-    """
-    if settings.name == HashingEncoder.KIND:
-        return HashingEncoder()
-    from genrec.artifacts import models
-
-    return SentenceEncoder(models.resolve(settings.name))
-
-
-class HashingEncoder:
-    """Signed feature hashing of words and word pairs (Weinberger et al. 2009). Needs no model; equal words only.
-
-    A word weighs 1 however often it stands in the text. `seed` chooses the hash function.
-    """
-
-    KIND = "hashing"
-
-    def __init__(self, dimension: int = 512, seed: int = 0) -> None:
-        self._dimension = dimension
-        self._seed = seed
-
-    @property
-    def name(self) -> str:
-        return f"{self.KIND}-{self._dimension}-{self._seed}"
-
-    @property
-    def dimension(self) -> int:
-        return self._dimension
-
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        vectors = np.zeros((len(texts), self._dimension), dtype=np.float32)
-        for row, text in enumerate(texts):
-            words = re.findall(r"\w+", text.lower())
-            for feature in sorted({*words, *map(" ".join, pairwise(words))}):
-                digest = hashlib.blake2b(
-                    feature.encode(), digest_size=8, salt=self._seed.to_bytes(8, "little")
-                ).digest()
-                column = int.from_bytes(digest[:7], "little") % self._dimension
-                vectors[row, column] += 1.0 if digest[7] & 1 else -1.0
-        return unit_length(vectors)
 
 
 class SentenceEncoder:
@@ -120,6 +40,11 @@ class SentenceEncoder:
         self._longest = int(_read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 256)
         self._batch_tokens = batch_tokens
         self._name = f"{folder.name}-{_weights_digest(folder)}"
+
+    @classmethod
+    def load(cls, settings: EncoderSettings) -> Self:
+        """From a known name, a folder, or a hub name. ModelError if there is no such model."""
+        return cls(resolve(settings.name))
 
     @property
     def name(self) -> str:
@@ -193,85 +118,6 @@ class SentenceEncoder:
                 pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
         result: Vectors = pooled.float().cpu().numpy()
         return result
-
-
-class CachedEncoder:
-    """Encodes each text once: vectors are kept by a hash of the text, in memory and, with a folder, on disk.
-
-    `encoder` is the one that it asks, for texts that are not to be kept.
-    The file is one safetensors file for each encoder name and is replaced atomically; a broken one counts as empty.
-    """
-
-    def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
-        self.encoder = encoder
-        safe_name = re.sub(r"[^\w.-]", "_", encoder.name)
-        self._file = folder / f"{safe_name}.safetensors" if folder else None
-        self._row_of: dict[bytes, int] = {}
-        self._vectors: Vectors = np.zeros((0, encoder.dimension), dtype=np.float32)
-        self._read()
-
-    @property
-    def name(self) -> str:
-        return self.encoder.name
-
-    @property
-    def dimension(self) -> int:
-        return self.encoder.dimension
-
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        keys = [hashlib.blake2b(text.encode(), digest_size=_DIGEST).digest() for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
-        if missing:
-            new = self.encoder.encode(list(missing.values()), progress)
-            for key in missing:
-                self._row_of[key] = len(self._row_of)
-            self._vectors = np.concatenate([self._vectors, new])
-            self._write()
-        rows = np.array([self._row_of[key] for key in keys], dtype=np.int64)
-        return self._vectors[rows]
-
-    def _read(self) -> None:
-        if self._file is None or not self._file.is_file():
-            return
-        try:
-            stored = load_file(self._file)
-            keys, vectors = stored["keys"], stored["vectors"]
-        except (OSError, KeyError, SafetensorError):
-            return
-        if keys.shape == (len(vectors), _DIGEST) and vectors.shape[1:] == (self.dimension,):
-            self._row_of = {key.tobytes(): row for row, key in enumerate(keys)}
-            self._vectors = vectors
-
-    def _write(self) -> None:
-        if self._file is None:
-            return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        keys = np.frombuffer(b"".join(self._row_of), dtype=np.uint8).reshape(-1, _DIGEST)
-        save_file({"keys": keys, "vectors": self._vectors}, temporary)
-        temporary.replace(self._file)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch: batches this small are slower on more, by far so where others use the cores; and sums stay
-    in order.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def unit_length(vectors: Vectors) -> Vectors:
-    """Rows [n, d] divided by their length; rows of zeros stay zeros."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return unit
 
 
 def _pooling_mode(folder: Path) -> str:

@@ -1,0 +1,1 @@
+"""Engines, one file each: what runs a language model."""
