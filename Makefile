@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCKS := requirements/cpu.txt requirements/dev.txt
 ONCE ?= 0
 
-.PHONY: demo test check format setup clean
+.PHONY: demo test check format docs setup clean
 
 setup: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The reference pages, from the code.
+docs: setup
+	$(BIN)/python docs/generate
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist

@@ -203,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         write_json(found, options.json)
     if options.html:
-        options.html.write_text(render(found), "utf-8")
+        from genrec.reports.pages import page
+
+        options.html.write_text(page(found), "utf-8")
 
 
 def show(found: dict[str, Any], *, to_stderr: bool) -> None:

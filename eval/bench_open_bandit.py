@@ -27,7 +27,6 @@ from genrec.artifacts.models import fetch
 from genrec.data.interactions import FloatArray
 from genrec.errors import DataError, GenrecError
 from genrec.evaluation import runs
-from genrec.evaluation.offpolicy import support
 from genrec.evaluation.offpolicy.judge import judged
 from genrec.evaluation.offpolicy.reward_model import Positions, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Rounds, importance
@@ -193,10 +192,16 @@ def evaluate_open_bandit(
         "campaign": campaign,
         "clicks": {policy: int(log.click.sum()) for policy, log in logs.items()},
         "checks": checks,
-        "unsupported": {BTS: support.unsupported(shares, even), RANDOM: support.unsupported(even, shares)},
+        "unsupported": {BTS: unsupported(shares, even), RANDOM: unsupported(even, shares)},
         "definitions": {**results["random"]["definitions"], **_ROWS},
         "warnings": [*missed, *(word for result in results.values() for word in result["warnings"])],
     }
+
+
+def unsupported(target: Any, logging: Any) -> float:
+    """Share of what the new policy shows that the logging policy never does; both [items, places] of probabilities."""
+    new, old = np.asarray(target, dtype=np.float64), np.asarray(logging, dtype=np.float64)
+    return float(new[old <= 0].sum() / new.sum())
 
 
 def _check(systems: Table, name: str, served: str, estimator: str) -> dict[str, Any]:

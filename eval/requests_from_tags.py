@@ -2,7 +2,7 @@
 
     python eval/requests_from_tags.py --workspace W --tags ml-latest-small/tags.csv --out W/said.tsv
 
-The result is for `requests:` of a suite. Only tags that share no word with the film's title and genres are taken: what
+The result is for `queries:` of a suite. Only tags that share no word with the film's title and genres are taken: what
 is then found is found by meaning, not by the catalogue's own words. Users whose film has no such tag say nothing.
 """
 
@@ -72,7 +72,7 @@ def write_requests(workspace: Path, tags_file: Path, split_name: str, out: Path)
     with closing(SqliteStore(Workspace.open(workspace).database)) as store:
         log, items = store.interactions(), list(store.all_items())
     split, tags = by_name(split_name, log), tags_of(tags_file)
-    said = ["user\trequest"]
+    said = ["user\tquery"]
     for user, target in zip(split.users, split.targets, strict=True):
         user_id, item = str(split.train.user_ids[user]), items[int(target[0])]
         text = request(user_id, item, tags.get(item.id, []))

@@ -17,14 +17,16 @@ from genrec.errors import SettingsError
 Policy = Literal["annotate", "fuse", "veto"]
 
 MOVED = {
-    "policy": "policy.name",
-    "threshold": "policy.threshold",
-    "llm_slates": "llm.slates",
-    "read": "llm.read",
-    "deadline_s": "llm.deadline_s",
-    "exploration": "exploration.temperature",
+    "checks.policy": "policy.name",
+    "checks.threshold": "policy.threshold",
+    "checks.llm_slates": "llm.slates",
+    "checks.read": "llm.read",
+    "checks.deadline_s": "llm.deadline_s",
+    "checks.exploration": "exploration.temperature",
+    "clicks.liked": "scoring.liked",
 }
-"""Keys of the former section [checks], and where they are now."""
+"""Keys of former sections, and where they are now."""
+_GONE = {"checks": "[policy], [llm] and [exploration]", "clicks": "[scoring]"}
 
 
 class _Section(BaseModel):
@@ -49,8 +51,17 @@ class ModelSettings(_Section):
     """Only for the engine `openai`. The key is read from the variable OPENAI_API_KEY."""
 
 
+class DataSettings(_Section):
+    """Catalogue and event log."""
+
+    url: str | None = None
+    """Database of the workspace, as `sqlite:///FILE` (relative to the workspace); `genrec.db` in its folder if None."""
+    event_types: dict[str, str] = Field(default_factory=dict)
+    """Event types of your own with the known ones whose meaning they have: `{ thumbs = "like", ms = "listen" }`."""
+
+
 class EncoderSettings(_Section):
-    """The text encoder behind `semantic` retrieval and the click scorer."""
+    """The text encoder behind `semantic` retrieval and scoring."""
 
     name: str = "minilm-l6"
     """A known name, a local sentence-transformers folder, a hub name, or `hashing` (words only, needs no torch)."""
@@ -62,7 +73,7 @@ class RetrievalSettings(_Section):
     retrievers: tuple[str, ...] = ("covisit", "ials", "semantic", "popular")
     """Modules of `genrec.retrieval.retrievers`, or dotted paths. `genrec fit` learns their weights on validation."""
     pool: int = Field(default=200, ge=1)
-    """How many items retrieval yields before the click scorer prunes them to `candidates`."""
+    """How many items retrieval yields before scoring cuts them to `candidates`."""
     candidates: int = Field(default=20, ge=1, le=1000)
     """How many items the language model reads."""
     history: int = Field(default=50, ge=1)
@@ -88,7 +99,8 @@ class ScoringSettings(_Section):
     """P(click) and P(like)."""
 
     liked: float = 4.0
-    """Ratings of at least this much count as liked."""
+    """Ratings of at least this much count as liked. If not set it follows the rating scale of the log: three quarters
+    of the way, which is 4 of 1 to 5 and 75 of 0 to 100."""
 
 
 class FilteringSettings(_Section):
@@ -117,7 +129,7 @@ class LlmSettings(_Section):
     """useful: under `fuse` the language model reads only slates where it is expected to change the answer."""
     slates: int = Field(default=40, ge=0)
     """How many validation slates, and as many with a request in words, the language model reads when its weights are
-    learned; 0 leaves it a tie-break."""
+    learned; 0: it is not read under `fuse`."""
     deadline_s: float = Field(default=30.0, gt=0)
     """After this time without a ranking the order by P(click) without the language model is the answer."""
 
@@ -240,6 +252,7 @@ class Settings(BaseSettings):
     )
 
     model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
     encoder: EncoderSettings = EncoderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     ranking: RankingSettings = RankingSettings()
@@ -258,12 +271,18 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _moved(cls, given: Any) -> Any:
-        old = dict.fromkeys(given.get("checks") or ()) if isinstance(given, dict) else {}
-        prefix = "GENREC_CHECKS__"
-        old |= dict.fromkeys(name[len(prefix) :].lower() for name in os.environ if name.upper().startswith(prefix))
-        if old or (isinstance(given, dict) and "checks" in given):
-            said = [f"checks.{key} is {MOVED[key]} now" for key in old if key in MOVED]
-            raise ValueError("; ".join(said) or "there is no [checks] any more: see [policy], [llm] and [exploration]")
+        said = []
+        for section, now in _GONE.items():
+            prefix = f"GENREC_{section.upper()}__"
+            old = [name[len(prefix) :].lower() for name in os.environ if name.upper().startswith(prefix)]
+            if isinstance(given, dict) and section in given:
+                old += given[section] or ()
+                said += [] if old else [f"there is no [{section}] any more: see {now}"]
+            for key in dict.fromkeys(old):
+                place = MOVED.get(f"{section}.{key}")
+                said.append(f"{section}.{key} is {place} now" if place else f"{section}.{key} is gone: see {now}")
+        if said:
+            raise ValueError("; ".join(said))
         return given
 
     @classmethod

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genrec.data.sqlite.feedback import is_click
+from genrec.data.event_types import is_click
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
 from genrec.domain import Event, Item

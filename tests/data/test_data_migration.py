@@ -26,6 +26,7 @@ def version_1(tmp_path):
         store.put_items([Item("a", "A"), Item("b", "B")])
         store.log_exposure(OLD)
     connection = sqlite3.connect(path)
+    connection.execute("DROP INDEX exposures_by_traced")
     for column in ("prefix_propensities", "experiment", "arm", "arm_shares", "trace", "traced"):
         connection.execute(f"ALTER TABLE exposures DROP COLUMN {column}")
     for column in ("hidden", "expires"):
@@ -61,9 +62,16 @@ def test_a_migrated_database_has_the_tables_of_a_new_one(version_1, tmp_path):
         connection.close()
         return found
 
+    def indexes(path):
+        connection = sqlite3.connect(path)
+        found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
+        connection.close()
+        return found
+
     SqliteStore(version_1).close()
     SqliteStore(tmp_path / "new.db", create=True).close()
     assert tables(version_1) == tables(tmp_path / "new.db")
+    assert indexes(version_1) == indexes(tmp_path / "new.db")
 
 
 def test_many_may_open_an_old_database_at_once(version_1):

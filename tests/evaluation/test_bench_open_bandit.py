@@ -118,3 +118,7 @@ def test_the_command_leaves_a_record_and_a_page(folder, tmp_path, monkeypatch):
     assert found["fingerprint"] == json.loads((folder / downloads.MARKER).read_text())["source"]
     assert "random, from bts" in page.read_text()
     assert "doubly_robust" in page.read_text()
+
+
+def test_unsupported_by_hand():
+    assert open_bandit.unsupported([[0.5, 0.2], [0.5, 0.8]], [[0.0, 0.1], [1.0, 0.9]]) == pytest.approx(0.25)

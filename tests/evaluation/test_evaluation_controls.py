@@ -41,7 +41,7 @@ def test_ids_scores_and_request_stay_and_the_seed_decides(task, name, seed):
     assert [(one.item.id, one.item.sponsored, one.score, one.sources) for one in changed.candidates.items] == [
         (one.item.id, one.item.sponsored, one.score, one.sources) for one in task.candidates.items
     ]
-    for field in ("request", "context", "seed", "cache_salt"):
+    for field in ("query", "context", "seed", "cache_salt"):
         assert getattr(changed, field) == getattr(task, field)
     assert changed.history.user_id == task.history.user_id
     times = [entry.timestamp for entry in changed.history.entries]

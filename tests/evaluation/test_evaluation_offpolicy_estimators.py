@@ -309,10 +309,6 @@ def test_effective_sample_size_by_hand():
     assert support.effective_sample_size(np.zeros(7)) == 0
 
 
-def test_unsupported_by_hand():
-    assert support.unsupported([[0.5, 0.2], [0.5, 0.8]], [[0.0, 0.1], [1.0, 0.9]]) == pytest.approx(0.25)
-
-
 def test_sound_weights_have_no_warning():
     found = support.diagnose(simulated(by_position, 5000))
     assert set(found) == {"list", "place"}

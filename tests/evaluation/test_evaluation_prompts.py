@@ -10,6 +10,7 @@ import pytest
 from genrec.cli.main import main
 from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, NotFoundError, SettingsError
+from genrec.evaluation.suite.runner import context_of
 from genrec.evaluation.suite.schema import SplitSpec
 from genrec.evaluation.templates.evaluate import DEFINITIONS, evaluate_prompts
 from genrec.evaluation.templates.reading import OWN_LOG
@@ -29,7 +30,7 @@ NEW, OLD = "rank/pointwise.zh", "rank/pointwise"
 def evaluate(workspace):
     """Compares two templates; `models` are those that were loaded."""
 
-    def run(new=NEW, old=OLD, folder=None, model_options=None, suite=SUITE, limit=6, **given):
+    def run(new=NEW, old=OLD, folder=None, model_options=None, suite=SUITE, limit=6, progress=None, **given):
         async def load(settings):
             run.models.append(ScriptedModel(block=16, **(model_options or {})))
             return run.models[-1]
@@ -37,7 +38,8 @@ def evaluate(workspace):
         settings = suite.settings_for(Settings.load(workspace.settings_file))
         with SqliteStore(workspace.database) as store:
             pair = sides(settings, new, old, folder)
-            found = evaluate_prompts(pair, suite, workspace, store, settings, load=load, limit=limit, **given)
+            context = context_of(suite, workspace, store, settings, limit=limit, progress=progress)
+            found = evaluate_prompts(pair, suite, context, load=load, **given)
             run.exposures = list(store.exposures())
         json.dumps(found.result, allow_nan=False)
         run.values = found.values

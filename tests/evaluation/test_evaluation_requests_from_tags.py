@@ -59,7 +59,7 @@ def test_the_file_is_what_a_suite_reads(script: ModuleType, tmp_path: Path, monk
     arguments = ["--workspace", str(made.root), "--tags", str(tmp_path / "tags.csv"), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["requests_from_tags.py", *arguments])
     script.main()
-    assert out.read_text("utf-8") == "user\trequest\nu\ttwist ending\nv\tdark, comedy\n"
+    assert out.read_text("utf-8") == "user\tquery\nu\ttwist ending\nv\tdark, comedy\n"
     (tmp_path / "tags.csv").write_text("user,film\n1,a\n", "utf-8")
     with pytest.raises(SystemExit) as end:
         script.main()

@@ -7,10 +7,10 @@ import pytest
 from genrec.data.splits import by_name
 from genrec.data.sqlite.store import SqliteStore
 from genrec.errors import ModelError, SettingsError
-from genrec.evaluation import fits
 from genrec.evaluation.replay import Replay
 from genrec.evaluation.suite.builtin import ORDERS, rank_suite, retrieval_suite
 from genrec.evaluation.suite.runner import run_suite
+from genrec.fitting import kept
 from genrec.llm.scripted import ScriptedModel
 from genrec.settings import Settings
 
@@ -36,8 +36,8 @@ def evaluate(workspace, monkeypatch):
         run.fits.append(interactions)
         return fit(interactions, *arguments, **named)
 
-    fit = fits.fit_log
-    monkeypatch.setattr(fits, "fit_log", watched)
+    fit = kept.fit_log
+    monkeypatch.setattr(kept, "fit_log", watched)
     run.models, run.fits, run.exposures = [], [], None
     return run
 
@@ -102,13 +102,13 @@ def test_nothing_is_fitted_on_or_told_about_what_is_to_be_found(evaluate, worksp
 
 def test_failures_of_the_model_are_counted_and_total_failure_is_an_error(evaluate, workspace):
     with workspace.settings_file.open("a") as file:
-        file.write("\n[checks]\nllm_slates = 0\n")
-    result = evaluate(model_options={"fail_at": 7})
+        file.write("\n[llm]\nslates = 0\n")
+    result = evaluate(model_options={"fail_at": 7}, split="temporal")
     assert result["fallbacks"] == {"engine": 3}
     assert result["validity"]["rankings"] == 7
     assert "3 of 10 requests were answered without the language model" in result["warnings"]
     with pytest.raises(ModelError, match="ranked no slate at all"):
-        evaluate(model_options={"fail_at": 0}, split="temporal")
+        evaluate(model_options={"fail_at": 0}, ranker="single_pass")
 
 
 def test_the_sample_is_seeded_and_said(evaluate):
@@ -121,7 +121,7 @@ def test_the_sample_is_seeded_and_said(evaluate):
 @pytest.mark.parametrize("ranker", ["single_pass", "listwise"])
 def test_other_rankers(evaluate, workspace, ranker):
     with workspace.settings_file.open("a") as file:
-        file.write("\n[checks]\nllm_slates = 0\n")
+        file.write("\n[llm]\nslates = 0\n")
     result = evaluate(limit=4, ranker=ranker)
     assert result["served"]["fused"]["ranker"] == ranker
     assert result["validity"] == {"rankings": 4, "invalid": 0, "duplicate": 0, "missing": 0}

@@ -55,8 +55,8 @@ def suite(folder, **given):
 
 
 def test_requests_of_a_file_go_to_the_users_who_said_them(bench, file):
-    said = file("\ufeffuser\trequest\r\nu2\t  etwas Ruhiges \r\nu0\tsomething loud\r\n\r\nu9\tnobody asks\r\n")
-    found = requests_of(suite(said.parent, requests=said.name), bench)
+    said = file("\ufeffuser\tquery\r\nu2\t  etwas Ruhiges \r\nu0\tsomething loud\r\n\r\nu9\tnobody asks\r\n")
+    found = requests_of(suite(said.parent, queries=said.name), bench)
     assert found.texts == ["something loud", None, "etwas Ruhiges"]
     assert found.warnings == [
         "said.tsv: 1 of 3 test users have no request there and say nothing",
@@ -65,9 +65,9 @@ def test_requests_of_a_file_go_to_the_users_who_said_them(bench, file):
 
 
 def test_requests_have_the_name_of_what_is_said_whatever_the_order_of_the_lines(bench, file):
-    name = given_requests(file("user\trequest\nu0\tx\nu1\ty\n"), bench).name
+    name = given_requests(file("user\tquery\nu0\tx\nu1\ty\n"), bench).name
     assert given_requests(file("user_id\trequest\nu1\ty\nu0\tx\n"), bench).name == name
-    assert given_requests(file("user\trequest\nu0\ty\nu1\tx\n"), bench).name != name
+    assert given_requests(file("user\tquery\nu0\ty\nu1\tx\n"), bench).name != name
 
 
 def test_no_requests_are_none_for_everybody(bench, tmp_path):
@@ -78,22 +78,22 @@ def test_no_requests_are_none_for_everybody(bench, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: the header must name user and request"),
-        ("user\titem\nu0\ta\n", "line 1: the header must name user and request"),
-        ("user\trequest\nu0\n", "line 2: 2 columns expected, 1 found"),
-        ("user\trequest\nu0\ta\tb\n", "line 2: 2 columns expected, 3 found"),
-        ("user\trequest\nu0\t \n", "line 2: user and request must not be empty"),
-        ("user\trequest\nu0\tx\nu0\ty\n", "line 3: this user has a request already"),
-        ("user\trequest\nu9\tx\n", "has no request of any test user"),
+        ("", "line 1: the header must name user and query"),
+        ("user\titem\nu0\ta\n", "line 1: the header must name user and query"),
+        ("user\tquery\nu0\n", "line 2: 2 columns expected, 1 found"),
+        ("user\tquery\nu0\ta\tb\n", "line 2: 2 columns expected, 3 found"),
+        ("user\tquery\nu0\t \n", "line 2: user and query must not be empty"),
+        ("user\tquery\nu0\tx\nu0\ty\n", "line 3: this user has a query already"),
+        ("user\tquery\nu9\tx\n", "has no request of any test user"),
     ],
 )
 def test_a_file_that_is_none_says_where_and_what_to_write(bench, file, text, message):
     with pytest.raises(DataError, match=message) as caught:
         given_requests(file(text), bench)
-    assert "user<TAB>request" in caught.value.hint
+    assert "user<TAB>query" in caught.value.hint
 
 
 def test_a_word_that_is_no_kind_of_requests_is_taken_for_a_file_that_is_missing(bench, tmp_path):
     with pytest.raises(DataError, match="cannot be read") as caught:
-        requests_of(suite(tmp_path, requests="simulatd"), bench)
+        requests_of(suite(tmp_path, queries="simulatd"), bench)
     assert "simulated" in caught.value.hint

@@ -191,8 +191,8 @@ def test_runs_of_splits_that_share_a_name_only_are_of_different_splits(run, caps
 def test_runs_with_other_words_in_the_same_file_are_of_different_requests(run, capsys, workspace, tmp_path):
     found = []
     for word in ("loud", "quiet", "quiet"):
-        (tmp_path / "said.tsv").write_text(f"user\trequest\nu0\t{word}\n")
-        found.append(run(requests="said.tsv")[1])
+        (tmp_path / "said.tsv").write_text(f"user\tquery\nu0\t{word}\n")
+        found.append(run(queries="said.tsv")[1])
     assert "said.tsv: 59 of 60 test users have no request there and say nothing" in found[0]["warnings"]
     loud, *quiet = (record["id"] for record in found)
     code, _, err = call(capsys, "compare", loud, quiet[0], "--workspace", workspace.root)

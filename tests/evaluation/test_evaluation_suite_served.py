@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from genrec.fusion.language_model import LanguageModelWeights
 
 from genrec.artifacts.adapters import Card, publish
 from genrec.data.sqlite.store import SqliteStore
@@ -17,6 +16,7 @@ from genrec.evaluation.suite.schema import Suite
 from genrec.fitting.simulated_queries import RequestSimulator
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import Recommender
+from genrec.scoring.llm_evidence import LlmWeights
 from genrec.settings import Settings
 
 LLM = {
@@ -171,13 +171,13 @@ def test_requests_in_words_reach_the_prompt_and_are_said_to_be_simulated(evaluat
     monkeypatch.setattr(RequestSimulator, "request", lambda _, item, *__: f"like {item.title}")
 
     async def watched(self, request, slate=None):
-        asked.append(request.request)
+        asked.append(request.query)
         return await answer(self, request, slate)
 
     monkeypatch.setattr(Recommender, "arecommend", watched)
     plain = evaluate()
     assert asked == [None] * 8
-    result = evaluate(requests="simulated")
+    result = evaluate(queries="simulated")
     assert len(asked) == 16
     assert all(text.startswith("like Title") for text in asked[8:])
     assert any("simulated" in warning for warning in result["warnings"])
@@ -264,7 +264,7 @@ ALL_METRICS = {"metrics": ["ndcg@5", "coverage@5"], "reads": "useful"}
 
 
 def test_served_is_what_serving_reads_by_its_settings_and_policy(evaluate, monkeypatch):
-    monkeypatch.setattr(LanguageModelWeights, "useful", lambda *_: False)
+    monkeypatch.setattr(LlmWeights, "can_change", lambda *_: False)
     never = evaluate(SERVED, **ALL_METRICS)
     assert never["systems"]["served"]["ndcg@5"] == never["systems"]["without"]["ndcg@5"]
     assert (never["language_model"]["read"], evaluate.models[0].calls) == (0, 0)
@@ -278,11 +278,11 @@ def test_served_is_what_serving_reads_by_its_settings_and_policy(evaluate, monke
 
 def test_gates_on_reading_say_that_nothing_was_read_and_why(evaluate, monkeypatch):
     asked = {"gates": ["validity.invalid == 0", "label_position.shuffle_effect < 0.01"], "position_bias": True}
-    monkeypatch.setattr(LanguageModelWeights, "useful", lambda *_: False)
+    monkeypatch.setattr(LlmWeights, "can_change", lambda *_: False)
     result = evaluate(SERVED, **asked, **ALL_METRICS)
     assert not {"position_bias", "validity", "latency_ms"} & set(result)
     assert [(gate["passed"], "no slate was read" in gate["found"]) for gate in result["gates"]] == [(False, True)] * 2
-    monkeypatch.setattr(LanguageModelWeights, "weight", lambda *_: 0.0)
+    monkeypatch.setattr(LlmWeights, "weight", lambda *_: 0.0)
     weightless = evaluate(SERVED, **asked, **ALL_METRICS, seeds=[1])
     assert [(gate["passed"], "weight" in gate["found"]) for gate in weightless["gates"]] == [(True, True)] * 2
 

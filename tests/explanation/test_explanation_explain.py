@@ -27,10 +27,10 @@ def make(tmp_path: Path, tiny_tokenizer_folder: Path) -> Callable[..., Recommend
 
 
 def told(
-    recommender: Recommender, how: How, by: Any = explain, request: str | None = None
+    recommender: Recommender, how: How, by: Any = explain, query: str | None = None
 ) -> tuple[Recommendation, Explained]:
     """The answer to user u0, who watched the first five titles."""
-    asked = RecommendationRequest(user_id="u0", k=3, request=request)
+    asked = RecommendationRequest(user_id="u0", k=3, query=query)
     answer, found = asyncio.run(explained(recommender, asked, how, by))
     assert found is not None
     return answer, found
@@ -164,7 +164,7 @@ def test_chinese_is_answered_in_chinese(make: Callable[..., Recommender]) -> Non
     recommender = make(
         ScriptedModel(text="1、喜欢 Alien 的人也会喜欢。\n2．和《千与千寻之二》一样好。\n3：和 Heat 一样紧张。")
     )
-    answer, found = told(recommender, "model", request="今晚看点轻松的")
+    answer, found = told(recommender, "model", query="今晚看点轻松的")
     first, second, third = (found.reasons[line.item.id] for line in answer.items)
     assert found.account.language == "zh"
     assert found.account.template is not None
@@ -187,7 +187,7 @@ def test_a_conversation_is_given_whole_or_as_a_list(make: Callable[..., Recommen
     answer, found = told(make(ScriptedModel(text="Have you seen “Moon Heat”?")), "model", converse)
     assert found.text is None
     assert found.account.refused == {"a title that does not exist": 3}
-    assert _text(answer, found).startswith(f"1. {best}: ")
+    assert _text(answer, found).startswith(f"1. {best} (chance of a click ")
     assert _text(answer, found).count("\n") == 3
 
 
@@ -204,7 +204,7 @@ def test_an_empty_answer_needs_no_reasons(make: Callable[..., Recommender]) -> N
 
 def test_the_prompt_has_history_and_answer_in_their_order(make: Callable[..., Recommender]) -> None:
     recommender = make(ScriptedModel())
-    asked = RecommendationRequest(user_id="u0", k=3, request="something light", context={"time": "evening"})
+    asked = RecommendationRequest(user_id="u0", k=3, query="something light", context={"time": "evening"})
     answer = asyncio.run(recommender.arecommend(asked))
     prompt = _Telling.begin(recommender, asked, answer)._prompt(REASONS)
     said = prompt.messages[-1].content

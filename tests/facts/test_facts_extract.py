@@ -120,6 +120,13 @@ def test_edges_of_transitions(together: float, bucket: str | None) -> None:
     assert (found and found.bucket) == bucket
 
 
+def test_without_co_visitation_nothing_is_said_of_transitions() -> None:
+    log = FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)
+    without = FactExtractor(log._fit, list("abcd"), lambda: ITEMS, lambda: None)
+    assert "transitions" in kinds(log, history(ITEMS[0]), ITEMS[1])
+    assert "transitions" not in kinds(without, history(ITEMS[0]), ITEMS[1])
+
+
 def test_edges_of_popularity() -> None:
     items = [Item(name, name) for name in "abc"]
     equal = FactExtractor.of_log(log_of([(0, n, n, 5) for n in (0, 1, 2)], items), items, 4.0)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from genrec.clicks.scorer import ClickScorer
-from genrec.fusion.model import Fusion
 
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
@@ -21,6 +19,7 @@ from genrec.fitting.workspace import fit_log, fit_workspace, shown_before
 from genrec.llm.scripted import ScriptedModel
 from genrec.ranking.loading import ranker_for, reader_named, reader_of
 from genrec.retrieval.hybrid import HybridRetriever
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
@@ -62,21 +61,21 @@ def fitted(workspace, settings, **options):
 
 def test_all_parts_go_live_together_with_their_record(workspace, settings):
     record = fitted(workspace, settings)
-    assert set(workspace.versions()) == {"retrieval", "clicks", "fusion"}
+    assert set(workspace.versions()) == {"retrieval", "scoring"}
     assert len(set(workspace.versions().values())) == 1
-    blend, clicks = HybridRetriever.load(workspace.part("retrieval")), ClickScorer.load(workspace.part("clicks"))
-    assert len(blend.item_ids) == len(clicks.item_ids) == 60
-    assert Fusion.load(workspace.part("fusion")).record["pools"] == record["fusion"]["in_pool"] > 20
-    stored = json.loads((workspace.part("clicks") / "record.json").read_text())
+    blend, scorer = HybridRetriever.load(workspace.part("retrieval")), Scorer.load(workspace.part("scoring"))
+    assert len(blend.item_ids) == len(scorer.item_ids) == 60
+    assert scorer.record["click"]["pools"] == record["scoring"]["click"]["pools"] > 20
+    stored = json.loads((workspace.part("scoring") / "record.json").read_text())
     assert stored == json.loads(json.dumps(record))
     with SqliteStore(workspace.database) as store:
         assert stored["data"] == store.fingerprint()
-    assert stored["clicks"]["labels"] == "ratings"
+    assert set(scorer.says) == {"p_click", "p_like"}
 
 
 def test_the_live_parts_know_the_whole_log(workspace, settings):
     fitted(workspace, settings, tune=False)
-    assert ClickScorer.load(workspace.part("clicks")).statistics.count.sum() == len(events())
+    assert Scorer.load(workspace.part("scoring")).statistics.count.sum() == len(events())
     assert HybridRetriever.load(workspace.part("retrieval")).newest == max(event.timestamp for event in events())
 
 
@@ -94,11 +93,11 @@ def test_an_interrupted_fit_leaves_the_live_parts(workspace, settings, monkeypat
     def fail(self, folder):
         raise stop
 
-    monkeypatch.setattr(Fusion, "save", fail)
+    monkeypatch.setattr(Scorer, "save", fail)
     with pytest.raises(stop):
         fitted(workspace, settings, tune=False)
     assert workspace.versions() == before
-    assert [path.name for path in (workspace.root / "clicks").iterdir()] == [before["clicks"]]
+    assert [path.name for path in (workspace.root / "scoring").iterdir()] == [before["scoring"]]
 
 
 def test_the_model_reads_slates_as_they_are_served(workspace, settings):
@@ -111,7 +110,7 @@ def test_the_model_reads_slates_as_they_are_served(workspace, settings):
         ]
 
     record = fitted(workspace, settings, readers={READER: read})
-    (reader,) = record["fusion"]["readers"]
+    (reader,) = record["scoring"]["readers"]
     assert reader["weights"]["slates"] == len(seen) - 1 > 5
     assert {request is None for _, _, request in seen} == {True}  # no word of these titles is frequent enough
     for history, slate, _ in seen:
@@ -131,9 +130,10 @@ def test_requests_in_words_are_learned_and_read_by_the_model_as_they_are_served(
         return [None for _ in slates]
 
     record = fitted(place, settings, readers={READER: read})
-    assert record["fusion"]["requests_in_pool"] == record["fusion"]["request"]["pools"] >= 20
-    assert record["fusion"]["request"]["nearness"] > 0.3  # whoever asks for a tiger gets one
-    assert Fusion.load(place.part("fusion")).request.nearness == record["fusion"]["request"]["nearness"]
+    query = record["scoring"]["click"]["query"]
+    assert query["pools"] >= 20
+    assert query["nearness"] > 0.3  # who asks for a tiger gets one
+    assert Scorer.load(place.part("scoring")).heads.query.nearness == query["nearness"]
     asked = [(slate, request) for _, slate, request in seen if request]
     assert len(asked) > 10
     assert all("request" in candidate.parts for slate, _ in asked for candidate in slate.items)
@@ -158,16 +158,17 @@ def test_every_reader_gets_the_weight_that_its_answers_earn(workspace, settings)
 
     other = replace(READER, adapter="mine@1")
     record = fitted(workspace, settings, readers={READER: oracle, other: wrong})
-    knows, misleads = (reader["weights"]["long"] for reader in record["fusion"]["readers"])
+    knows, misleads = (reader["weights"]["long"] for reader in record["scoring"]["readers"])
     assert knows > 0.2
     assert misleads < 1e-4
-    fusion = Fusion.load(workspace.part("fusion"))
-    assert [fusion.read_by(reader).llm.long for reader in (READER, other)] == [knows, misleads]
-    assert fusion.llm.long == knows
+    scorer = Scorer.load(workspace.part("scoring"))
+    assert [scorer.for_llm_ranker(reader).llm.long for reader in (READER, other)] == [knows, misleads]
+    assert scorer.llm.long == knows
 
 
 def test_clicks_on_shown_lists_reach_the_scorer(workspace, settings, monkeypatch):
-    monkeypatch.setattr("genrec.clicks.labels.ENOUGH_CLICKS", 30)
+    for module in ("data.labels", "fitting.scoring"):
+        monkeypatch.setattr(f"genrec.{module}.ENOUGH_CLICKS", 30)
     with SqliteStore(workspace.database) as store:
         for number in range(60):
             shown = tuple(f"i{(number + place) % 60}" for place in range(5))
@@ -177,8 +178,10 @@ def test_clicks_on_shown_lists_reach_the_scorer(workspace, settings, monkeypatch
         later = [(user, step) for user in range(40) for step in range(30)]
         store.append([Event(f"u{user}", f"i{2 * step}", 30_000.0 + step, "rating", 5.0) for user, step in later])
     record = fitted(workspace, settings, tune=False)
-    assert record["clicks"]["labels"] == "exposures"
-    assert 30 <= record["clicks"]["positives"] * 5 == record["clicks"]["rows"] <= 300
+    assert 30 <= record["scoring"]["click"]["shown_lists"] <= 60
+    assert "clicked when it is shown at the first place" in record["scoring"]["says"]["p_click"]
+    scorer = Scorer.load(workspace.part("scoring"))
+    assert scorer.statistics.prior == pytest.approx(0.2, abs=0.01)  # one click in a list of five
 
 
 def test_lists_whose_clicks_are_held_out_tell_the_scorer_nothing():
@@ -212,7 +215,7 @@ def test_lists_whose_clicks_are_held_out_tell_the_scorer_nothing():
 def test_progress_is_reported_and_never_beyond_its_end(workspace, settings):
     seen = []
     fitted(workspace, settings, progress=lambda what, done, total: seen.append((what, done, total)))
-    assert {"click features", "click network", "pools to learn from"} <= {what for what, _, _ in seen}
+    assert {"features of rated rows", "scoring network", "pools to learn from"} <= {what for what, _, _ in seen}
     assert all(0 <= done <= total for _, done, total in seen)
 
 
@@ -234,8 +237,8 @@ def test_a_log_of_three_events_is_fitted(tmp_path, settings):
         store.put_items([Item("a", "A"), Item("b", "B")])
         store.append([Event("u", "a", 1.0), Event("u", "b", 2.0), Event("v", "a", 3.0)])
     record = fitted(place, settings)
-    assert record["clicks"]["calibration"] == "none"
-    assert set(place.versions()) == {"retrieval", "clicks", "fusion"}
+    assert record["scoring"]["like"] is None
+    assert set(place.versions()) == {"retrieval", "scoring"}
 
 
 def test_the_command_fits_and_says_how(workspace, capsys):
@@ -276,12 +279,12 @@ def test_the_command_weighs_each_adapter_that_is_named(workspace, tiny_tokenizer
     said = " ".join(capsys.readouterr().err.split())
     assert f"weight of {mine}: " in said
     assert "weight of the language model: " in said
-    fusion = Fusion.load(workspace.part("fusion"))
-    assert [reader.adapter for reader in fusion.weighed] == [mine, None]
-    assert {weights.slates for weights in fusion.weighed.values()} == {3}
+    weights = Scorer.load(workspace.part("scoring")).llm_weights
+    assert [reader.adapter for reader in weights] == [mine, None]
+    assert {one.slates for one in weights.values()} == {3}
     assert [model.closed for model in loaded] == [True, True]
     ranker = ranker_for(loaded[0], Settings.load(workspace.settings_file))
-    assert reader_of(loaded[0], ranker) == next(iter(fusion.weighed))
+    assert reader_of(loaded[0], ranker) == next(iter(weights))
 
 
 @pytest.mark.parametrize(("slates", "why"), [(0, "no slates are to be read"), (3, "the package vllm is not installed")])
@@ -307,14 +310,13 @@ def test_the_seed_reaches_everything_that_starts_by_chance(workspace, settings, 
 
         monkeypatch.setattr(module, name, call)
 
-    for module, name in ((fit, "fit_hybrid"), (fit, "refit_blend"), (fit, "hold_out"), (fit, "fit_fusion")):
+    for module, name in ((fit, "fit_hybrid"), (fit, "refit_blend"), (fit, "hold_out"), (fit, "fit_scorer")):
         watched(module, name)
-    watched(ClickScorer, "fit")
-    watched(Fusion, "fit")
+    watched(Scorer, "fit")
     with SqliteStore(workspace.database) as store:
         log, items = store.interactions(), list(store.all_items())
     fit.fit_log(log, items, settings, encoder=HashingEncoder(32), tune=False, seed=7)
-    assert seen == dict.fromkeys(("fit_hybrid", "refit_blend", "hold_out", "fit_fusion", "fit"), 7)
+    assert seen == dict.fromkeys(("fit_hybrid", "refit_blend", "hold_out", "fit_scorer", "fit"), 7)
 
 
 def test_two_adapters_of_one_name_are_refused(workspace, tmp_path, capsys):

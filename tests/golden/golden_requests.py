@@ -61,7 +61,7 @@ class Asked:
             ]
             fields["history"] = History(None, tuple(entries))
         tuples = {name: tuple(fields[name]) for name in ("candidate_ids", "exclude") if name in fields}
-        return RecommendationRequest(request=words, **{**fields, **tuples})
+        return RecommendationRequest(query=words, **{**fields, **tuples})
 
 
 def requests() -> Iterator[Asked]:
@@ -138,8 +138,10 @@ def _answer(answer: Recommendation) -> dict[str, Any]:
     return {
         "items": {
             f"{line.rank}. {line.item.id}": {
-                "score": _number(line.score),
+                "value": _number(line.value),
                 "p_click": _number(line.p_click),
+                "p_like": _number(line.p_like),
+                "moved": list(line.moved),
                 "llm": _number(line.llm_score),
                 "retriever": _number(line.retriever_score),
                 "sources": "+".join(line.sources),

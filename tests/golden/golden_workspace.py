@@ -12,20 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from genrec.clicks.calibration import Calibration
-from genrec.clicks.features import FEATURES
-from genrec.clicks.labels import labelled
-from genrec.clicks.network import Network
-from genrec.clicks.scorer import ClickScorer
-from genrec.clicks.statistics import ItemSide, Statistics
-from genrec.fusion.language_model import Gate, LanguageModelWeights
-from genrec.fusion.model import Fusion
-from genrec.fusion.network import MonotoneNetwork
-from genrec.fusion.pools import MONOTONE, columns
-from genrec.fusion.request import RequestWeights
 from golden_catalogue import ITEMS, catalogue, events, save_tokenizer
 
 from genrec.data.interactions import Interactions
+from genrec.data.item_statistics import ItemStatistics
+from genrec.data.labels import rated_rows
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Item, RankedItem, Ranking, Reader
 from genrec.llm.scripted import ScriptedModel
@@ -35,6 +26,14 @@ from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import Ranker, RankingTask
 from genrec.ranking.loading import load_ranker
 from genrec.retrieval.tuning import fit_hybrid
+from genrec.scoring.calibration import Calibration, PoolCalibration
+from genrec.scoring.features import MONOTONE, PAIR_FEATURES, column_names
+from genrec.scoring.heads import Heads
+from genrec.scoring.item_texts import ItemTexts
+from genrec.scoring.llm_evidence import LlmWeights
+from genrec.scoring.network import Network
+from genrec.scoring.query import QueryWeights
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
@@ -100,8 +99,8 @@ def _ranked(ranker: str, template: str | None = None, **options: Any) -> Service
 
 SOUND: Mapping[str, Service] = {
     "pointwise": Service(),
-    "pointwise where useful": Service({"checks": {"read": "useful"}}),
-    "listwise where useful": Service({"ranking": {"ranker": "listwise"}, "checks": {"read": "useful"}}),
+    "pointwise where useful": Service({"llm": {"read": "useful"}}),
+    "listwise where useful": Service({"ranking": {"ranker": "listwise"}, "llm": {"read": "useful"}}),
     "pointwise, terse": _ranked("pointwise", "rank/pointwise.terse"),
     "pointwise, cards": _ranked("pointwise", "rank/pointwise.cards"),
     "pointwise, evidence": _ranked("pointwise", "rank/pointwise.evidence"),
@@ -115,14 +114,14 @@ SOUND: Mapping[str, Service] = {
     "listwise, Chinese evidence": _ranked("listwise", "rank/listwise.evidence.zh"),
     "pointwise, nothing scored": Service(scored=False),
     # So cold that what is drawn is the order: the draw itself depends on the request id.
-    "explored": Service({"checks": {"exploration": 1e-6}}),
+    "explored": Service({"exploration": {"temperature": 1e-6}}),
 }
 FAULTY: Mapping[str, Service] = {
     "without a model": Service(model=None),
     "the engine fails": Service(model={"fail_at": 0}),
     "the engine fails halfway": replace(_ranked("listwise"), model={"fail_after_labels": 3}),
     "the prompt is too long": Service(model={"context": 300}),
-    "too slow": Service({"checks": {"deadline_s": 0.05}}, {"latency_s": 60.0}),
+    "too slow": Service({"llm": {"deadline_s": 0.05}}, {"latency_s": 60.0}),
     "the ranker invents": Service(invents=True),
 }
 
@@ -158,21 +157,15 @@ class GoldenWorkspace:
             store.block(f"u{user}", [f"i{n}" for n in range(user % 4, ITEMS, 4)])
         log, settings = store.interactions(), self._settings({})
         blend = fit_hybrid(log, self.items, settings=settings, encoder=HashingEncoder(96), tune=False)
-        clicks = click_scorer(log, self.items, settings)
+        drawn = drawn_scorer(log, self.items, settings)
 
-        def without_model(store: SqliteStore, clicks: ClickScorer | None, fusion: Fusion | None) -> Recommender:
+        def without_model(store: SqliteStore, scorer: Scorer) -> Recommender:
             return Recommender(
-                store=store,
-                retriever=blend,
-                ranker=None,
-                clicks=clicks,
-                fusion=fusion,
-                settings=settings,
-                version="golden",
+                store=store, retriever=blend, ranker=None, scorer=scorer, settings=settings, version="golden"
             )
 
-        self._scored = without_model(store, clicks, drawn_fusion())
-        self._unscored = without_model(SqliteStore(self.database), None, None)
+        self._scored = without_model(store, drawn)
+        self._unscored = without_model(SqliteStore(self.database), replace(drawn, heads=Heads()))
         self.recommenders = {name: self._recommender(service) for name, service in {**SOUND, **FAULTY}.items()}
 
     def close(self) -> None:
@@ -184,7 +177,8 @@ class GoldenWorkspace:
         common: dict[str, dict[str, Any]] = {
             "model": {"name": str(self._model_folder)},
             "retrieval": {"retrievers": RETRIEVERS, "pool": 24, "candidates": 10},
-            "checks": {"read": "always", "threshold": 0.3, "deadline_s": 600.0},
+            "llm": {"read": "always", "deadline_s": 600.0},
+            "policy": {"threshold": 0.3},
         }
         names = {**common, **sections}
         return Settings.load(None, {name: {**common.get(name, {}), **sections.get(name, {})} for name in names})
@@ -199,13 +193,19 @@ class GoldenWorkspace:
         return base.with_ranker(Inventing(ranker) if service.invents else ranker, settings, model)
 
 
-def click_scorer(log: Interactions, items: Sequence[Item], settings: Settings) -> ClickScorer:
-    """A click network with drawn weights over the statistics of the log and drawn item vectors."""
+def drawn_scorer(log: Interactions, items: Sequence[Item], settings: Settings) -> Scorer:
+    """Heads with drawn weights over the statistics of the log and drawn item vectors, and language-model weights for
+    each ranker.
+    """
     generator = np.random.default_rng(3)
-    vector, width, hidden, features = 8, 6, 12, len(FEATURES)
+    vector, width, hidden, pairs, names = 8, 6, 12, len(PAIR_FEATURES), column_names(RETRIEVERS)
 
     def drawn(*shape: int, scale: float = 0.4) -> Any:
         return (scale * generator.standard_normal(shape)).astype(np.float32)
+
+    def monotone(weight: Any) -> Any:
+        free = np.append(~np.isin(names, MONOTONE), False)[: weight.shape[1]]
+        return np.where(free, weight, np.abs(weight))
 
     weights = {
         "query.weight": drawn(width, vector),
@@ -217,59 +217,51 @@ def click_scorer(log: Interactions, items: Sequence[Item], settings: Settings) -
         "empty_key": drawn(width),
         "empty_value": drawn(width),
         "age": np.float32(-0.3),
-        "linear.weight": drawn(1, features),
-        "linear.bias": drawn(1),
-        "mlp.0.weight": drawn(hidden, 3 * width + features),
-        "mlp.0.bias": drawn(hidden),
-        "mlp.3.weight": drawn(hidden // 2, hidden),
-        "mlp.3.bias": drawn(hidden // 2),
-        "mlp.6.weight": drawn(1, hidden // 2),
-        "mlp.6.bias": drawn(1),
-        "mean": np.zeros(features, np.float32),
-        "scale": np.ones(features, np.float32),
+        "affinity.0.weight": drawn(hidden, 3 * width),
+        "affinity.0.bias": drawn(hidden),
+        "affinity.3.weight": drawn(1, hidden),
+        "affinity.3.bias": drawn(1),
+        "click_a.weight": monotone(drawn(hidden, len(names) + 1, scale=0.15)),
+        "click_a.bias": drawn(hidden),
+        "click_b.weight": np.abs(drawn(hidden, hidden, scale=0.2)),
+        "click_b.bias": drawn(hidden),
+        "click_c.weight": np.abs(drawn(1, hidden)),
+        "click_skip.weight": monotone(drawn(1, len(names), scale=0.15)),
+        "click_mean": np.zeros(len(names), np.float32),
+        "click_scale": np.ones(len(names), np.float32),
+        "like.0.weight": drawn(2 * hidden, 3 * width + pairs),
+        "like.0.bias": drawn(2 * hidden),
+        "like.3.weight": drawn(hidden, 2 * hidden),
+        "like.3.bias": drawn(hidden),
+        "like.6.weight": drawn(1, hidden),
+        "like.6.bias": drawn(1),
+        "like_linear.weight": drawn(1, pairs),
+        "like_linear.bias": drawn(1),
+        "like_mean": np.zeros(pairs, np.float32),
+        "like_scale": np.ones(pairs, np.float32),
     }
     vectors = np.concatenate([drawn(len(items), vector, scale=0.35), np.zeros((1, vector), np.float32)])
-    liked = settings.clicks.liked
-    return ClickScorer(
-        log.item_ids.tolist(),
-        Statistics.fit(log, items, labelled(log, liked), liked, until=float("inf")),
-        replace(ItemSide.of(items, vectors[:-1]), vectors=vectors),
-        Network(weights),
-        Calibration(slope=0.6, intercept=-5.5),
-        settings.retrieval.history,
-        {"labels": "ratings", "seed": 0},
-    )
-
-
-def drawn_fusion() -> Fusion:
-    """A second stage with drawn weights, and language-model weights for each ranker."""
-    generator = np.random.default_rng(4)
-    names, hidden = columns(RETRIEVERS), 8
-
-    def drawn(*shape: int) -> Any:
-        return (generator.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
-
-    def monotone(weight: Any) -> Any:
-        return np.where(np.isin(names, MONOTONE), np.abs(weight), weight)
-
-    weights = {
-        "a.weight": monotone(drawn(hidden, len(names))),
-        "a.bias": drawn(hidden),
-        "b.weight": np.abs(drawn(hidden, hidden)),
-        "b.bias": drawn(hidden),
-        "c.weight": np.abs(drawn(1, hidden)),
-        "skip.weight": monotone(drawn(1, len(names))),
-        "mean": np.zeros(len(names), np.float32),
-        "scale": np.ones(len(names), np.float32),
-    }
-    gate = Gate(intercept=-1.0, margin=-0.5, threshold=0.75)
-    weighed = {
-        Reader("scripted", None, ranker, template): LanguageModelWeights(0.8, short, 1.2, gate, scale, 60)
+    liked = settings.scoring.liked
+    llm_weights = {
+        Reader("scripted", None, ranker, template): LlmWeights(0.8, short, 1.2, scale, 60)
         for ranker, template, short, scale in (
             ("pointwise", "rank/pointwise", 0.0, 3.5),
             ("single_pass", "rank/listwise", 0.6, 2.5),
             ("listwise", "rank/listwise", 0.0, 0.25),
         )
     }
-    request = RequestWeights(nearness=0.7, words=0.9, alone=1.1)
-    return Fusion(network=MonotoneNetwork(weights), parts=RETRIEVERS, request=request, weighed=weighed)
+    return Scorer(
+        tuple(log.item_ids.tolist()),
+        ItemStatistics.fit(log, rated_rows(log, liked), liked),
+        replace(ItemTexts.of(items, vectors[:-1]), vectors=vectors),
+        settings.retrieval.history,
+        Heads(
+            "network",
+            network=Network(weights),
+            parts=RETRIEVERS,
+            query=QueryWeights(nearness=0.7, words=0.9, alone=1.1),
+            calibration=PoolCalibration(0.9, (0.4, -0.2, 0.5, 0.6)),
+            like=Calibration(slope=0.6, intercept=-0.5),
+        ),
+        llm_weights=llm_weights,
+    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from genrec.fusion.model import Fusion
 
 import genrec.llm.loading
 from genrec.artifacts.adapters import WEIGHTS, Card, TunedTemplate, publish, resolved
@@ -21,6 +21,8 @@ from genrec.errors import GenrecError, TemplateError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import recommender
 from genrec.pipeline.recommender import Recommender
+from genrec.scoring.llm_evidence import LlmWeights
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 
 
@@ -45,6 +47,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def weighed(model: str = "scripted") -> Scorer:
+    """A scorer that knows what this language model weighs, and nothing else."""
+    key = Reader(model, None, "pointwise", "rank/pointwise")
+    keys = [replace(key, template=template) for template in ("rank/pointwise", "rank/mine", "rank/other")]
+    return Scorer((), None, None, 50, llm_weights=dict.fromkeys(keys, LlmWeights(slates=1)))  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """What is loaded as the language model; parts of a fit are their folders."""
@@ -55,7 +64,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
         return made
 
     monkeypatch.setattr(genrec.llm.loading, "load", load)
-    for part in ("HybridRetriever", "ClickScorer", "Fusion"):
+    for part in ("HybridRetriever", "Scorer"):
         monkeypatch.setattr(getattr(recommender, part), "load", lambda folder: folder)
     monkeypatch.setattr(recommender, "SlateBuilder", lambda *_: None)
     monkeypatch.setattr(recommender, "ranker_for", lambda *_: None)
@@ -68,10 +77,10 @@ def test_the_model_is_loaded_only_once_the_rest_is_there(
     def torn(_: Path) -> None:
         raise WorkspaceError("the blend is torn")
 
-    (root / "fusion" / "v1").rmdir()
-    with pytest.raises(WorkspaceError, match="no fitted fusion"):
+    (root / "scoring" / "v1").rmdir()
+    with pytest.raises(WorkspaceError, match="no fitted scoring"):
         Recommender.open(root)
-    (root / "fusion" / "v1").mkdir()
+    (root / "scoring" / "v1").mkdir()
     monkeypatch.setattr(recommender.HybridRetriever, "load", torn)
     with pytest.raises(WorkspaceError, match="torn"):
         Recommender.open(root)
@@ -108,8 +117,8 @@ def test_the_parts_are_of_one_fit(root: Path, engine: Engine, monkeypatch: pytes
     reads = iter(["v1", *["v2"] * 9])  # a fit goes live after the first look
     monkeypatch.setattr(Workspace, "versions", lambda _: dict.fromkeys(PARTS, next(reads)))
     opened = Recommender.open(root)
-    folders = [opened.retriever, opened.clicks, opened.fusion]
-    assert (opened.version, [folder.name for folder in folders]) == ("v1", ["v1"] * 3)  # type: ignore[union-attr]
+    folders = [opened.retriever, opened.scorer]
+    assert (opened.version, [folder.name for folder in folders]) == ("v1", ["v1"] * 2)  # type: ignore[union-attr]
     opened.close()
 
 
@@ -143,7 +152,7 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
             (staging / file).write_bytes(b"{}")
         card.save(staging)
     settings = Settings(model={"adapter": "mine"})
-    monkeypatch.setattr(recommender.Fusion, "load", lambda _: Fusion())
+    monkeypatch.setattr(recommender.Scorer, "load", lambda _: weighed())
 
     def opened(given: Settings, template: TemplateRef, warn: bool = True) -> list[str]:
         ranker = SimpleNamespace(name="pointwise", template=template)
@@ -165,8 +174,7 @@ def test_an_adapter_that_was_tuned_on_another_template_is_named(
 def test_a_model_that_the_fit_did_not_weigh_is_named(
     root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fusion = Fusion().with_reader(Reader("another", None, "pointwise", "rank/pointwise"), [])
-    monkeypatch.setattr(recommender.Fusion, "load", lambda _: fusion)
+    monkeypatch.setattr(recommender.Scorer, "load", lambda _: weighed("another"))
     ranker = SimpleNamespace(name="pointwise", template=TemplateRef("rank/pointwise", 1, "aaaa"))
     monkeypatch.setattr(recommender, "ranker_for", lambda *_: ranker)
     with pytest.warns(UserWarning, match="scripted, pointwise, rank/pointwise was not weighed .* --adapter base"):

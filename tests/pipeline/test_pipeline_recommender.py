@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
-from genrec.fusion.language_model import LanguageModelWeights
-from genrec.fusion.model import Fusion
 
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
@@ -23,8 +24,10 @@ from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.loading import load_ranker
 from genrec.retrieval.tuning import fit_hybrid
+from genrec.scoring.llm_evidence import LlmWeights
 from genrec.settings import Settings
 from genrec.text.encoders import Encoder, HashingEncoder
+from scoring_factories import retrieval_scorer
 
 ITEMS = 40
 RETRIEVAL = {"retrievers": ("covisit", "popular"), "candidates": 8, "pool": 20}
@@ -56,10 +59,12 @@ def recommender(
     tokenizer_folder: Path,
     model: ScriptedModel | None,
     encoder: Encoder | None = None,
-    fusion: Fusion | None = None,
+    weights: Mapping[Reader, LlmWeights] = MappingProxyType({}),
     **sections: dict[str, Any],
 ) -> Recommender:
-    settings = Settings.load(None, {"retrieval": RETRIEVAL, **sections})
+    # Read always, unless it is tested when serving reads: nobody weighed the scripted model.
+    llm = {"read": "useful" if weights else "always", **sections.pop("llm", {})}
+    settings = Settings.load(None, {"retrieval": RETRIEVAL, "llm": llm, **sections})
     blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, encoder=encoder, tune=False)
     tokenizer = load_tokenizer(tokenizer_folder)
     ranker = None if model is None else load_ranker(settings.ranking, model, tokenizer, TemplateLibrary())
@@ -67,8 +72,7 @@ def recommender(
         store=store,
         retriever=blend,
         ranker=ranker,
-        clicks=None,
-        fusion=fusion,
+        scorer=replace(retrieval_scorer(store, settings), llm_weights=weights),
         settings=settings,
         version="v1",
         model=model,
@@ -104,23 +108,35 @@ def test_an_adapter_is_read_though_the_model_without_it_has_no_weight(
     store: SqliteStore, tiny_tokenizer_folder: Path
 ) -> None:
     base, tuned = (Reader("scripted", adapter, "pointwise", "rank/pointwise") for adapter in (None, "mine@1"))
-    nothing, much = LanguageModelWeights(0, 0, 0), LanguageModelWeights(5, 5, 5)
+    nothing, much = LlmWeights(0, 0, 0, 1, 60), LlmWeights(5, 5, 5, 1, 60)
     model = ScriptedModel(block=16)
-    rec = recommender(store, tiny_tokenizer_folder, model, fusion=Fusion(llm=nothing, weighed={base: nothing}))
+    rec = recommender(store, tiny_tokenizer_folder, model, weights={base: nothing})
     assert rec.recommend("u3", 5).provenance.fallback == NOT_NEEDED
     swapped = ScriptedModel(block=16)
     swapped.adapter = "mine@1"
     ranker = load_ranker(rec.settings.ranking, swapped, load_tokenizer(tiny_tokenizer_folder), TemplateLibrary())
     with_adapter = rec.with_ranker(ranker, rec.settings, swapped)
-    assert with_adapter.recommend("u3", 5).provenance.fallback is None
+    assert with_adapter.recommend("u3", 5).provenance.fallback == NOT_NEEDED  # nobody weighed it, and that is said
     assert "genrec fit --adapter base --adapter mine@1" in (with_adapter.unweighed or "")
     # Once it was weighed, its own weight counts, and that of the model without it stays what it was.
-    both = recommender(
-        store, tiny_tokenizer_folder, model, fusion=Fusion(llm=nothing, weighed={base: nothing, tuned: much})
-    )
+    both = recommender(store, tiny_tokenizer_folder, model, weights={base: nothing, tuned: much})
     with_adapter = both.with_ranker(ranker, both.settings, swapped)
-    assert (both.fusion.llm, with_adapter.fusion.llm) == (nothing, much)
+    assert with_adapter.recommend("u3", 5).provenance.fallback is None
+    assert (both.scorer.llm, with_adapter.scorer.llm) == (nothing, much)
     assert both.unweighed is with_adapter.unweighed is None
+
+
+def test_a_model_that_nobody_weighed_is_read_only_where_that_is_asked_for(
+    store: SqliteStore, tiny_tokenizer_folder: Path
+) -> None:
+    for read, fallback, calls in (("useful", NOT_NEEDED, False), ("always", None, True)):
+        model = ScriptedModel(block=16)
+        rec = recommender(store, tiny_tokenizer_folder, model, llm={"read": read})
+        for words in (None, "something light"):
+            assert rec.recommend("u3", 5, request=words).provenance.fallback == fallback
+        assert (model.calls > 0) == calls
+        assert rec.recommend("u3", 5, policy="annotate").provenance.fallback is None
+        assert "is not read unless asked for" in (rec.unweighed or "")
 
 
 def test_an_event_is_in_the_next_history(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
@@ -164,16 +180,14 @@ def test_the_stream_is_the_answer(store: SqliteStore, tiny_tokenizer_folder: Pat
         (None, "no language model"),
     ],
 )
-def test_without_the_model_the_fused_order_answers(
+def test_without_the_model_the_order_of_p_click_answers(
     store: SqliteStore, tiny_tokenizer_folder: Path, model: ScriptedModel | None, fallback: str
 ) -> None:
     rec = recommender(store, tiny_tokenizer_folder, model, llm={"deadline_s": 0.2})
     answer = rec.recommend("u3", 5)
     slate = rec.slate(RecommendationRequest(user_id="u3", k=5)).candidates
     assert answer.provenance.fallback == fallback
-    assert ids(answer) == [
-        candidate.item.id for candidate in slate.items[:5]
-    ]  # the default fusion keeps retrieval's order
+    assert ids(answer) == [candidate.item.id for candidate in slate.items[:5]]  # nothing was learned: retrieval's order
     assert all(line.llm_score is None for line in answer.items)
 
 
@@ -253,7 +267,7 @@ class TestRequestsInWords:
 
     def test_reach_retrieval_and_the_answer_says_so(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder(), retrieval=NARROW)
-        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, request="title 38")
+        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, query="title 38")
         assert "i38" not in ids(plain)
         assert ids(asked)[0] == "i38"
         assert asked.items[0].sources == ("request",)
@@ -266,12 +280,12 @@ class TestRequestsInWords:
     def test_bring_nothing_that_was_seen_or_blocked(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder(), retrieval=NARROW)
         store.block("u3", ["i38"])
-        assert "i38" not in ids(rec.recommend("u3", 5, request="title 38"))
-        assert "i4" not in ids(rec.recommend("u3", 5, request="title 4"))
+        assert "i38" not in ids(rec.recommend("u3", 5, query="title 38"))
+        assert "i4" not in ids(rec.recommend("u3", 5, query="title 4"))
 
     def test_order_the_callers_slate(self, store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder())
-        answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), request="title 37")
+        answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), query="title 37")
         assert ids(answer)[0] == "i37"
         assert answer.provenance.retriever == "caller+request"
 
@@ -279,7 +293,7 @@ class TestRequestsInWords:
         self, store: SqliteStore, tiny_tokenizer_folder: Path
     ) -> None:
         rec = recommender(store, tiny_tokenizer_folder, None)
-        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, request="title 38")
+        plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, query="title 38")
         assert plain.items == asked.items
         assert asked.provenance.retriever == "covisit+popular"
 

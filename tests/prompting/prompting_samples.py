@@ -54,21 +54,21 @@ language: en
 inputs:
   history: {type: items, item_tokens: 40, max_items: 20, cut: 1}
   candidates: {type: items, item_tokens: 40}
-  request: {type: text, optional: true, max_tokens: 60}
+  query: {type: text, optional: true, max_tokens: 60}
   context: {type: facts, optional: true, max_items: 3, item_tokens: 20}
 output: {kind: yes_no, labels: {yes: "Yes", no: "No"}}
 budget: {context: 1000, reserve: 8, step: 160}
 ---
 """
 BODY = (
-    '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}{{ request }}'
+    '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}{{ query }}'
     "{% for fact in context %}{{ fact.name }}={{ fact.value }} {% endfor %}\n"
     "{% shared_prefix_end %}Next: {{ candidate.title }}{% endmessage %}"
 )
 LIST_FRONT = FRONT.replace('kind: yes_no, labels: {yes: "Yes", no: "No"}', "kind: ranking, labels: letters")
 LIST_BODY = (
     '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}'
-    "{% for item in candidates %}{{ item.label }}. {{ item.title }}\n{% endfor %}{{ request }}{{ context | length }}"
+    "{% for item in candidates %}{{ item.label }}. {{ item.title }}\n{% endfor %}{{ query }}{{ context | length }}"
     "{% endmessage %}"
 )
 

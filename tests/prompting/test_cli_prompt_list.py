@@ -160,7 +160,7 @@ def test_the_last_evaluation_is_shown(workspace: Path, model: Path, capsys: pyte
 
 def test_render_for_a_real_user(workspace: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["render", "rank/pointwise", "-w", str(workspace), "--model", str(model)]
-    assert run(*arguments, "--user", "u1", "--request", "something old", "--json", "-") == 0
+    assert run(*arguments, "--user", "u1", "--query", "something old", "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)
     assert "popular titles" in found["source"]
     assert [message["role"] for message in found["messages"]] == ["system", "user"]

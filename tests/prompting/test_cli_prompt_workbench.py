@@ -58,7 +58,7 @@ def test_render_says_what_was_dropped(model: Path, mine: Path, capsys: pytest.Ca
     assert run("render", "rank/mine", "--case", "longest-titles", *arguments) == 0
     said = capsys.readouterr().err
     assert re.search(r"dropped history: \d+ \(the prompt was too long\)", said)
-    assert re.search(r"dropped request: \d+ \(tokens behind the first 60\)", said)
+    assert re.search(r"dropped query: \d+ \(tokens behind the first 60\)", said)
 
 
 def test_diff_shows_source_text_and_tokens(

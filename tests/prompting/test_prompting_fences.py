@@ -10,14 +10,14 @@ from prompting_samples import FRONT, LIST_FRONT, write_template
 from genrec.prompting.lint.fences import check_fences
 
 HELD = [
-    'Asked: "{{ request }}"',
-    'Asked: "{{ request }}", so choose.',
-    "Asked: {{ request }}",
-    "Asked: {{ request }}{% if request %}{% endif %}\nChoose.",
-    "想要：{{ request }}",
-    "- {{ request }}",
-    "> {{ request | upper }}",
-    "{% if request %}Asked: {{ request }}\n{% endif %}Choose.",
+    'Asked: "{{ query }}"',
+    'Asked: "{{ query }}", so choose.',
+    "Asked: {{ query }}",
+    "Asked: {{ query }}{% if query %}{% endif %}\nChoose.",
+    "想要：{{ query }}",
+    "- {{ query }}",
+    "> {{ query | upper }}",
+    "{% if query %}Asked: {{ query }}\n{% endif %}Choose.",
     "1. {{ history[0].title }}, then choose",
     "{% for item in history %}- {{ item.verb }} {{ item.title }}; rated it {{ item.rating }}\n{% endfor %}",
     "{% for item in history %}{{ loop.index }}. {{ item.title }}\n{% endfor %}",
@@ -32,13 +32,13 @@ HELD = [
     '"{{ history[0].title }}" and "{{ history[1].title }}" are good.',
 ]
 LOOSE = [
-    "Find {{ request }} now.",
-    "{{ request }}",
-    "Asked: {{ request }}.",
-    "Asked: {{ request }} {{ context[0].name }}",
-    'Asked: "{{ request }}\nNow choose.',
-    'Asked: "{{ request }}',
-    "Asked: “{{ request }}” now",
+    "Find {{ query }} now.",
+    "{{ query }}",
+    "Asked: {{ query }}.",
+    "Asked: {{ query }} {{ context[0].name }}",
+    'Asked: "{{ query }}\nNow choose.',
+    'Asked: "{{ query }}',
+    "Asked: “{{ query }}” now",
     "The last was {{ history[0].title }}",
     "{{ history[0].title }}",
     "{% for item in history %}{{ item.title }}, {% endfor %}",
@@ -48,9 +48,9 @@ LOOSE = [
     "{% with item = history[0] %}You saw {{ item.fields.director }}{% endwith %}",
     "You saw {{ (history | first).title }}",
     "You saw {{ history[0].title ~ '!' }}",
-    "Find {{ request or 'anything' }} now",
+    "Find {{ query or 'anything' }} now",
     "{% if context %}- {% endif %}{{ history[0].title }}",
-    "{% for letter in request %}{{ letter }}{% endfor %} is asked",
+    "{% for letter in query %}{{ letter }}{% endfor %} is asked",
 ]
 
 
@@ -74,13 +74,13 @@ def test_loose(line: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ('{% message "user" %}{{ request }}{% endmessage %}', []),
-        ('{% message "user" %}\n{{ request }}\n{% endmessage %}\n', []),
-        ('{% message "user" %}{{ request }}\nChoose.{% endmessage %}', [("unfenced-value", 14)]),
-        ('{% message "assistant" %}{{ request }}{% endmessage %}', [("unfenced-value", 14)]),
-        ('{% message "system" %}- {{ request }}{% endmessage %}', [("unfenced-value", 14)]),
+        ('{% message "user" %}{{ query }}{% endmessage %}', []),
+        ('{% message "user" %}\n{{ query }}\n{% endmessage %}\n', []),
+        ('{% message "user" %}{{ query }}\nChoose.{% endmessage %}', [("unfenced-value", 14)]),
+        ('{% message "assistant" %}{{ query }}{% endmessage %}', [("unfenced-value", 14)]),
+        ('{% message "system" %}- {{ query }}{% endmessage %}', [("unfenced-value", 14)]),
         (
-            '{% message "user" %}{{ request }}{% endmessage %}\n{% message "user" %}By {{ request }}{% endmessage %}',
+            '{% message "user" %}{{ query }}{% endmessage %}\n{% message "user" %}By {{ query }}{% endmessage %}',
             [("unfenced-value", 15)],
         ),
         # What stands behind the shared prefix goes on with its line.
@@ -89,7 +89,7 @@ def test_loose(line: str, tmp_path: Path) -> None:
             '{% message "user" %}Next {% shared_prefix_end %}{{ candidate.title }}?{% endmessage %}',
             [("unfenced-value", 14)],
         ),
-        ('{% message "user" %}Asked: {{ request }}{% shared_prefix_end %}!{% endmessage %}', [("unfenced-value", 14)]),
+        ('{% message "user" %}Asked: {{ query }}{% shared_prefix_end %}!{% endmessage %}', [("unfenced-value", 14)]),
     ],
 )
 def test_messages(body: str, expected: list[tuple[str, int]], tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_messages(body: str, expected: list[tuple[str, int]], tmp_path: Path) ->
 
 
 def test_trusted_inputs_need_no_fence(tmp_path: Path) -> None:
-    front = FRONT.replace("request: {type: text,", "request: {type: text, trust: trusted,")
-    assert found(tmp_path, '{% message "user" %}Find {{ request }} now.{% endmessage %}', front) == []
+    front = FRONT.replace("query: {type: text,", "query: {type: text, trust: trusted,")
+    assert found(tmp_path, '{% message "user" %}Find {{ query }} now.{% endmessage %}', front) == []
 
 
 def test_values_in_partials_are_found_where_they_stand(tmp_path: Path) -> None:

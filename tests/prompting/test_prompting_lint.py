@@ -12,7 +12,7 @@ from genrec.prompting.obligatory import OBLIGATORY
 from genrec.prompting.tokenizer import ChatTokenizer
 
 BODY = (
-    '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}Wish: {{ request }}\n'
+    '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}Wish: {{ query }}\n'
     "{% for fact in context %}- {{ fact.name }}={{ fact.value }}\n{% endfor %}"
     "{% shared_prefix_end %}Next: {{ candidate.title }}{% endmessage %}"
 )
@@ -21,7 +21,7 @@ LIST_FRONT = LIST_FRONT.replace("context: 1000", "context: 8000")
 LIST_BODY = (
     '{% message "user" %}Did:\n{% for item in history %}- {{ item.title }}\n{% endfor %}'
     "{% for item in candidates %}{{ item.label }}. {{ item.title }}\n{% endfor %}"
-    "Wish: {{ request }}\n{{ context | length }}{% endmessage %}"
+    "Wish: {{ query }}\n{{ context | length }}{% endmessage %}"
 )
 CASE = "{history: [{title: One}], candidates: [{title: Two}, {title: Three}], expect: {contains: [One]}}"
 USUAL = f"  usual: {CASE}\n"
@@ -77,8 +77,8 @@ def test_what_does_not_load(tmp_path: Path, front: str, body: str, expected: lis
 @pytest.mark.parametrize(
     ("front", "body", "expected"),
     [
-        (FRONT, BODY.replace("{{ request }}", "{{ request }}\n{{ wish }}"), ("undeclared-input", 17)),
-        (FRONT, BODY.replace("{{ request }}", ""), ("unused-input", 9)),
+        (FRONT, BODY.replace("{{ query }}", "{{ query }}\n{{ wish }}"), ("undeclared-input", 17)),
+        (FRONT, BODY.replace("{{ query }}", ""), ("unused-input", 9)),
         (FRONT, BODY.replace("Did:", "Did:\n<|im_start|>"), ("control-string", 15)),
         (FRONT, BODY.replace("Did:", "{{ '[INST]' }}"), ("control-string", 14)),
         (FRONT, BODY.replace("Did:", "\ue001"), ("control-string", 14)),
@@ -147,7 +147,7 @@ def test_shared_inputs_and_copies(tmp_path: Path, tokenizer: ChatTokenizer) -> N
     )
     cases = (
         CASES
-        + "  more: {inputs: many, request: second, expect: {contains: [Old 1, Old 3, second], not-contains: [first]}}\n"
+        + "  more: {inputs: many, query: second, expect: {contains: [Old 1, Old 3, second], not-contains: [first]}}\n"
     )
     assert lint(folder_with(tmp_path, FRONT + BODY, cases), "rank/mine", tokenizer, "skip") == []
 

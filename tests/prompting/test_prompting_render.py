@@ -47,7 +47,7 @@ def test_pointwise_text_is_exact(tmp_path: Path, tokenizer: ChatTokenizer) -> No
         template,
         history=history("One", "Two"),
         candidates=slate("Three", "Four"),
-        request="light",
+        query="light",
         context={"time": "now"},
         tokenizer=tokenizer,
     )
@@ -58,7 +58,7 @@ def test_pointwise_text_is_exact(tmp_path: Path, tokenizer: ChatTokenizer) -> No
     assert prompt.labels == ("Yes", "No")
     assert prompt.prompts() == [prompt.prefix + suffix for suffix in prompt.suffixes]
     assert prompt.template == template.ref
-    assert prompt.tokens == {"fixed": 12, "history": 12, "candidates": 47, "request": 5, "context": 9, "padding": 0}
+    assert prompt.tokens == {"fixed": 12, "history": 12, "candidates": 47, "query": 5, "context": 9, "padding": 0}
 
 
 @pytest.mark.parametrize("block", [1, 16, 32, 128])
@@ -132,7 +132,7 @@ def test_ids_of_users_and_items_never_stand_in_a_prompt(library: TemplateLibrary
 def test_hostile_titles_open_no_role(library: TemplateLibrary, tokenizer: ChatTokenizer, name: str, title: str) -> None:
     wild = Candidates((Candidate(item("a", title, genres=(title,), year=title), 1.0),))
     past = History(None, (HistoryEntry(item("b", title, **{"tags": (title,)}), 1.0, title, 5.0),))
-    arguments = {"tokenizer": tokenizer, "request": title, "context": {title: title}}
+    arguments = {"tokenizer": tokenizer, "query": title, "context": {title: title}}
     prompt = render(library.get(name), history=past, candidates=wild, **arguments)
     tame = render(library.get(name), history=history("b"), candidates=slate("a"), tokenizer=tokenizer)
     controls = [[t for t in tokens if t in tokenizer.control_ids] for tokens in prompt.prompts()]
@@ -142,10 +142,10 @@ def test_hostile_titles_open_no_role(library: TemplateLibrary, tokenizer: ChatTo
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=6), st.lists(st.text(max_size=40), min_size=1, max_size=6), st.text())
-def test_any_text_renders(past: list[str], titles: list[str], request: str) -> None:
+def test_any_text_renders(past: list[str], titles: list[str], query: str) -> None:
     for name in ("rank/pointwise", "rank/listwise"):
         prompt = render(
-            LIBRARY.get(name), history=history(*past), candidates=slate(*titles), request=request, tokenizer=TOKENIZER
+            LIBRARY.get(name), history=history(*past), candidates=slate(*titles), query=query, tokenizer=TOKENIZER
         )
         assert len(prompt.prompts()) == (len(titles) if name == "rank/pointwise" else 1)
 
@@ -283,7 +283,7 @@ def test_long_titles_and_requests_are_shortened_and_noted(tmp_path: Path, tokeni
         template,
         history=history("short", "h" * 100),
         candidates=slate("c" * 100, "fine"),
-        request="r" * 200,
+        query="r" * 200,
         context={"a": "b" * 100},
         tokenizer=tokenizer,
     )
@@ -291,7 +291,7 @@ def test_long_titles_and_requests_are_shortened_and_noted(tmp_path: Path, tokeni
     assert {note.input: note.count for note in prompt.dropped} == {
         "history": 1,
         "candidates": 1,
-        "request": 140,
+        "query": 140,
         "context": 1,
     }
 

@@ -35,7 +35,7 @@ def test_a_template_is_read(tmp_path: Path) -> None:
         ("kind: yes_no", "kind: text", 11, "text has no labels"),
         ("step: 160}", "step: 160", 12, "not valid YAML"),
         ("reserve: 8", "reserve: 2000", 12, "reserve leaves no room"),
-        ("  request:", "  wish:", 2, "has no input 'wish'"),
+        ("  query:", "  wish:", 2, "has no input 'wish'"),
         ("  history: {type: items", "  history: {type: facts", 7, "facts cannot be cut"),
     ],
 )

@@ -74,14 +74,14 @@ def test_nearness_is_the_standardised_cosine() -> None:
 @pytest.mark.parametrize("request_", ["gibberish", " ", "?!"])
 def test_a_request_that_tells_nothing_apart_changes_nothing(blend: HybridRetriever, request_: str) -> None:
     plain, asked = (
-        blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request=words)
+        blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), query=words)
         for words in (None, request_)
     )
     assert plain == asked
 
 
 def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: HybridRetriever) -> None:
-    found = blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request="south")
+    found = blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), query="south")
     assert [candidate.item.id for candidate in found.items] == ["b", "c", "f"]
     assert [list(candidate.sources) for candidate in found.items] == [[], ["request"], ["request"]]
     assert found.items[2].sources["request"] == found.items[2].parts["request"] > 1
@@ -92,14 +92,14 @@ def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: HybridRetr
 
 def test_half_as_many_items_come_by_the_request(blend: HybridRetriever) -> None:
     for k, brought in ((1, 0), (2, 1), (3, 1), (4, 1), (6, 0)):
-        found = blend.candidates(history(), k, now=0.0, items=lookup, filters=filters(history()), request="east")
+        found = blend.candidates(history(), k, now=0.0, items=lookup, filters=filters(history()), query="east")
         assert len(found.items) == min(5, k) + brought, k
         assert len({candidate.item.id for candidate in found.items}) == len(found.items)
 
 
 def test_filters_hold_for_what_is_asked_for(blend: HybridRetriever) -> None:
     rules = filters(history("c"), lambda item: item.id != "e", exclude=["f"])
-    found = blend.candidates(history("c"), 2, now=0.0, items=lookup, filters=rules, request="south")
+    found = blend.candidates(history("c"), 2, now=0.0, items=lookup, filters=rules, query="south")
     assert [candidate.item.id for candidate in found.items] == ["a", "b"]
     assert {item.item_id: item.reason for item in found.dropped} == {
         "c": "seen",
@@ -110,7 +110,7 @@ def test_filters_hold_for_what_is_asked_for(blend: HybridRetriever) -> None:
 
 
 def test_the_callers_items_have_their_nearness(blend: HybridRetriever) -> None:
-    near, far, unknown = blend.given(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, request="east")
+    near, far, unknown = blend.given(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, query="east")
     assert near.parts["request"] > 0 > far.parts["request"]
     assert unknown.parts["request"] == unknown.parts["request words"] == 0
     assert near.parts["request words"] == pytest.approx(1 - np.log(3) / np.log(7))
@@ -124,7 +124,7 @@ def test_without_its_encoder_the_answer_is_that_without_words(
     blend.texts = TextIndex(np.eye(6, 2, dtype=np.float32), WordIndex.fit([""] * 6), "compass", "compass", Broken())
     with caplog.at_level(logging.WARNING):
         asked = [
-            blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request="south")
+            blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), query="south")
             for _ in range(2)
         ]
     assert asked == [blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")))] * 2
@@ -180,7 +180,7 @@ def test_a_fitted_blend_hears_requests_and_keeps_none_of_them(tmp_path: Path) ->
     fitted.save(tmp_path / "index")
     for blend in (fitted, again, HybridRetriever.load(tmp_path / "index")):
         found = blend.candidates(
-            history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), request="go west or south"
+            history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), query="go west or south"
         )
         assert "f" in [candidate.item.id for candidate in found.items]
     assert file.read_bytes() == before

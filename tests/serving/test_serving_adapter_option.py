@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from genrec.fusion.model import Fusion
 
 from genrec.artifacts import adapters
 from genrec.artifacts.adapters import Card, TunedTemplate
 from genrec.artifacts.workspace import Workspace
 from genrec.cli import options
 from genrec.cli.main import main
+from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
-from genrec.domain import Reader
+from genrec.domain import Item, Reader
 from genrec.errors import NotFoundError
 from genrec.prompting.library import TemplateLibrary
+from genrec.scoring.llm_evidence import ScoredSlate
+from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 
 
@@ -98,11 +101,16 @@ def test_serve_names_adapters_that_the_fit_did_not_weigh(
     monkeypatch.setattr("genrec.serving.launch.serve", lambda *_, **__: None)
 
     def said(*weighed: str | None) -> str:
-        fusion = Fusion()
+        log = Interactions.from_columns(
+            np.array(["u"], dtype=object), np.array(["a"], dtype=object), *(np.zeros(1, int) for _ in range(3))
+        )
+        scorer = Scorer.of_log(log, [Item("a", "A")], np.ones((1, 2), np.float32), settings=Settings())
+        read = [ScoredSlate(np.zeros(2), np.array([1.0, 0.0]), 0, 9)]
         for adapter in weighed:
-            fusion = fusion.with_reader(Reader(Settings().model.name, adapter, "listwise", "rank/listwise"), [])
-        with Workspace(root).publish("fusion") as folders:
-            fusion.save(folders["fusion"])
+            key = Reader(Settings().model.name, adapter, "listwise", "rank/listwise")
+            scorer = scorer.with_llm_weights(key, read)
+        with Workspace(root).publish("scoring") as folders:
+            scorer.save(folders["scoring"])
         with pytest.raises(SystemExit):
             main(["serve", "--workspace", str(root), "--ranker", "listwise", "--adapter", "mine"])
         return capsys.readouterr().err
@@ -110,4 +118,4 @@ def test_serve_names_adapters_that_the_fit_did_not_weigh(
     label = f"mine@{adapters.live(root, 'mine')}"
     assert f"genrec fit --adapter base --adapter {label}, with" in said(None)
     assert "weighs it" not in said(None, label)
-    assert "weighs it" not in said()
+    assert "is not read unless asked for" in said()

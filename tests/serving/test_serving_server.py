@@ -146,7 +146,7 @@ class TestRecommendations:
         assert shown.template_id == "rank/pointwise"
 
     def test_a_history_in_the_request(self, http: httpx.Client) -> None:
-        body = {"history": [{"item_id": "50", "value": 5}, {"item_id": "172"}], "k": 5, "request": "space adventure"}
+        body = {"history": [{"item_id": "50", "value": 5}, {"item_id": "172"}], "k": 5, "query": "space adventure"}
         answer = http.post("/v1/recommendations", json=body).json()
         assert len(answer["items"]) == 5
         assert not {"50", "172"} & {line["item_id"] for line in answer["items"]}
@@ -238,8 +238,8 @@ class TestGate:
         assert "vllm:" in text
 
     def test_neither_key_nor_user_data_in_the_log(self, http: httpx.Client, served: Served) -> None:
-        http.post("/v1/recommendations", json={"user_id": USER, "request": "my private wish"})
-        http.post("/v1/recommendations", json={"user_id": USER, "request": "my private wish", "policy": "no"})
+        http.post("/v1/recommendations", json={"user_id": USER, "query": "my private wish"})
+        http.post("/v1/recommendations", json={"user_id": USER, "query": "my private wish", "policy": "no"})
         text = served.log.read_text("utf-8")
         assert served.key not in text
         assert "private wish" not in text

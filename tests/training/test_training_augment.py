@@ -25,7 +25,7 @@ def example(entries: int = 50) -> Example:
 
 def test_never_changes_nothing() -> None:
     given, made = example(), augmented(example(), NEVER, np.random.default_rng(0))
-    assert (made.history, made.candidates, made.request) == (given.history, given.candidates, None)
+    assert (made.history, made.candidates, made.query) == (given.history, given.candidates, None)
 
 
 def test_equal_generators_make_equal_examples() -> None:
@@ -34,7 +34,7 @@ def test_equal_generators_make_equal_examples() -> None:
     def made(seed: int) -> list[tuple[object, ...]]:
         generator = np.random.default_rng(seed)
         made = [augmented(example(), settings, generator) for _ in range(20)]
-        return [(one.history, one.candidates, one.request) for one in made]
+        return [(one.history, one.candidates, one.query) for one in made]
 
     assert made(3) == made(3) != made(4)
 
@@ -69,11 +69,11 @@ def test_shares_are_those_of_the_settings() -> None:
 
 def test_slate_target_weight_and_offset_stay_and_fields_go_from_all_cards() -> None:
     settings = AugmentSettings(truncate=1, drop_field=1, drop_values=1)
-    given = replace(example(), request="a saga")
+    given = replace(example(), query="a saga")
     made = augmented(given, settings, np.random.default_rng(1))
     assert [c.item.id for c in made.candidates.items] == [c.item.id for c in given.candidates.items]
     assert (made.target is given.target, made.weight, made.offset is given.offset) == (True, 1.5, True)
-    assert made.request == "a saga"
+    assert made.query == "a saga"
     # `domain` says which verb an event has; it is on no card.
     assert {tuple(c.item.metadata) for c in made.candidates.items} == {("domain",)}
     assert all(tuple(entry.item.metadata) == ("domain",) for entry in made.history.entries)

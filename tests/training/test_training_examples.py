@@ -141,18 +141,18 @@ def test_requests_reach_retrieval_and_come_with_the_example(world: LearningWorld
             now=now,
             items=lambda ids: [by_id[item] for item in ids],
             filters=Filters.of(FilterContext(history, now)),
-            request=said[index],
+            query=said[index],
         )
         assert [world.items[item].id for item in pools.item[index, : len(served.items)]] == [
             c.item.id for c in served.items
         ]
         assert (pools.item[index, len(served.items) :] == -1).all()
-    options = ExampleSettings(candidates=8, requests=0.5)
+    options = ExampleSettings(candidates=8, queries=0.5)
     source = SlateSource(world.positions, world.items, pools, options, liked=4.0, requests=requests)
-    assert [source.example(0, index, 0.5).request for index in range(len(source))] == said
+    assert [source.example(0, index, 0.5).query for index in range(len(source))] == said
     unseen = replace(requests, phase="test")
     held = validation_examples(world.positions, world.items, pools, candidates=45, requests=unseen)
-    asked = [example.request for example in held]
+    asked = [example.query for example in held]
     assert [text is None for text in asked] == [text is None for text in said]
     assert not {text for text in asked if text} & {text for text in said if text}
 
@@ -377,10 +377,10 @@ def test_validation_is_asked_in_sentences_that_training_did_not_see(
 
     monkeypatch.setattr(preparing, "fit_log", fit)
     monkeypatch.setattr(preparing, "RequestSimulator", partial(RequestSimulator, min_items=1, max_share=1.0))
-    options = ExampleSettings(candidates=8, per_user=3, requests=1.0)
+    options = ExampleSettings(candidates=8, per_user=3, queries=1.0)
     source, validation, _ = prepare(workspace, SETTINGS, options, validation_slates=12)
-    learned = [source.example(0, index, 0.5).request or "" for index in range(len(source))]
-    asked = [example.request or "" for example in validation]
+    learned = [source.example(0, index, 0.5).query or "" for index in range(len(source))]
+    asked = [example.query or "" for example in validation]
     assert all(re.fullmatch(pattern("train"), text) for text in learned)
     assert all(re.fullmatch(pattern("validation"), text) for text in asked)
     assert len(asked) > 0

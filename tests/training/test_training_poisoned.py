@@ -105,7 +105,7 @@ def test_what_is_learned_from_poisoned_items_is_what_is_served(
     ranker = load_ranker(settings, ScriptedModel(), tokenizer, library)
     for number, example in enumerate(source.example(0, index, 1.0) for index in range(6)):
         _, (learned,) = slates.validation([example])
-        prompt = ranker.render(RankingTask(example.history, example.candidates, example.request, example.context, 0))
+        prompt = ranker.render(RankingTask(example.history, example.candidates, example.query, example.context, 0))
         assert (learned.prefix, learned.suffixes, learned.label_ids) == (
             prompt.prefix,
             prompt.suffixes,

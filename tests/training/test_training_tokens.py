@@ -47,7 +47,7 @@ def example(entries: int = 30, titles: list[str] = TITLES) -> Example:
 
 
 def served(given: Example, seed: int = 0) -> RankingTask:
-    return RankingTask(given.history, given.candidates, given.request, given.context, seed)
+    return RankingTask(given.history, given.candidates, given.query, given.context, seed)
 
 
 @pytest.mark.parametrize("entries", [0, 3, 30])

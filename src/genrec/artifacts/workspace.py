@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genrec.errors import WorkspaceError
+from genrec.settings import Settings
 
 PARTS = ("retrieval", "scoring")
 """What is fitted: each part has versions, and CURRENT names the live one."""
@@ -39,7 +40,7 @@ class Workspace:
     def open(cls, root: Path | str) -> Workspace:
         """Opens an existing workspace; WorkspaceError if there is no data in it."""
         workspace = cls(Path(root))
-        if not workspace.database.is_file():
+        if not workspace.database.is_file() and Settings.load(workspace.settings_file).data.url is None:
             raise WorkspaceError(
                 f"there is no workspace with data at {root}",
                 f"import a log first: genrec data import recbole --path ml-100k --workspace {root}",

@@ -41,12 +41,18 @@ KnownWorkspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="A workspace whose items count as known.")
 ]
 Interactions = Annotated[Path, typer.Option(help="Events: user_id, item_id, timestamp[, value, event_type, event_id].")]
-Items = Annotated[Path | None, typer.Option(help="Items: item_id, title[, sponsored]; other columns are metadata.")]
+Items = Annotated[
+    Path | None, typer.Option(help="Items: item_id, title[, sponsored, hidden, expires]; other columns are metadata.")
+]
 Folder = Annotated[Path, typer.Option("--path", help="Folder of the data set.")]
 FolderOrName = Annotated[str, typer.Option("--path", help="Folder of the data set, or a known name such as ml-100k.")]
 MaxBadRows = Annotated[int, typer.Option(min=0, help="How many rows that cannot be read may be skipped.")]
 MinItemEvents = Annotated[int, typer.Option(min=0, help="Leave out items with fewer events, before users.")]
 MinUserEvents = Annotated[int, typer.Option(min=0, help="Leave out users with fewer events.")]
+ValueColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of the events to take as their value: a rating, an amount, or true and false."),
+]
 TimestampUnit = Annotated[Unit, typer.Option(help="Unit of numeric timestamps.")]
 
 
@@ -59,9 +65,16 @@ def import_tables(
     min_item_events: MinItemEvents = 0,
     min_user_events: MinUserEvents = 0,
     timestamp_unit: TimestampUnit = Unit.S,
+    value_column: ValueColumn = None,
 ) -> None:
     """CSV (also .csv.gz), JSON lines or Parquet."""
-    _import(_tables(interactions, items, timestamp_unit), workspace, max_bad_rows, min_item_events, min_user_events)
+    _import(
+        _tables(interactions, items, timestamp_unit, value_column),
+        workspace,
+        max_bad_rows,
+        min_item_events,
+        min_user_events,
+    )
 
 
 @import_app.command("movielens")
@@ -98,9 +111,16 @@ def import_hub(
     min_item_events: MinItemEvents = 0,
     min_user_events: MinUserEvents = 0,
     timestamp_unit: TimestampUnit = Unit.S,
+    value_column: ValueColumn = None,
 ) -> None:
     """Folders that the library datasets opens; columns as in tables."""
-    _import(_hub(interactions, items, timestamp_unit), workspace, max_bad_rows, min_item_events, min_user_events)
+    _import(
+        _hub(interactions, items, timestamp_unit, value_column),
+        workspace,
+        max_bad_rows,
+        min_item_events,
+        min_user_events,
+    )
 
 
 @validate_app.command("tables")
@@ -109,9 +129,10 @@ def validate_tables(
     items: Items = None,
     workspace: KnownWorkspace = None,
     timestamp_unit: TimestampUnit = Unit.S,
+    value_column: ValueColumn = None,
 ) -> None:
     """CSV (also .csv.gz), JSON lines or Parquet."""
-    _validate(_tables(interactions, items, timestamp_unit), workspace)
+    _validate(_tables(interactions, items, timestamp_unit, value_column), workspace)
 
 
 @validate_app.command("movielens")
@@ -134,9 +155,10 @@ def validate_hub(
     items: Items = None,
     workspace: KnownWorkspace = None,
     timestamp_unit: TimestampUnit = Unit.S,
+    value_column: ValueColumn = None,
 ) -> None:
     """Folders that the library datasets opens; columns as in tables."""
-    _validate(_hub(interactions, items, timestamp_unit), workspace)
+    _validate(_hub(interactions, items, timestamp_unit, value_column), workspace)
 
 
 @app.command()
@@ -152,9 +174,9 @@ def describe(
     from genrec.cli.console import console, out
     from genrec.data.describe import describe as describe_store
     from genrec.data.describe import describe_html, describe_text
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import open_store
 
-    with SqliteStore(Workspace.open(workspace).database) as store:
+    with open_store(Workspace.open(workspace)) as store:
         description = describe_store(store)
     if html is not None:
         write_text(describe_html(description), html)
@@ -188,10 +210,10 @@ def fetch(
     typer.echo(fetch_by_name(name))
 
 
-def _tables(interactions: Path, items: Path | None, unit: Unit) -> Source:
+def _tables(interactions: Path, items: Path | None, unit: Unit, value_column: str | None) -> Source:
     from genrec.data.sources.tables import Tables
 
-    return Tables(interactions, items, unit.value)
+    return Tables(interactions, items, unit.value, value_column)
 
 
 def _movielens(path: Path) -> Source:
@@ -213,10 +235,10 @@ def _recbole(path: str, unit: Unit) -> Source:
     return RecBole(folder, unit.value)
 
 
-def _hub(interactions: Path, items: Path | None, unit: Unit) -> Source:
+def _hub(interactions: Path, items: Path | None, unit: Unit, value_column: str | None) -> Source:
     from genrec.data.sources.hub import Hub
 
-    return Hub(interactions, items, unit.value)
+    return Hub(interactions, items, unit.value, value_column)
 
 
 def _import(source: Source, root: Path, max_bad_rows: int, min_item_events: int, min_user_events: int) -> None:
@@ -238,6 +260,7 @@ def _import(source: Source, root: Path, max_bad_rows: int, min_item_events: int,
 
 def _print_report(report: ImportReport, root: Path) -> None:
     from genrec.cli.console import console, out
+    from genrec.data.describe import understood
 
     out.print(
         f"{report.source}: {report.users:,} users, {report.items:,} items, {report.events:,} events read in"
@@ -250,11 +273,17 @@ def _print_report(report: ImportReport, root: Path) -> None:
         (report.dropped_users, f"left out {report.dropped_users:,} users with too few events"),
         (report.dropped_events, f"left out {report.dropped_events:,} events of those, or with an event id read before"),
         (report.bad_rows, f"skipped {report.bad_rows:,} bad rows"),
+        (
+            report.repeated_events,
+            f"{report.repeated_events:,} events are repeated: they equal another in user, item, time, type and value",
+        ),
         (report.items_made_from_ids, "there was no file of items: titles are the ids; bring titles with --items FILE"),
     ]
     for applies, text in notes:
         if applies:
             console.print(f"  {text}", markup=False, soft_wrap=True)
+    for text in understood(report):
+        console.print(f"  {text}", markup=False, soft_wrap=True)
     for row in report.shown_bad_rows:
         console.print(f"    {row.place}: {row.problem}", markup=False, soft_wrap=True)
 

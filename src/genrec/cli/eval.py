@@ -129,14 +129,14 @@ def click(
 ) -> None:
     """Metrics P(click) on held-out events, beside smoothed rates of item and user."""
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import open_store
     from genrec.evaluation import runs
     from genrec.evaluation.clicks import evaluate_clicks
     from genrec.evaluation.protocol import read_users
 
     place, settings = options.open_workspace(workspace)
     given = None if users is None else read_users(users)
-    with SqliteStore(place.database) as store, progress() as bars:
+    with open_store(place, settings) as store, progress() as bars:
         found = evaluate_clicks(
             store, settings, split, given, cache_folder=place.root / "cache", progress=reporter(bars)
         )
@@ -172,7 +172,8 @@ app.command()(policy)
 def _run(suite: BaseSuite, folder: Path | None, users: Path | None, limit: int | None, json: str | None) -> None:
     """Runs a suite, writes its record and shows what it found; exit code 1 if a gate fails."""
     from genrec.cli.console import console, out, progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.evaluation import injection, runs
     from genrec.evaluation.protocol import read_users
     from genrec.evaluation.suite import runner
@@ -185,7 +186,8 @@ def _run(suite: BaseSuite, folder: Path | None, users: Path | None, limit: int |
         told = reporter(bars)
         place = workspace_of(suite, folder, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
         settings = Settings.load(place.settings_file)
-        with SqliteStore(place.database) as store:
+        with open_store(place, settings) as store:
+            settings = with_liked(settings, store)
             run: Any = injection.run_injection if isinstance(suite, injection.InjectionSuite) else runner.run_suite
             found = run(suite, place, store, settings, load=load, users=given, limit=limit, progress=told)
             recorded = runs.record(suite.name, found.result, place, store, suite.settings_for(settings))

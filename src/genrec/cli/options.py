@@ -11,6 +11,9 @@ import typer
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
 from genrec.cli.files import writable
+from genrec.data.ratings import with_liked
+from genrec.data.store import open_store
+from genrec.errors import SettingsError
 from genrec.settings import Settings
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the catalogue.")]
@@ -54,6 +57,8 @@ def open_workspace(
         **sections,
     }
     settings = Settings.load(workspace.settings_file, flags)
+    with open_store(workspace, settings) as store:
+        settings = with_liked(settings, store)
     if resolve:
         settings = adapters.resolved(workspace.root, settings)
         warn_of_mismatch(settings)
@@ -77,3 +82,17 @@ def warn(said: str | None) -> None:
         from genrec.cli.console import console
 
         console.print(f"[bold yellow]warning:[/] {escape(said)}", soft_wrap=True)
+
+
+QueryOption = Annotated[str | None, typer.Option(help="What the user asks for, in words.")]
+OldQueryOption = Annotated[str | None, typer.Option("--request", hidden=True)]
+
+
+def query_of(query: str | None, old: str | None) -> str | None:
+    """The query, which `--request` named until 0.3. SettingsError where both are given."""
+    if old is None:
+        return query
+    if query is not None:
+        raise SettingsError("--request is the old name of --query", "give one of them")
+    warn("--request is now called --query; the old name ends with 0.3")
+    return old

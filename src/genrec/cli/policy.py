@@ -31,7 +31,7 @@ def policy(
     """Metrics policies on what was shown under another one (off-policy), from exposures with propensities."""
     from genrec.cli.console import progress, reporter
     from genrec.cli.files import write_json
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import open_store
     from genrec.evaluation import runs
     from genrec.evaluation.offpolicy.evaluate import evaluate_policies
     from genrec.evaluation.offpolicy.policies import SYSTEMS
@@ -39,7 +39,7 @@ def policy(
     from genrec.evaluation.suite.external import read_lists
 
     place, settings = options.open_workspace(workspace)
-    with SqliteStore(place.database) as store:
+    with open_store(place, settings) as store:
         with progress() as bars:
             result = evaluate_policies(
                 store,

@@ -24,7 +24,8 @@ def recommend(
     ] = None,
     history: Annotated[str | None, typer.Option(help="Item ids in place of a stored history: 12,7,90")] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=MOST_ITEMS, help="How many items.")] = 10,
-    request: Annotated[str | None, typer.Option(help="What the user asks for, in words.")] = None,
+    query: options.QueryOption = None,
+    request: options.OldQueryOption = None,
     context: Annotated[list[str] | None, typer.Option(help="A fact, as name=value; may be repeated.")] = None,
     llm: Annotated[bool, typer.Option(help="Read the candidates with the language model.")] = True,
     model: options.ModelOption = None,
@@ -55,7 +56,7 @@ def recommend(
     options.warn(recommender.default.unweighed)
     try:
         given = None if history is None else [part.strip() for part in history.split(",") if part.strip()]
-        asked = RecommendationRequest(user, given, k, request, facts or None)
+        asked = RecommendationRequest(user, given, k, options.query_of(query, request), facts or None)
         answer, reasons = recommender.default.run(recommender.explained(asked, explain))
     finally:
         recommender.close()

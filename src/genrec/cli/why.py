@@ -23,10 +23,10 @@ def why(
     json: options.JsonOption = None,
 ) -> None:
     """Says why each item of an answer stands where it stands, or why one item is not among them."""
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import open_store
     from genrec.explanation.why import why as asked
 
-    with SqliteStore(Workspace.open(workspace).database) as store:
+    with open_store(Workspace.open(workspace)) as store:
         found = asked(store, request_id, item)
     if json is not None:
         from genrec.serving.schemas import why_answer

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, IntArray, Interactions
-from genrec.data.splits import Split, by_name, validation_mask
+from genrec.data.splits import Split, by_name, last_positive, validation_mask
 from genrec.errors import DataError
 
 COLD_USER_SEED = 1
@@ -75,12 +75,15 @@ def cold_users(interactions: Interactions, of: str, at_most: int | None) -> Held
         chosen = validation_mask(interactions.user_ids, fraction=0.2, seed=COLD_USER_SEED) & (counts > 0)
         train, trained_on = interactions.select(~chosen[interactions.user]), None
         known = np.diff(train.indptr)
-    users = np.flatnonzero(chosen).astype(np.int32)
-    last = interactions.indptr[users + 1] - 1
+    last = last_positive(interactions)
+    last = last[chosen[interactions.user[last]]]
+    last = last[last >= interactions.indptr[interactions.user[last]] + known[interactions.user[last]]]
+    users = interactions.user[last]
     # Training events of a user come before all others of his.
     place = np.arange(len(interactions)) - interactions.indptr[interactions.user]
     keep = chosen[interactions.user] | (place < known[interactions.user])
-    keep[last] = False
+    for row in last:
+        keep[row : interactions.indptr[interactions.user[row] + 1]] = False
     given = interactions.select(keep)
     new = [
         item not in given.item[given.rows_of(user)] for user, item in zip(users, interactions.item[last], strict=True)

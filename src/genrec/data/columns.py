@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,17 +20,25 @@ from genrec.domain import LATEST_TIMESTAMP, Item, MetadataValue
 from genrec.errors import DataError
 
 TimestampUnit = Literal["s", "ms", "us", "ns"]
+AMOUNTS = {
+    **dict.fromkeys(("ms_played", "msplayed", "seconds_played", "play_count", "plays", "playcount"), "listen"),
+    **dict.fromkeys(("playtime", "playtime_forever", "playtime_2weeks", "hours", "hours_played"), "play"),
+    **dict.fromkeys(("watch_time", "play_duration", "duration", "dwell_time", "seconds"), "view"),
+    **dict.fromkeys(("quantity", "price", "amount", "revenue"), "buy"),
+}
+"""Names of columns that hold amounts, with what people did: it is the type of events that are given none."""
 EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "value", "rating", "event_type", "event_id", "request_id")
 
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_FLAGS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _YES = {"1", "true", "yes", "1.0"}
 _NO = {"", "0", "false", "no", "0.0"}
 _EXPECTED = {
     "user_id": "user_id must be text or a whole number, and not empty",
     "item_id": "item_id must be text or a whole number, and not empty",
     "timestamp": "timestamp must be a number of seconds or an ISO 8601 date",
-    "value": "value must be a finite number or empty",
+    "value": "value must be a finite number, true, false or empty",
 }
 
 
@@ -41,24 +49,38 @@ def events(
     *,
     timestamp_unit: TimestampUnit = "s",
     event_type: str | None = None,
+    value_column: str | None = None,
 ) -> Iterator[EventBatch]:
     """Chunks with the columns user_id, item_id, timestamp and perhaps others of `EVENT_COLUMNS` become event batches.
 
-    `event_type` is the type of all events of a source that has no such column but knows what people did.
+    `event_type` is the type of all events of a source that has no such column but knows what people did. `value_column`
+    is the column to take values from. What is not used is told to `bad`.
     DataError for a missing column, a column of a wrong type, no rows at all, or timestamps in a finer unit than said.
     """
     rows = 0
+    if value_column is not None:
+        event_type = event_type or AMOUNTS.get(value_column.lower())
     for chunk in chunks:
         if not len(chunk.line):
             continue
         rows += len(chunk.line)
+        if value_column is not None:
+            chunk = _with_value(chunk, value_column)
         _require(chunk, ("user_id", "item_id", "timestamp"))
+        bad.unused |= dict.fromkeys((*(name for name in chunk.columns if name not in EVENT_COLUMNS), *chunk.unread))
         batch = _event_batch(chunk, bad, timestamp_unit)
         if event_type is not None and batch.event_type is None:
             batch = replace(batch, event_type=pa.repeat(event_type, len(batch.timestamp)))
         yield batch
     if not rows and not bad.count:
         raise DataError(f"{file} has no rows; expected events", "check that the right file was given")
+
+
+def _with_value(chunk: Chunk, name: str) -> Chunk:
+    """The chunk with the values of another column."""
+    _require(chunk, (name,))
+    columns = {key: column for key, column in chunk.columns.items() if key not in (name, "value")}
+    return replace(chunk, columns={**columns, "value": chunk.columns[name]})
 
 
 def _event_batch(chunk: Chunk, bad: BadRows, unit: TimestampUnit) -> EventBatch:
@@ -68,7 +90,7 @@ def _event_batch(chunk: Chunk, bad: BadRows, unit: TimestampUnit) -> EventBatch:
     faults = [("user_id", user_bad), ("item_id", item_bad), ("timestamp", ~(np.abs(timestamp) <= LATEST_TIMESTAMP))]
     value = None
     if name := next((name for name in ("value", "rating") if name in chunk.columns), None):
-        value, value_bad = _numbers(chunk, name)
+        value, value_bad = _numbers(chunk, name, flags=True)
         faults.append(("value", value_bad | np.isinf(value)))
     keep = _report(chunk, faults, bad)
     kept = None if keep.all() else pa.array(keep)
@@ -155,7 +177,7 @@ def _moment(value: Any) -> float | str | None:
     text = "" if value is None else str(value).strip()
     if text in ("", "nan", "None"):
         return None
-    number = _number(text)
+    number = _number(text, {})
     seconds = _date(text) if number is None else number
     if not abs(seconds) <= LATEST_TIMESTAMP:
         return "expires must be a number of seconds, an ISO 8601 date, or empty"
@@ -218,11 +240,16 @@ def _ids(chunk: Chunk, name: str) -> tuple[Any, npt.NDArray[np.bool_]]:
     return texts, _mask(pc.is_null(texts))
 
 
-def _numbers(chunk: Chunk, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """A column as numbers, NaN where it is empty; and where there is something that is no number."""
+def _numbers(chunk: Chunk, name: str, *, flags: bool = False) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """A column as numbers, NaN where it is empty; and where there is something that is no number.
+
+    With `flags` true and yes are 1, false and no are 0.
+    """
     column = chunk.columns[name]
     kind = column.type
     valid = np.zeros(len(column), dtype=np.bool_)
+    if flags and pt.is_boolean(kind):
+        column, kind = column.cast(pa.int8()), pa.int8()
     if pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind) or pt.is_null(kind):
         return _floats(column), valid
     if not (pt.is_string(kind) or pt.is_large_string(kind)):
@@ -230,7 +257,7 @@ def _numbers(chunk: Chunk, name: str) -> tuple[npt.NDArray[np.float64], npt.NDAr
     try:
         return _floats(pc.if_else(pc.equal(column, ""), pa.scalar(None, kind), column)), valid
     except pa.ArrowInvalid:
-        numbers = [_number(text) for text in column.to_pylist()]
+        numbers = [_number(text, _FLAGS if flags else {}) for text in column.to_pylist()]
         invalid = np.array([number is None for number in numbers])
         return np.array([math.nan if number is None else number for number in numbers]), invalid
 
@@ -240,12 +267,12 @@ def _floats(column: Any) -> npt.NDArray[np.float64]:
     return np.array(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _number(text: str | None) -> float | None:
-    """The number in a text, NaN if the text is empty, None if it has something else."""
+def _number(text: str | None, words: Mapping[str, float]) -> float | None:
+    """The number in a text or that of a word, NaN if the text is empty, None if it has something else."""
     try:
         return float(text) if text and text.strip() else math.nan
     except ValueError:
-        return None
+        return None if text is None else words.get(text.strip().lower())
 
 
 def _timestamps(chunk: Chunk, unit: TimestampUnit) -> npt.NDArray[np.float64]:

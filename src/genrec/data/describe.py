@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.columns import AMOUNTS
+from genrec.data.event_types import NEGATIVE, NEUTRAL, meaning_of, unknown_types
 from genrec.data.store import Store
+
+if TYPE_CHECKING:
+    from genrec.data.importer import ImportReport
 
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 _DAY = 86_400.0
@@ -19,6 +25,8 @@ _SHORT_HISTORY = 5
 _EARLIEST_DATE = 1e8
 """Seconds, the year 1973: smaller timestamps are taken for positions and not shown as dates."""
 _LISTED_VALUES = 20
+_JUDGING = ("liked", "like", "recommended", "is_recommended", "rating", "score", "stars", "review_score", "overall")
+"""Names of columns that say how an item was liked."""
 _BINS = 60
 
 
@@ -30,7 +38,7 @@ def describe(store: Store) -> dict[str, Any]:
     included: 0 if all are equally popular, near 1 if a few have everything (Gini 1912).
     `events_over_time` has [start in seconds, events] for equal periods, whole days where there are few enough.
     """
-    log = store.interactions()
+    log, counts, scale = store.interactions(), store.event_counts(), store.scale()
     activity = np.diff(log.indptr)
     popularity = np.bincount(log.item, minlength=log.n_items)
     active, touched = activity[activity > 0], popularity[popularity > 0]
@@ -45,7 +53,10 @@ def describe(store: Store) -> dict[str, Any]:
         "popularity": {**_counts(touched), "gini": _gini(popularity)},
         "cold_item_share": float(np.mean(popularity == 0)) if log.n_items else None,
         "short_history_share": float(np.mean(active < _SHORT_HISTORY)) if events else None,
-        "values": _values(log.value),
+        "values": _values(log.raw),
+        "event_types": {one.event_type: one.events for one in counts},
+        "unknown_event_types": unknown_types(one.event_type for one in counts),
+        "ratings": {"says": scale.says(), "source": scale.source, "liked": scale.liked},
     }
 
 
@@ -66,11 +77,42 @@ def describe_text(description: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("events per item", _quantile_text(d["popularity"]["quantiles"])))
         rows.append(("users with < 5 events", _share(d["short_history_share"])))
         rows.append(("Gini of popularity", f"{d['popularity']['gini']:.3f} (0 even, 1 all on one item)"))
+    rows += [(name, text) for name, text in _meaning(d["event_types"], d["unknown_event_types"])]
     if d["values"]:
         v = d["values"]
+        rows.append(("ratings", d["ratings"]["says"]))
         listed = ", ".join(f"{value:g}: {_share(count / v['count'])}" for value, count in v["distribution"])
         rows.append(("values", f"mean {v['mean']:.2f}, {v['minimum']:g} to {v['maximum']:g}"))
         rows.append(("", listed))
+    return rows
+
+
+def understood(report: ImportReport) -> list[str]:
+    """What an import took the log to mean, in lines, with how to say otherwise."""
+    counts = {one.event_type: one.events for one in report.event_counts}
+    lines = [f"{name}: {text}" for name, text in _meaning(counts, unknown_types(counts))]
+    if any(one.with_value for one in report.event_counts):
+        how = "; set it by liked in the settings" if report.scale.source == "ratings" else ""
+        lines.append(f"ratings: {report.scale.says()}{how}")
+    if report.unused_columns:
+        known = [name for name in report.unused_columns if name.lower() in (*AMOUNTS, *_JUDGING)]
+        example = (known or list(report.unused_columns))[0]
+        lines.append(f"not used: {', '.join(report.unused_columns)}; to use one as value: --value-column {example}")
+    if report.first >= 0 and report.last < _EARLIEST_DATE:
+        lines.append(f"timestamps go from {report.first:g} to {report.last:g}: taken for positions, not for dates")
+    elif report.last > time.time() + _DAY:
+        lines.append(f"the newest event is of {_date(report.last):%Y-%m-%d}, which is yet to come: check the unit")
+    return lines
+
+
+def _meaning(counts: Mapping[str, int], unknown: Sequence[str]) -> list[tuple[str, str]]:
+    """Event types with their numbers, most frequent first, and those that are not known."""
+    said = {NEGATIVE: " (no)", NEUTRAL: " (only shown)"}
+    listed = ", ".join(f"{name} {n:,}{said.get(meaning_of(name).polarity, '')}" for name, n in counts.items())
+    rows = [("event types", listed)] if counts else []
+    if unknown:
+        how = f'say what they mean: [data] event_types = {{ {unknown[0]} = "like" }}'
+        rows.append(("not known", f"{', '.join(unknown)}: taken for a yes, and their values for nothing; {how}"))
     return rows
 
 

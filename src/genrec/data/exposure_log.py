@@ -45,13 +45,13 @@ class ExposureLog:
         def store() -> None:
             try:
                 self._store.log_exposure(exposure)
+                self._prune()
             except Exception as error:
                 _log.error("an exposure was not logged: %s", _said(error))
             finally:
                 self._places.release()
                 with suppress(RuntimeError):  # the loop of an answer that did not wait may be closed by now
                     loop.call_soon_threadsafe(written.set)
-            self._prune()
 
         self._writer.submit(store)
         try:

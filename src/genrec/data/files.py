@@ -30,13 +30,17 @@ PARQUET_ROWS = 524_288
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows of a file: `columns` by name (Arrow arrays), the `line` [n] of each, `share` of the file read so far."""
+    """Rows of a file: `columns` by name (Arrow arrays), the `line` [n] of each, `share` of the file read so far.
+
+    `unread` are the columns that the file has besides.
+    """
 
     file: str
     unit: str
     columns: dict[str, Any]
     line: npt.NDArray[np.int64]
     share: float
+    unread: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
@@ -110,13 +114,14 @@ def read_parquet(path: Path, columns: Iterable[str] | None = None) -> Iterator[C
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path.name} cannot be read as Parquet", "was it copied completely?") from error
     wanted = file.schema_arrow.names if columns is None else [c for c in columns if c in file.schema_arrow.names]
+    unread = tuple(name for name in file.schema_arrow.names if name not in wanted)
     read = 0
     try:
         for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
             line = np.arange(read + 1, read + 1 + batch.num_rows)
             read += batch.num_rows
             arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
-            yield Chunk(path.name, "row", arrays, line, read / max(file.metadata.num_rows, 1))
+            yield Chunk(path.name, "row", arrays, line, read / max(file.metadata.num_rows, 1), unread)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path.name} breaks off after row {read}", "was it copied completely?") from error
 

@@ -9,35 +9,61 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import BoolArray, FloatArray, IntArray, Interactions
+from genrec.data.ratings import STARS, RatingScale
 from genrec.domain import History
 
 Index = npt.NDArray[np.int64]
+
+PUSH = -0.25
+"""Events that say no push away what is near their items, a quarter as much as others pull it.
+
+Of six values this is the smallest that does best on the temporal validation of MovieLens-100k: co-visitation has
+NDCG@10 .130 with it, and .119 where low ratings pull like high ones.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class HistoryArrays:
     """One user's history as columns [n], oldest first: positions of items, times, values (NaN where there is none).
 
-    `now` is the time of the request, in the log's unit.
+    `now` is the time of the request, in the log's unit. `no` marks the events that say no to their items (None: none).
     """
 
     item: IntArray
     timestamp: FloatArray
     value: FloatArray
     now: float
+    no: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.item)
 
+    @property
+    def pull(self) -> npt.NDArray[np.float32]:
+        """How much each event pulls what is near its item [n]: 1, and `PUSH` for one that says no."""
+        pull = np.ones(len(self.item), dtype=np.float32)
+        if self.no is not None:
+            pull[self.no] = PUSH
+        return pull
+
     @classmethod
-    def of(cls, history: History, index: Mapping[str, int], now: float) -> HistoryArrays:
-        """From a history; items that `index` (item id to position) does not know are left out."""
+    def of_rows(cls, interactions: Interactions, rows: slice, now: float) -> HistoryArrays:
+        """From some rows of one user in a log."""
+        value = interactions.value[rows]
+        columns = interactions.item[rows], interactions.timestamp[rows], value
+        return cls(*columns, now, interactions.scale.noes(value))
+
+    @classmethod
+    def of(cls, history: History, index: Mapping[str, int], now: float, scale: RatingScale = STARS) -> HistoryArrays:
+        """From a history, values on `scale`; items that `index` (item id to position) does not know are left out."""
         known = [(index[entry.item.id], entry) for entry in history.entries if entry.item.id in index]
+        value = scale.values_of([entry for _, entry in known])
         return cls(
             np.array([position for position, _ in known], dtype=np.int32),
             np.array([entry.timestamp for _, entry in known], dtype=np.float64),
-            np.array([np.nan if entry.value is None else entry.value for _, entry in known], dtype=np.float64),
+            value,
             now,
+            scale.noes(value),
         )
 
 

@@ -13,12 +13,16 @@ from itertools import chain
 from pathlib import Path
 
 from genrec.artifacts.workspace import Workspace
+from genrec.data.event_types import EventCount
+from genrec.data.ratings import NONE, RatingScale, seen
 from genrec.data.sources.base import BadRow, BadRows, Source
 from genrec.data.sqlite import schema
 from genrec.data.sqlite.coding import CodedBatch, Reader
 from genrec.data.sqlite.merge import merge
 from genrec.data.sqlite.store import SqliteStore, item_row
+from genrec.data.store import open_store
 from genrec.errors import DataError, WorkspaceError
+from genrec.settings import Settings
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1."""
@@ -49,6 +53,15 @@ class ImportReport:
     shown_bad_rows: tuple[BadRow, ...]
     items_made_from_ids: bool
     seconds: float
+    repeated_events: int = 0
+    """Events that say all the same as another one of this source."""
+    first: float = 0.0
+    last: float = 0.0
+    """Timestamps of the oldest and the newest event of this source."""
+    unused_columns: tuple[str, ...] = ()
+    event_counts: tuple[EventCount, ...] = ()
+    """Events of the whole workspace, by type."""
+    scale: RatingScale = NONE
 
 
 def import_source(
@@ -68,6 +81,7 @@ def import_source(
     DataError if there are more than `max_bad_rows` bad rows, or for a file that is wrong as a whole.
     """
     started = time.perf_counter()
+    settings = Settings.load(workspace.settings_file)
     bad = BadRows(max_bad_rows)
     tell = progress or (lambda stage, share: None)
     with _lock(workspace) as building, _expected_errors(), closing(schema.create(building)) as connection:
@@ -82,6 +96,8 @@ def import_source(
             _drop_repeated(connection)
         items = _count(connection, "items WHERE id <= ? OR id > ?", reader.of_source, reader.before_made)
         users, kept = _count(connection, "users"), _count(connection, "events")
+        distinct = _count(connection, "(SELECT DISTINCT user, item, timestamp, value, type, event_id FROM events)")
+        first, last = connection.execute("SELECT min(timestamp), max(timestamp) FROM events").fetchone()
         connection.execute("COMMIT")
         if workspace.database.is_file():
             tell("merging", 1.0)
@@ -92,6 +108,11 @@ def import_source(
             new = kept
             if not schema.publish(connection, building, workspace.database):
                 raise WorkspaceError(f"{workspace.root} got data from elsewhere meanwhile", "run the import again")
+    with open_store(workspace, settings) as store:
+        counts = store.event_counts()
+    scale = seen(counts, settings.scoring.liked if "liked" in settings.scoring.model_fields_set else None)
+    if scale.source == "ratings":
+        scale.write(workspace.root)
     return ImportReport(
         source=source.name,
         users=users,
@@ -105,6 +126,12 @@ def import_source(
         shown_bad_rows=tuple(bad.shown),
         items_made_from_ids=not source.has_items,
         seconds=time.perf_counter() - started,
+        repeated_events=kept - distinct,
+        first=first or 0.0,
+        last=last or 0.0,
+        unused_columns=tuple(bad.unused),
+        event_counts=tuple(counts),
+        scale=scale,
     )
 
 

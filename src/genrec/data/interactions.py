@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.event_types import NEUTRAL, EventTypes
+from genrec.data.ratings import NONE, RatingScale, polarities
 from genrec.domain import History, HistoryEntry, Item
 
 IntArray = npt.NDArray[np.int32]
@@ -25,7 +28,8 @@ class Interactions:
 
     `user_ids` [U] and `item_ids` [I] are arrays of text; `item_ids` holds the WHOLE catalogue, in the order of the
     store, touched or not. `user` [n] and `item` [n] are positions in them, `event_type` [n] in `event_types`.
-    `value` [n] is NaN where an event has none.
+    `value` [n] is how the item was liked on `scale`, NaN where an event does not say (see `RatingScale.values`);
+    `raw` [n] is the number that came with it, whatever it means.
     `indptr` [U + 1]: the events of user u are rows indptr[u] to indptr[u + 1].
     """
 
@@ -38,6 +42,8 @@ class Interactions:
     indptr: npt.NDArray[np.int64]
     event_type: IntArray
     event_types: tuple[str, ...]
+    raw: FloatArray
+    scale: RatingScale = NONE
 
     @classmethod
     def from_columns(
@@ -50,8 +56,12 @@ class Interactions:
         value: npt.NDArray[Any] | None = None,
         event_type: npt.NDArray[Any] | None = None,
         event_types: tuple[str, ...] = ("interaction",),
+        scale: RatingScale | None = None,
     ) -> Interactions:
-        """Sorts rows that stand in order of arrival. Without `event_type` all are of the first of `event_types`."""
+        """Sorts rows that stand in order of arrival. Without `event_type` all are of the first of `event_types`.
+
+        Without `scale` all values are ratings, on the scale on which they are seen.
+        """
         order = np.lexsort((timestamp, user))
         user = user[order].astype(np.int32)
         values = np.full(len(user), np.nan) if value is None else value[order].astype(np.float64)
@@ -65,6 +75,8 @@ class Interactions:
             _row_pointers(user, len(user_ids)),
             np.zeros(len(user), np.int32) if event_type is None else event_type[order].astype(np.int32),
             event_types,
+            values,
+            _seen(values) if scale is None else scale,
         )
 
     def __len__(self) -> int:
@@ -80,6 +92,26 @@ class Interactions:
         """Number of items in the catalogue."""
         return len(self.item_ids)
 
+    @cached_property
+    def noes(self) -> BoolArray:
+        """Which events [n] say no to their items: dislikes, skips, and ratings that are low for scale and user."""
+        return self.scale.noes(self.value, self.user)
+
+    def positive(self) -> Interactions:
+        """Without the events that say no."""
+        return self.select(~self.noes) if self.noes.any() else self
+
+    def as_meant(self, types: EventTypes, scale: RatingScale) -> Interactions:
+        """Raw events as they are meant: types by their known names, values on `scale`, without what was only shown."""
+        names = tuple(types.named(name) for name in self.event_types)
+        value, keep = self.raw.copy(), np.ones(len(self), dtype=np.bool_)
+        for kind, name in enumerate(names):
+            rows = self.event_type == kind
+            value[rows] = scale.values(name, self.raw[rows])
+            keep[rows] = polarities(name, self.raw[rows]) != NEUTRAL
+        meant = replace(self, value=value, event_types=names, scale=scale)
+        return meant if keep.all() else meant.select(keep)
+
     def rows_of(self, user: int) -> slice:
         """Rows of one user, oldest first."""
         return slice(int(self.indptr[user]), int(self.indptr[user + 1]))
@@ -87,7 +119,7 @@ class Interactions:
     def history(self, user: int, items: Sequence[Item]) -> History:
         """What one user did, as the store's `history` gives it. `items` is the catalogue in the order of `item_ids`."""
         rows = self.rows_of(user)
-        columns = (self.item[rows], self.timestamp[rows], self.event_type[rows], self.value[rows])
+        columns = (self.item[rows], self.timestamp[rows], self.event_type[rows], self.raw[rows])
         return History(
             str(self.user_ids[user]),
             tuple(
@@ -105,9 +137,15 @@ class Interactions:
             item=self.item[keep],
             timestamp=self.timestamp[keep],
             value=self.value[keep],
+            raw=self.raw[keep],
             event_type=self.event_type[keep],
             indptr=_row_pointers(user, self.n_users),
         )
+
+
+def _seen(value: FloatArray) -> RatingScale:
+    known = value[~np.isnan(value)]
+    return RatingScale.of(float(known.min()), float(known.max())) if len(known) else NONE
 
 
 def _row_pointers(sorted_user: IntArray, n_users: int) -> npt.NDArray[np.int64]:

@@ -39,7 +39,10 @@ class ItemStatistics:
 
     @classmethod
     def fit(cls, interactions: Interactions, rows: Rows, liked: float, until: float = float("inf")) -> ItemStatistics:
-        """From the events and labelled rows before `until`; without rows all items have the same rate."""
+        """From the events and labelled rows before `until`; without rows all items have the same rate.
+
+        `count` and `recent` are of events that do not say no to the item.
+        """
         log = interactions.select(interactions.timestamp < until)
         known = rows.now < until
         item, label = rows.item[known], rows.label[known]
@@ -48,12 +51,15 @@ class ItemStatistics:
         mean, scale = (float(rated.mean()), float(rated.std()) or 1.0) if len(rated) else (0.0, 1.0)
         prior = float((label.sum() + 1) / (len(label) + 2))
         rate = (np.bincount(item, label, n_items) + PRIOR * prior) / (np.bincount(item, minlength=n_items) + PRIOR)
-        count = np.bincount(log.item, minlength=n_items).astype(np.float64)
+        taken = log.positive()
+        count = np.bincount(taken.item, minlength=n_items).astype(np.float64)
         value = _signal(log.value, mean, scale)
-        deviation = np.bincount(log.item, np.nan_to_num(value), n_items) / (count + PRIOR)
+        events = np.bincount(log.item, minlength=n_items)
+        deviation = np.bincount(log.item, np.nan_to_num(value), n_items) / (events + PRIOR)
         oldest, newest = (float(log.timestamp.min()), float(log.timestamp.max())) if len(log) else (0.0, 0.0)
         span = (newest - oldest) or 1.0
-        recent = np.bincount(log.item, np.exp2((log.timestamp - newest) / (0.1 * span)), n_items).astype(np.float64)
+        age = newest - taken.timestamp
+        recent = np.bincount(taken.item, np.exp2(-age / (0.1 * span)), n_items).astype(np.float64)
         first = np.full(n_items, newest)
         np.minimum.at(first, log.item, log.timestamp)
         residual = np.where(np.isnan(value), 1.0, value - deviation[log.item])

@@ -43,19 +43,23 @@ class Split:
 
 
 def leave_one_out(interactions: Interactions) -> Split:
-    """Holds out the last event of every user with at least two. Leaks across users: others' later events are known."""
-    counts = np.diff(interactions.indptr)
-    users = np.flatnonzero(counts >= 2)
-    last = interactions.indptr[users + 1] - 1
+    """Holds out the last event of every user that says no to nothing, if there is one before it.
+
+    What the user did after it is left out. Leaks across users: others' later events are known.
+    """
+    last = last_positive(interactions)
+    last = last[last > interactions.indptr[interactions.user[last]]]
     keep = np.ones(len(interactions), dtype=np.bool_)
-    keep[last] = False
+    for row in last:
+        keep[row : interactions.indptr[interactions.user[row] + 1]] = False
     return _split("leave-one-out", interactions, keep, last, leaks=True)
 
 
 def temporal(interactions: Interactions, test_fraction: float = 0.1) -> Split:
     """Holds out the latest `test_fraction` of all events, at one point in time for everyone.
 
-    Test users are those with events on both sides. The request is made at the point in time itself.
+    What says no to its item (a dislike, a low rating) is held out too, but is nothing to be found. Test users are
+    those with events on both sides. The request is made at the point in time itself.
     """
     if len(interactions) < 10:
         raise DataError("a temporal split needs at least 10 events", "import more data, or use --split leave-one-out")
@@ -63,7 +67,15 @@ def temporal(interactions: Interactions, test_fraction: float = 0.1) -> Split:
     keep = interactions.timestamp < cut
     if not keep.any():
         raise DataError("all events have the same timestamp", "use --split leave-one-out, or bring timestamps")
-    return _split("temporal", interactions, keep, np.flatnonzero(~keep), leaks=False, now=cut)
+    return _split("temporal", interactions, keep, np.flatnonzero(~keep & ~interactions.noes), leaks=False, now=cut)
+
+
+def last_positive(interactions: Interactions) -> npt.NDArray[np.int64]:
+    """Row of the last event of each user that says no to nothing; users without one are left out."""
+    rows = np.flatnonzero(~interactions.noes)
+    user = interactions.user[rows]
+    last: npt.NDArray[np.int64] = rows[np.append(user[1:] != user[:-1], True)[: len(rows)]]
+    return last
 
 
 def by_name(name: str, interactions: Interactions) -> Split:

@@ -1,17 +1,22 @@
-"""The interface of catalogue and event log. `genrec.data.sqlite.store` implements it; a server database can later."""
+"""The interface of catalogue and event log, and how a workspace's store is opened, whatever database is under it."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
+from genrec.artifacts.workspace import Workspace
+from genrec.data.event_types import EventCount
 from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, Item
-from genrec.settings import ScoringSettings
+from genrec.errors import SettingsError
+from genrec.settings import ScoringSettings, Settings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
+    from genrec.data.ratings import RatingScale
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,10 @@ class Exposure:
 
 class Store(Protocol):
     """Catalogue, event log and exposures of one workspace. Safe to use from several threads and processes."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def item(self, item_id: str) -> Item:
         """The item; NotFoundError if the catalogue has none of that id."""
@@ -67,14 +76,28 @@ class Store(Protocol):
     def history(self, user_id: str, limit: int | None = None, before: float | None = None) -> History:
         """Events of the user sorted by (timestamp, arrival), oldest first; the newest `limit` of them.
 
+        Without what was only shown (impressions), which the user did not do.
+
         `before` keeps only events with a smaller timestamp. An unknown user has an empty history.
         """
+
+    def median_user(self) -> str | None:
+        """The user in the middle by number of events, among a few hundred spread over all; None if there are none."""
+
+    def popular_items(self, newest: int = 20_000) -> list[str]:
+        """Ids of the items that are not sponsored, most frequent among the `newest` events first."""
 
     def user_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """Up to `limit` ids of users that start with `prefix`, in the order of their characters."""
 
     def interactions(self) -> Interactions:
-        """All events as columns."""
+        """All events as columns, as they are meant: see `Interactions.as_meant`."""
+
+    def event_counts(self) -> list[EventCount]:
+        """Events counted by type, most frequent first. A type of one's own stands under the name that it means."""
+
+    def scale(self) -> RatingScale:
+        """The rating scale of the log: as it is stored with the workspace, else as it is seen in the events."""
 
     def log_exposure(self, exposure: Exposure) -> None:
         """Stores what was shown, durably. DataError for propensities that are not one in (0, 1] for each item."""
@@ -91,7 +114,13 @@ class Store(Protocol):
     def clicked(self, liked: float = ScoringSettings().liked) -> Mapping[str, frozenset[str]]:
         """Ids of the items that were clicked, for each request id that a click names.
 
-        What a click is `genrec.data.sqlite.feedback.is_click` says; `liked` is the least rating that counts as one.
+        What a click is `genrec.data.event_types.is_click` says; `liked` is the least rating that counts as one.
+        """
+
+    def shown(self, liked: float) -> list[tuple[Exposure, frozenset[str]]]:
+        """Lists that were shown, oldest first, each with the ids that were clicked in it: what P(click) is learned on.
+
+        Logged exposures, and what the log's own impressions tell (see `genrec.data.impressions`).
         """
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
@@ -108,3 +137,27 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Closes the connections."""
+
+
+def open_store(place: Workspace | str, settings: Settings | None = None, *, create: bool = False) -> Store:
+    """The store of a workspace, or of a URL such as `sqlite:///genrec.db`; `create` makes it if it is missing.
+
+    The settings (a workspace's own if None) say which database it is, what its own event types mean, and from which
+    rating on an item counts as liked. A database is a module `genrec.data.SCHEME.store`, or one with a dotted path as
+    the scheme, with a function `open_url(url, root, **options)`. SettingsError for one that is not there.
+    """
+    root = place.root if isinstance(place, Workspace) else None
+    if settings is None:
+        settings = Settings.load(place.settings_file if isinstance(place, Workspace) else None)
+    url = place if isinstance(place, str) else settings.data.url or f"sqlite:///{place.database.absolute()}"
+    scheme = url.partition("://")[0]
+    module = scheme if "." in scheme else f"genrec.data.{scheme}.store"
+    try:
+        opener = importlib.import_module(module).open_url
+    except (ModuleNotFoundError, AttributeError):
+        raise SettingsError(
+            f"[data] url: there is no database {scheme!r}", "write sqlite:///FILE, or the dotted path of a store"
+        ) from None
+    liked = settings.scoring.liked if "liked" in settings.scoring.model_fields_set else None
+    store: Store = opener(url, root, create=create, event_types=settings.data.event_types, liked=liked)
+    return store

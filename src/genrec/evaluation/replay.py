@@ -133,12 +133,12 @@ class Replay:
             user_id=history.user_id,
             history=history,
             k=n,
-            request=None if self._requests is None else self._requests[row],
+            query=None if self._requests is None else self._requests[row],
             now=now,
             policy=self._policy,
             log_exposure=False,
         )
-        slate, words = self._recommender.slate(request), bool(request.request)
+        slate, words = self._recommender.slate(request), bool(request.query)
         served = is_read(slate, words, self._policy, self._llm, self._scorer, request.k)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)

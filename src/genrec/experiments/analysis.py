@@ -25,7 +25,7 @@ from genrec.evaluation.verdicts import verdicts
 from genrec.settings import ScoringSettings
 
 MISMATCH = 0.001
-"""A split is called wrong where chance alone would make one as far off more seldom than this."""
+"""A split is called wrong where chance alone would make one as far off more rarely than this."""
 LEAST_EXPECTED = 5
 """Users that each arm must be expected to have for the test of the split to hold (Cochran, Biometrics 10, 1954)."""
 PLACES = 10

@@ -59,7 +59,7 @@ class RoutedRecommender:
 
     def recommend(self, user_id: str | None = None, k: int = 10, **options: Any) -> Recommendation:
         """`arecommend` for callers without an event loop; `options` are fields of RecommendationRequest."""
-        return self.default.run(self.arecommend(RecommendationRequest(user_id=user_id, k=k, **options)))
+        return self.default.run(self.arecommend(RecommendationRequest.of(user_id=user_id, k=k, **options)))
 
     async def arecommend(self, request: RecommendationRequest) -> Recommendation:
         """The answer. NotFoundError for candidate or history ids that the catalogue does not have."""

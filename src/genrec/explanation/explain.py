@@ -215,7 +215,7 @@ class _Telling:
             template,
             history=self.slate.history,
             candidates=Candidates(tuple(shown)),
-            request=self.request.request,
+            query=self.request.query,
             context=self.request.context,
             tokenizer=_tokenizer(settings.model.name),
             context_tokens=model.context if model else None,
@@ -239,7 +239,7 @@ def _words(line: RecommendedItem, candidate: Candidate | None, language: str) ->
 
 def _language(recommender: Recommender, request: RecommendationRequest) -> str:
     """That of the request in words where it shows, else that of the ranking template."""
-    if request.request and _HAN.search(request.request):
+    if request.query and _HAN.search(request.query):
         return "zh"
     if recommender.ranker is None:
         return "en"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from genrec.data.store import Exposure, Store
@@ -40,7 +41,7 @@ def why(store: Store, request_id: str, item_id: str | None = None) -> Why:
 def _of_list(exposure: Exposure, trace: Trace) -> str:
     made, counts = trace.versions, trace.counts
     said = (
-        f"{len(trace.shown)} items were shown, out of {counts.get('pool', 0)} that {made.get('retriever')} proposed "
+        f"Shown: {len(trace.shown)} of {counts.get('pool', 0)} that {made.get('retriever')} proposed "
         f"for {counts.get('history', 0)} events of history. Policy {made.get('policy')}, "
     )
     if made.get("fallback"):
@@ -84,6 +85,8 @@ def _now_known(store: Store, exposure: Exposure, item: Item) -> list[str]:
         found.append(f"{item.title}: not shown, because the user has blocked it.")
     if item.hidden:
         found.append(f"{item.title}: the catalogue hides it now.")
+    if item.expires is not None and item.expires <= time.time():
+        found.append(f"{item.title}: its time is over.")
     return found
 
 
@@ -100,7 +103,7 @@ def _shown(place: int, one: TracedItem, title: str) -> str:
 
 
 def _left(one: LeftOut, title: str, trace: Trace) -> str:
-    said = f"{title}: not shown, left out by {one.stage}: {one.reason}"
+    said = f"{title}: not shown. Stage {one.stage}: {one.reason}"
     if one.p_click is not None:
         last = f"; the last that was shown has {trace.shown[-1].p_click:.3g}" if trace.shown else ""
         said += f" (P(click) {one.p_click:.3g}{last})"

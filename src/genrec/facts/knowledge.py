@@ -9,9 +9,10 @@ from itertools import islice
 
 import numpy as np
 
+from genrec.data import event_types
 from genrec.data.interactions import FloatArray, IntArray
 from genrec.data.item_statistics import ItemStatistics
-from genrec.domain import History, Item
+from genrec.domain import History, HistoryEntry, Item
 from genrec.prompting.event_verbs import rating
 from genrec.retrieval.retrievers.covisit import CovisitRetriever
 
@@ -19,6 +20,8 @@ SAMPLE = 20_000
 """So many items of the catalogue tell how rare a value is."""
 LONGEST = 60
 """Longer values are descriptions."""
+LOW = -1.0
+"""Titles rated so many standard deviations from the mean, or lower, are no reason for another."""
 
 Value = tuple[str, str]
 """A metadata field and one of its values."""
@@ -93,6 +96,17 @@ def values_of(item: Item) -> Iterator[Value]:
         for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
             if len(text) <= LONGEST and not text.isdecimal():
                 yield name, text
+
+
+def taken(statistics: ItemStatistics, entries: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+    """Events without those that say no to their items: nothing is recommended for being near to these."""
+
+    def no(entry: HistoryEntry) -> bool:
+        given = event_types.rating(entry.event_type, entry.value)
+        low = given is not None and (given - statistics.value_mean) / statistics.value_scale <= LOW
+        return low or event_types.polarity(entry.event_type, entry.value) == event_types.NEGATIVE
+
+    return [entry for entry in entries if not no(entry)]
 
 
 def ratings_of(history: History) -> FloatArray:

@@ -60,14 +60,14 @@ def hold_out(
 ) -> HeldOutPositions:
     """Holds out the last `per_user` liked events of each training user, and the last of each validation user.
 
-    An event counts if it is liked (`data.labels.event_labels`), is not the first of its user, and is about an item
-    new to him, as retrieval does not propose what was seen. Without `per_user` each user gives as many as make ENOUGH
-    examples, and validation users more than one if they are so few that ENOUGH_VALIDATION are not reached; at most
-    MOST_PER_USER, and a third of his events, so that enough is left to fit on. `most` bounds the training positions;
-    users are drawn with the seed. DataError if there are none.
+    An event counts if it is liked (`data.labels.event_labels`), does not say no to its item, is not the first of its
+    user, and is about an item new to them, as retrieval does not propose what was seen. Without `per_user` each user
+    gives as many as make ENOUGH examples, and validation users more than one if they are so few that ENOUGH_VALIDATION
+    are not reached; at most MOST_PER_USER, and a third of their events, so that enough is left to fit on. `most` bounds
+    the training positions; users are drawn with the seed. DataError if there are none.
     """
     mask = validation_mask(interactions.user_ids, validation_fraction)
-    fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0)
+    fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0) & ~interactions.noes
     keep = np.ones(len(interactions), dtype=np.bool_)
     order = np.random.default_rng(seed).permutation(interactions.n_users)
     some = np.diff(interactions.indptr) > 1

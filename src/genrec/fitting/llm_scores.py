@@ -22,8 +22,8 @@ async def read_slates(
 ) -> list[FloatArray | None]:
     """What the ranker says of each slate, as `validity.llm_scores` has it: its weight is learned on this."""
     found: list[FloatArray | None] = []
-    for history, candidates, request in slates:
-        ranking = await ranker.rank(RankingTask(history, candidates, request, seed=settings.ranking.seed))
+    for history, candidates, query in slates:
+        ranking = await ranker.rank(RankingTask(history, candidates, query, seed=settings.ranking.seed))
         found.append(llm_scores(ranking, candidates))
         if progress:
             progress(f"slates read by {who or 'the language model'}", len(found), len(slates))

@@ -127,7 +127,7 @@ def _cases(
             now=now,
             items=lambda ids: [by_id[item_id] for item_id in ids],
             filters=Filters.of(FilterContext(history, now), settings.filtering.rules),
-            request=query,
+            query=query,
             arrays=arrays,
         )
         pool = TrainingPool(scorer.features(found, arrays), _place(found, taken.id))
@@ -154,7 +154,7 @@ def _shown_pools(
         user, now = user_of.get(exposure.user_id, -1), exposure.timestamp
         start, end = spans(log, np.array([user], dtype=np.int32), np.array([now]))
         rows = slice(int(start[0]), int(end[0]))
-        arrays = HistoryArrays(log.item[rows], log.timestamp[rows], log.value[rows], now)
+        arrays = HistoryArrays.of_rows(log, rows, now)
         candidates = Candidates(tuple(retriever.given(History(exposure.user_id), known, now=now, arrays=arrays)))
         labels = np.array([float(item.id in clicked) for item in known])
         pools.append(ShownPool(scorer.features(candidates, arrays), np.array(places, dtype=np.float64), labels))

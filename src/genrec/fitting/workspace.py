@@ -16,9 +16,9 @@ from genrec import __version__
 from genrec.artifacts.workspace import Workspace
 from genrec.data.exposure_log import DAY_S
 from genrec.data.interactions import EARLIEST_CLOCK, FloatArray, Interactions
+from genrec.data.ratings import with_liked
 from genrec.data.splits import temporal
-from genrec.data.sqlite.store import SqliteStore
-from genrec.data.store import Exposure
+from genrec.data.store import Exposure, open_store
 from genrec.domain import Candidates, History, Item
 from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
@@ -73,10 +73,10 @@ def fit_workspace(
     Raises WorkspaceError without data, DataError if there is nothing to learn from, ModelError for the encoder.
     """
     start = time.monotonic()
-    with SqliteStore(Workspace.open(workspace.root).database) as store:
+    with open_store(Workspace.open(workspace.root), settings) as store:
+        settings = with_liked(settings, store)
         interactions, items = store.interactions(), list(store.all_items())
-        clicked = store.clicked(settings.scoring.liked)
-        exposures = [(shown, clicked.get(shown.request_id, frozenset())) for shown in store.exposures()]
+        exposures = store.shown(settings.scoring.liked)
         fingerprint = store.fingerprint()
         store.prune_traces(time.time() - settings.traces.keep_days * DAY_S)
     fitted = fit_log(
@@ -138,7 +138,7 @@ def fit_log(
     shown = shown_before(held_out, exposures)
     described = Scorer.of_log(held_out.rest, items, vectors, settings=settings, exposures=shown)
     scorer, measured = fit_scorer(
-        held_out, items, before, described, settings, readers, progress, language, seed, shown
+        held_out, items, before, described, settings, readers, progress, language, seed=seed, shown=shown
     )
     return Fitted(
         blend,

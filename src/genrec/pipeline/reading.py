@@ -58,12 +58,12 @@ async def read(
             return None, "no language model"
         if not slate.candidates.items:
             return None, None
-        if not is_read(slate, bool(request.request), policy, settings.llm, scorer, request.k):
+        if not is_read(slate, bool(request.query), policy, settings.llm, scorer, request.k):
             return None, NOT_NEEDED
         task = RankingTask(
             slate.history,
             slate.candidates,
-            request.request,
+            request.query,
             request.context,
             settings.ranking.seed,
             request.cache_salt,

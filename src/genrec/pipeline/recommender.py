@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Coroutine
@@ -14,21 +13,23 @@ from typing import Any, TypeVar
 from genrec.artifacts.adapters import mismatch_of, resolved
 from genrec.artifacts.workspace import Workspace
 from genrec.data.exposure_log import ExposureLog
-from genrec.data.sqlite.store import SqliteStore
-from genrec.data.store import Exposure, Store
+from genrec.data.ratings import with_liked
+from genrec.data.store import Store, open_store
 from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, RecommendedItem, TokenUsage
 from genrec.errors import GenrecError, ModelError
 from genrec.llm.base import LanguageModel
+from genrec.pipeline.answer import exposure_of, lines, nothing_left
 from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, is_read, read
 from genrec.pipeline.request import RecommendationRequest
 from genrec.pipeline.reranking import rerank
 from genrec.pipeline.slate import Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
-from genrec.pipeline.trace import nothing_left, trace_of
+from genrec.pipeline.trace import trace_of
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for, reader_of
 from genrec.reranking.base import Ranked, RerankContext
 from genrec.reranking.exploration import odds_of
+from genrec.reranking.objective import check_fields
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.scoring.scorer import Scorer
 from genrec.settings import Policy, Settings
@@ -85,23 +86,27 @@ class Recommender:
         """Opens the live versions of a fitted workspace, and loads the language model (`llm=False`: goes without).
 
         With `warn` it warns of what `advice` says.
-        Raises WorkspaceError if there is no data or nothing fitted, NotFoundError for an adapter that is not there,
-        ModelError if the model does not load, GenrecError where an event loop runs and there is a model to load.
+        Raises WorkspaceError if there is no data or nothing fitted, SettingsError for an objective of fields that no
+        item has, NotFoundError for an adapter that is not there, ModelError if the model does not load, GenrecError
+        where an event loop runs and there is a model to load.
         """
         if llm and model is None:
             _check_no_loop()
         place = Workspace.open(workspace)
         chosen = resolved(place.root, settings or Settings.load(place.settings_file))
         version, parts = place.parts("retrieval", "scoring")
+        store = open_store(place, chosen)
+        chosen = with_liked(chosen, store)
         opened = cls(
             retriever=HybridRetriever.load(parts["retrieval"]),
             scorer=Scorer.load(parts["scoring"]),
-            store=SqliteStore(place.database),
+            store=store,
             ranker=None,
             settings=chosen,
             version=version,
         )
         try:
+            check_fields(chosen.objective, opened.store)
             if llm and model is None:
                 from genrec.llm.loading import load
 
@@ -216,15 +221,24 @@ class Recommender:
             while (item := await fixed.get()) is not None:
                 sent.append(item)
                 so_far = Ranking(tuple(sent), "partial")
-                yield _lines(self._decide(request_id, request, policy, slate, so_far, None), request.k)[len(sent) - 1]
+                yield lines(self._decide(request_id, request, policy, slate, so_far, None), request.k)[len(sent) - 1]
             ranking, fallback = await reading
         finally:
             reading.cancel()  # of no effect on a finished one; frees the engine when the caller went away
         with clock("reranking"):
             ranked = await asyncio.to_thread(self._decide, request_id, request, policy, slate, ranking, fallback)
-        answer = self._answer(request_id, request, policy, slate, ranked, ranking, clock)
+        answer = Recommendation(
+            request_id,
+            request.user_id,
+            lines(ranked, request.k),
+            slate.candidates.dropped + ranked.dropped,
+            ranked.agreement,
+            self._provenance(request, policy, slate, ranked, ranking, clock),
+            nothing_left(slate, ranked),
+        )
         if request.is_logged:
-            await self._exposures.write(self._exposure(answer, slate, ranked))
+            trace = trace_of(answer, slate, ranked) if self.settings.traces.keep_days else None
+            await self._exposures.write(exposure_of(answer, slate.now, odds_of(ranked, len(answer.items)), trace))
         for line in answer.items[len(sent) :]:
             yield line
         yield answer
@@ -254,75 +268,32 @@ class Recommender:
             ranking,
             lambda llm: self.scorer.with_llm(slate.scores, llm).p_click,
             request.is_logged,
-            request.request,
+            request.query,
         )
         return rerank(context, fallback, slate.scores.p_like)
 
-    def _answer(
+    def _provenance(
         self,
-        request_id: str,
         request: RecommendationRequest,
         policy: Policy,
         slate: Slate,
         ranked: Ranked,
         ranking: Ranking | None,
         clock: StageClock,
-    ) -> Recommendation:
-        return Recommendation(
-            request_id=request_id,
-            user_id=request.user_id,
-            items=_lines(ranked, request.k),
-            dropped=slate.candidates.dropped + ranked.dropped,
-            agreement=ranked.agreement,
-            provenance=Provenance(
-                workspace_version=self.version,
-                retriever=slate.retriever,
-                ranker=self.ranker_name,
-                model=self.model.name if self.model else None,
-                adapter=self.model.adapter if self.model else None,
-                template=self.ranker.template if self.ranker else None,
-                policy=policy,
-                fallback=ranked.fallback,
-                history_events=slate.events,
-                candidates=len(slate.candidates.items),
-                prompt_dropped=ranking.prompt_dropped if ranking else (),
-                usage=ranking.usage if ranking else TokenUsage(),
-                stage_ms=clock.stages,
-                assignment=request.assignment,
-            ),
-            nothing_left=nothing_left(slate, ranked),
+    ) -> Provenance:
+        return Provenance(
+            workspace_version=self.version,
+            retriever=slate.retriever,
+            ranker=self.ranker_name,
+            model=self.model.name if self.model else None,
+            adapter=self.model.adapter if self.model else None,
+            template=self.ranker.template if self.ranker else None,
+            policy=policy,
+            fallback=ranked.fallback,
+            history_events=slate.events,
+            candidates=len(slate.candidates.items),
+            prompt_dropped=ranking.prompt_dropped if ranking else (),
+            usage=ranking.usage if ranking else TokenUsage(),
+            stage_ms=clock.stages,
+            assignment=request.assignment,
         )
-
-    def _exposure(self, answer: Recommendation, slate: Slate, ranked: Ranked) -> Exposure:
-        template, drawn = answer.provenance.template, odds_of(ranked, len(answer.items))
-        return Exposure(
-            request_id=answer.request_id,
-            user_id=answer.user_id,
-            item_ids=tuple(line.item.id for line in answer.items),
-            # In the clock of the log, and behind what the user did last: clicks on the list come after it.
-            timestamp=math.nextafter(slate.now, math.inf),
-            template_id=template.id if template else None,
-            template_version=template.version if template else None,
-            template_hash=template.hash if template else None,
-            propensities=tuple(drawn.place.tolist()) if drawn else None,
-            prefix_propensities=tuple(drawn.prefix.tolist()) if drawn else None,
-            assignment=answer.provenance.assignment,
-            trace=trace_of(answer, slate, ranked) if self.settings.traces.keep_days else None,
-        )
-
-
-def _lines(ranked: Ranked, k: int) -> tuple[RecommendedItem, ...]:
-    return tuple(
-        RecommendedItem(
-            item=one.candidate.item,
-            rank=rank,
-            p_click=one.p_click,
-            p_like=one.p_like,
-            value=one.value,
-            llm_score=one.llm_score,
-            retriever_score=one.candidate.score,
-            sources=tuple(one.candidate.sources),
-            moved=one.moved,
-        )
-        for rank, one in enumerate(ranked.items[:k], start=1)
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
+from genrec.artifacts.renames import current_argument
 from genrec.domain import Assignment, History
 from genrec.errors import RequestError
 from genrec.filtering.conditions import Condition
@@ -21,7 +22,7 @@ class RecommendationRequest:
     """What a caller asks for. RequestError for a `k` that is not from 1 to `MOST_ITEMS`.
 
     `history` goes before the stored one of `user_id`; with neither the answer is what is popular. Ids of items, oldest
-    first, do for one. A `request` in words brings the items whose texts are nearest to it among the candidates, and is
+    first, do for one. A `query` in words brings the items whose texts are nearest to it among the candidates, and is
     read by the language model. `candidate_ids` is the caller's own slate in place of retrieval. `where` are conditions
     on metadata (see `genrec.filtering.conditions`). `now` (the log's unit) defaults to the newest moment that the log
     knows; items expire by it where it is given, and else by the clock. `policy` overrides the settings.
@@ -30,7 +31,7 @@ class RecommendationRequest:
     user_id: str | None = None
     history: History | Sequence[str] | None = None
     k: int = 10
-    request: str | None = None
+    query: str | None = None
     context: Mapping[str, str] | None = None
     candidate_ids: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
@@ -52,7 +53,11 @@ class RecommendationRequest:
 
     @classmethod
     def of(cls, **options: Any) -> RecommendationRequest:
-        """From fields by name. RequestError for a name that is no field, with the nearest that is."""
+        """From fields by name. RequestError for a name that is no field, with the nearest that is.
+
+        `request` is taken for `query`, with a DeprecationWarning, until 0.3.
+        """
+        options = current_argument(options, "request", "query")
         known = [one.name for one in fields(cls)]
         for name in options:
             if name == "explain":

@@ -114,7 +114,7 @@ class SlateBuilder:
                 now=arrays.now,
                 items=self.store.items,
                 filters=self._filters(request, history),
-                request=request.request,
+                query=request.query,
                 arrays=arrays,
             )
             others = tuple(candidate for candidate in beside.items if candidate.item.id not in own)
@@ -145,7 +145,7 @@ class SlateBuilder:
             now=arrays.now,
             items=self.store.items,
             filters=filters,
-            request=request.request,
+            query=request.query,
             arrays=arrays,
         )
 
@@ -162,7 +162,7 @@ class SlateBuilder:
         dropped = tuple(DroppedItem(item.id, reason) for item in items if (reason := filters.reason(item)))
         refused = {one.item_id for one in dropped}
         kept = [item for item in items if item.id not in refused]
-        found = self.retriever.given(history, kept, now=arrays.now, request=request.request, arrays=arrays)
+        found = self.retriever.given(history, kept, now=arrays.now, query=request.query, arrays=arrays)
         return Candidates(tuple(found), dropped)
 
     def _history(self, request: RecommendationRequest) -> History:

@@ -64,16 +64,3 @@ def left_out(answer: Recommendation, slate: Slate, ranked: Ranked) -> tuple[Left
     scored = sorted([*behind, *dropped, *slate.cut], key=lambda one: -(one.p_click or 0.0))[:LEFT_OUT]
     filtered = sorted(slate.candidates.dropped, key=lambda one: one.reason == "seen")[:FILTERED]
     return (*scored, *(LeftOut(one.item_id, one.stage, one.reason) for one in filtered))
-
-
-def nothing_left(slate: Slate, ranked: Ranked) -> str | None:
-    """Why an answer has no item, in words; None where it has one."""
-    if ranked.items:
-        return None
-    counts: dict[str, int] = {}
-    for one in (*slate.candidates.dropped, *ranked.dropped):
-        counts[one.reason] = counts.get(one.reason, 0) + 1
-    if not counts:
-        return "nothing is left to recommend: no candidates were found"
-    said = ", ".join(f"{reason} ({count})" for reason, count in sorted(counts.items(), key=lambda pair: -pair[1]))
-    return f"nothing is left to recommend; left out: {said}"

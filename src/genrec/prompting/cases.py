@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.artifacts.yaml_files import line_of, load_yaml
 from genrec.domain import Candidate, Candidates, Fact, History, HistoryEntry, Item, MetadataValue
 from genrec.errors import NotFoundError, TemplateError
@@ -74,8 +75,13 @@ class CaseInputs(_Part):
     history: tuple[CaseItem, ...] = ()
     habits: tuple[str, ...] = ()
     candidates: tuple[CaseItem, ...] = ()
-    request: str | None = None
+    query: str | None = None
     context: dict[str, str] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, data: Any) -> Any:
+        return current_name(data, "request", "query", "the inputs of a case")
 
     @field_validator("habits")
     @classmethod
@@ -173,7 +179,7 @@ class RenderInputs:
 
     history: History
     candidates: Candidates
-    request: str | None = None
+    query: str | None = None
     context: Mapping[str, str] | None = None
 
 
@@ -190,7 +196,7 @@ def inputs_of(case: Case) -> RenderInputs:
     ]
     habits = tuple(Fact("habits", bucket) for bucket in case.inputs.habits)
     return RenderInputs(
-        History(None, tuple(entries), habits), Candidates(tuple(slate)), case.inputs.request, case.inputs.context
+        History(None, tuple(entries), habits), Candidates(tuple(slate)), case.inputs.query, case.inputs.context
     )
 
 
@@ -202,7 +208,7 @@ def render_inputs(
         template,
         history=inputs.history,
         candidates=inputs.candidates,
-        request=inputs.request,
+        query=inputs.query,
         context=inputs.context,
         tokenizer=tokenizer,
         block=block,

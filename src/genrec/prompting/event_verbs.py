@@ -1,7 +1,8 @@
-"""Words for what people do: the verb of an event, and its rating."""
+"""Words for what people do: the verb of an event, by language, and its rating as people write it."""
 
 from __future__ import annotations
 
+from genrec.data import event_types
 from genrec.domain import HistoryEntry, Item
 
 _DOMAIN_OF = {
@@ -10,17 +11,6 @@ _DOMAIN_OF = {
     **dict.fromkeys(("games", "game"), "games"),
     **dict.fromkeys(("courses", "course", "education"), "courses"),
     **dict.fromkeys(("books", "book"), "books"),
-}
-_TYPE_OF = {
-    **dict.fromkeys(("watch", "watched", "stream"), "video"),
-    **dict.fromkeys(("listen", "listened"), "music"),
-    **dict.fromkeys(("play", "played"), "games"),
-    **dict.fromkeys(("enroll", "enrol", "take", "took", "study", "complete"), "courses"),
-    **dict.fromkeys(("read",), "books"),
-    **dict.fromkeys(("buy", "purchase", "order"), "shop"),
-    **dict.fromkeys(("click", "clicked", "open"), "click"),
-    **dict.fromkeys(("like", "liked", "favorite", "favourite"), "like"),
-    **dict.fromkeys(("search",), "search"),
 }
 _VERBS = {
     "en": {
@@ -33,6 +23,11 @@ _VERBS = {
         "click": "clicked on",
         "like": "liked",
         "search": "searched for",
+        "dislike": "disliked",
+        "skip": "skipped",
+        "hide": "hid",
+        "return": "returned",
+        "unsubscribe": "unsubscribed from",
         "": "chose",
     },
     "zh": {
@@ -45,12 +40,14 @@ _VERBS = {
         "click": "点开了",
         "like": "喜欢",
         "search": "搜索了",
+        "dislike": "不喜欢",
+        "skip": "跳过了",
+        "hide": "屏蔽了",
+        "return": "退掉了",
+        "unsubscribe": "取消了",
         "": "选了",
     },
 }
-_UNRATED = frozenset({"music", "games", "shop", "click", "search"})
-"""Where the value of an event is a play time or an amount, unless the event is called a rating."""
-_RATINGS = frozenset({"rating", "rate", "rated", "review"})
 
 
 def verb(entry: HistoryEntry, language: str) -> str:
@@ -67,11 +64,8 @@ def domain(item: Item) -> str:
 
 def rating(entry: HistoryEntry) -> str:
     """The rating as people write it ("5", "3.5"); empty where the event has none."""
-    if entry.value is None or entry.value != entry.value:
-        return ""
-    if entry.event_type.lower() not in _RATINGS and _TYPE_OF.get(entry.event_type.lower()) in _UNRATED:
-        return ""
-    return number(entry.value)
+    value = event_types.rating(entry.event_type, entry.value)
+    return "" if value is None else number(value)
 
 
 def number(value: float) -> str:
@@ -80,7 +74,5 @@ def number(value: float) -> str:
 
 
 def _kind(entry: HistoryEntry) -> str:
-    kind = _TYPE_OF.get(entry.event_type.lower())
-    if kind is None or kind == "click":
-        kind = domain(entry.item) or kind
-    return kind or ""
+    kind = event_types.meaning_of(entry.event_type).verb
+    return (domain(entry.item) or kind) if kind in ("", "click") else kind

@@ -60,7 +60,7 @@ OBLIGATORY = {
         "no fields but titles", lambda inputs, _: not any(item.model_extra for item in _items(inputs))
     ),
     "contradicting-request": Requirement(
-        "a history and a request", lambda inputs, _: bool(inputs.history and inputs.request)
+        "a history and a request", lambda inputs, _: bool(inputs.history and inputs.query)
     ),
 }
 """Every template needs all of them."""

@@ -14,7 +14,7 @@ from genrec.prompting import budget, syntax
 from genrec.prompting.labels import letter_labels, yes_no_ids
 from genrec.prompting.rendered import Message, PromptDropped, RenderedPrompt, Tokenizer
 from genrec.prompting.syntax import CLOSE, MARKS
-from genrec.prompting.template import Template, YesNo
+from genrec.prompting.template import OLD_QUERY, QUERY, Template, YesNo
 from genrec.prompting.views import ItemView, ViewMaker
 
 _END_OF_PREFIX = "\ue0fe"
@@ -26,7 +26,7 @@ def render(
     *,
     history: History,
     candidates: Candidates | None = None,
-    request: str | None = None,
+    query: str | None = None,
     context: Mapping[str, str] | None = None,
     tokenizer: Tokenizer,
     block: int = 1,
@@ -43,7 +43,7 @@ def render(
     """
     slate = candidates.items if candidates else ()
     lines = _checked_order(order, len(slate))
-    data = _Data(template, tokenizer, history, [slate[position] for position in lines], request, context)
+    data = _Data(template, tokenizer, history, [slate[position] for position in lines], query, context)
     cuts = budget.first_cuts(template, data.totals())
     limit = min(template.budget.context, context_tokens or template.budget.context) - template.budget.reserve
     while True:
@@ -67,7 +67,7 @@ class _Data:
         tokenizer: Tokenizer,
         history: History,
         lines: list[Candidate],
-        request: str | None,
+        query: str | None,
         context: Mapping[str, str] | None,
     ) -> None:
         self.template, self.tokenizer = template, tokenizer
@@ -84,10 +84,11 @@ class _Data:
         self.lines, cut = self.maker.candidates(lines, names, inputs["candidates"])
         self._note("candidates", cut)
         self.fixed: dict[str, Any] = {}
-        if "request" in inputs:
-            text, cut = self.maker.text(request or "", inputs["request"])
-            self.fixed["request"] = text
-            self._note("request", cut, f"tokens behind the first {inputs['request'].max_tokens}")
+        if asked := {QUERY, OLD_QUERY} & inputs.keys():
+            (name,) = asked
+            text, cut = self.maker.text(query or "", inputs[name])
+            self.fixed[name] = text
+            self._note(name, cut, f"tokens behind the first {inputs[name].max_tokens}")
         if "context" in inputs:
             self.fixed["context"], cut = self.maker.facts(context or {}, inputs["context"])
             self._note("context", cut)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.artifacts.yaml_files import line_of, load_yaml
 from genrec.domain import TemplateRef
 from genrec.errors import TemplateError
@@ -124,7 +126,11 @@ class Task:
     outputs: frozenset[str]
 
 
-_FREE: Mapping[str, InputType] = {"request": "text", "context": "facts"}
+QUERY, OLD_QUERY = "query", "request"
+"""The input with what the person asks for in words, and its name until 0.3."""
+_TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+_QUERY_IN_TAG = re.compile(rf"(?<![\w.]){QUERY}(?!\w)")
+_FREE: Mapping[str, InputType] = {QUERY: "text", "context": "facts"}
 TASKS: Mapping[str, Task] = {
     "rank": Task({"history": "items", "candidates": "items"}, _FREE, frozenset({"ranking", "yes_no"})),
     "explain": Task({"history": "items", "candidates": "items"}, _FREE, frozenset({"text"})),
@@ -146,6 +152,9 @@ class FrontMatter(_Part):
     def _fits_task(self) -> FrontMatter:
         task = TASKS[self.task]
         known = {**task.required, **task.optional}
+        if OLD_QUERY in self.inputs:
+            current_name(dict(self.inputs), OLD_QUERY, QUERY, "a template's inputs")
+            known[OLD_QUERY] = known[QUERY]
         for name in task.required:
             if name not in self.inputs:
                 raise ValueError(f"task {self.task} needs the input '{name}'")
@@ -232,11 +241,20 @@ def parse_front_matter(text: str, path: Path) -> FrontMatter:
         ) from None
 
 
+def _by_old_name(text: str) -> str:
+    """What the tags of a template say, with the name that `query` had before."""
+    return _TAG.sub(lambda tag: _QUERY_IN_TAG.sub(OLD_QUERY, tag[0]), text)
+
+
 def fingerprint(front: FrontMatter, body: str, partials: Mapping[str, str]) -> str:
     """Hash of everything that changes what the model reads or how it is read; 16 hexadecimal digits."""
     behaviour = front.model_dump(mode="json", exclude={"version", "summary"})
     for spec in behaviour["inputs"].values():
         if not spec["evidence"]:  # hashes of templates that ask for none are older than evidence
             del spec["evidence"]
-    payload = json.dumps([behaviour, body, sorted(partials.items())], sort_keys=True, ensure_ascii=False)
+    texts = [body, sorted(partials.items())]
+    if QUERY in behaviour["inputs"]:  # hashes are older than this name, and no prompt is another for it
+        behaviour["inputs"][OLD_QUERY] = behaviour["inputs"].pop(QUERY)
+        texts = [_by_old_name(body), sorted((name, _by_old_name(text)) for name, text in partials.items())]
+    payload = json.dumps([behaviour, *texts], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(payload.encode()).hexdigest()[:16]

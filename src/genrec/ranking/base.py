@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class RankingTask:
     """What a ranker gets: the user's history, the slate, and what the caller said.
 
-    `request` is free text ("something light for tonight"), `context` named facts ({"time": "Friday evening"}); both
+    `query` is free text ("something light for tonight"), `context` named facts ({"time": "Friday evening"}); both
     are data, never instructions. `seed` fixes label orders. `cache_salt` keeps tenants' cached prefixes apart.
     """
 
     history: History
     candidates: Candidates
-    request: str | None = None
+    query: str | None = None
     context: Mapping[str, str] | None = None
     seed: int = 0
     cache_salt: str | None = None

@@ -42,7 +42,7 @@ def render_task(
         template,
         history=task.history,
         candidates=task.candidates,
-        request=task.request,
+        query=task.query,
         context=task.context,
         tokenizer=tokenizer,
         block=model.block,

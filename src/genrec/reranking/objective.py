@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from genrec.data.store import Store
 from genrec.domain import Item
+from genrec.errors import SettingsError
 from genrec.reranking.base import Ranked, RerankContext, ScoredItem, by_score
 from genrec.settings import ObjectiveSettings
 
@@ -32,3 +34,16 @@ def number(item: Item, field: str) -> float:
     """A numeric field of an item; 0 where it has none, or something else."""
     found = item.metadata.get(field)
     return float(found) if isinstance(found, float | int) else 0.0
+
+
+def check_fields(objective: ObjectiveSettings, store: Store) -> None:
+    """SettingsError for a weighted field that no item of the catalogue has."""
+    if not objective.fields:
+        return
+    known = store.metadata_fields()
+    for field in objective.fields:
+        if field not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise SettingsError(
+                f"objective.fields: no item has a field {field!r}", f"fields of the catalogue: {listed}"
+            )

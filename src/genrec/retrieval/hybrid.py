@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from genrec.artifacts.tensors import read_tensors, write_tensors
 from genrec.data.histories import HistoryArrays
+from genrec.data.ratings import STARS, RatingScale
 from genrec.domain import Candidate, Candidates, DroppedItem, History, Item
 from genrec.errors import WorkspaceError
 from genrec.retrieval.base import RETRIEVERS, ItemFilters, Retriever, Scores
@@ -33,7 +35,8 @@ class HybridRetriever:
 
     The popularity (scaled to 0..1 too) breaks ties and orders what no part knows, so that a list is never short.
     `weights` are non-negative and need not sum to 1. `newest` is the timestamp of the newest event that was fitted on.
-    `record` says how weights and parts were chosen. `texts` lets requests in words reach retrieval.
+    `record` says how weights and parts were chosen. `scale` is that of the ratings in the log. `texts` lets requests in
+    words reach retrieval.
     """
 
     def __init__(
@@ -45,13 +48,14 @@ class HybridRetriever:
         newest: float = 0.0,
         record: Mapping[str, Any] | None = None,
         texts: TextIndex | None = None,
+        scale: RatingScale = STARS,
     ) -> None:
         self.parts = dict(parts)
         self.weights = {name: float(weights.get(name, 0.0)) for name in self.parts}
         self.item_ids = tuple(item_ids)
         self.index = {item_id: position for position, item_id in enumerate(self.item_ids)}
         self.popularity = popularity
-        self.newest, self.texts = newest, texts
+        self.newest, self.texts, self.scale = newest, texts, scale
         self.record = dict(record or {})
         self._tie_break = _TIE_BREAK * scaled(popularity[None, :])[0]
 
@@ -76,7 +80,7 @@ class HybridRetriever:
 
     def arrays(self, history: History, now: float) -> HistoryArrays:
         """The history as arrays: made once for a request, they serve retrieval and scoring."""
-        return HistoryArrays.of(history, self.index, now)
+        return HistoryArrays.of(history, self.index, now, self.scale)
 
     def given(
         self,
@@ -84,11 +88,11 @@ class HybridRetriever:
         items: Sequence[Item],
         *,
         now: float,
-        request: str | None = None,
+        query: str | None = None,
         arrays: HistoryArrays | None = None,
     ) -> list[Candidate]:
         """The caller's own items as candidates, in their order; scores are 0 where the index does not know an item."""
-        raw, mixed, asked = self._scored(arrays or self.arrays(history, now), request)
+        raw, mixed, asked = self._scored(arrays or self.arrays(history, now), query)
         known = {**raw, **asked}
 
         def at(scores: Scores, item: Item) -> float:
@@ -113,12 +117,12 @@ class HybridRetriever:
         now: float,
         items: ItemLookup,
         filters: ItemFilters,
-        request: str | None = None,
+        query: str | None = None,
         arrays: HistoryArrays | None = None,
     ) -> Candidates:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
 
-        Behind them, where there is a `request` in words and `texts` to compare it with, stand the k / 2 others whose
+        Behind them, where there is a `query` in words and `texts` to compare it with, stand the k / 2 others whose
         texts are nearest to it, with 'request' as their only source: what is asked for must not be missing because it
         does not go with the history. All items then have their nearness as the part 'request', and what words they
         share with it as the part 'request words'.
@@ -129,7 +133,7 @@ class HybridRetriever:
         filter, best first, with the reason. `sources` has the raw score of each part that has the item among its own
         best k, `parts` that of all.
         """
-        raw, scores, said = self._scored(arrays or self.arrays(history, now), request)
+        raw, scores, said = self._scored(arrays or self.arrays(history, now), query)
         reasons = {self.index[item_id]: why for item_id, why in filters.refused.items() if item_id in self.index}
         dropped: dict[int, str] = {}
         chosen = self._passing(scores, k, reasons, items, filters, dropped)
@@ -160,6 +164,7 @@ class HybridRetriever:
             self.texts.save(folder / _TEXTS)
         has_texts = self.texts is not None
         settings = {"weights": self.weights, "newest": self.newest, "texts": has_texts, "record": self.record}
+        settings["scale"] = asdict(self.scale)
         write_tensors(folder, {"popularity": self.popularity}, settings)
         table = pa.table({"item_id": pa.array(self.item_ids, pa.string())})
         with pa.OSFile(str(folder / "items.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -183,14 +188,15 @@ class HybridRetriever:
             settings["newest"],
             settings["record"],
             TextIndex.load(folder / _TEXTS) if settings.get("texts") else None,
+            RatingScale(**settings["scale"]) if "scale" in settings else STARS,
         )
 
-    def _scored(self, query: HistoryArrays, request: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
+    def _scored(self, arrays: HistoryArrays, query: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
         """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
-        raw = {name: score_batch(part, [query]) for name, part in self.parts.items()}
+        raw = {name: score_batch(part, [arrays]) for name, part in self.parts.items()}
         asked = {}
-        if request and self.texts is not None and (near := self.texts.nearness(request)) is not None:
-            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(request)}
+        if query and self.texts is not None and (near := self.texts.nearness(query)) is not None:
+            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(query)}
         return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], asked
 
     def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:

@@ -16,7 +16,8 @@ _ROWS = 1_000
 
 
 def touched(interactions: Interactions) -> sparse.csr_matrix:
-    """X [U, I], float32: 1 where a user touched an item, however often."""
+    """X [U, I], float32: 1 where a user touched an item, however often, and did not only say no to it."""
+    interactions = interactions.positive()
     shape = (interactions.n_users, interactions.n_items)
     ones = np.ones(len(interactions), dtype=np.float32)
     matrix = sparse.csr_matrix((ones, interactions.item.astype(np.int32), interactions.indptr), shape=shape)
@@ -28,16 +29,18 @@ def touched(interactions: Interactions) -> sparse.csr_matrix:
 def histories(
     queries: Sequence[HistoryArrays], n_items: int, decay: float, newest: int | None = None
 ) -> sparse.csr_matrix:
-    """H [q, I], float32: sum of decay^j over the events of a query on an item, j = 0 the newest.
+    """H [q, I], float32: sum of decay^j * pull over the events of a query on an item, j = 0 the newest.
 
-    Only the `newest` events of each query if that is given.
+    Events that say no have a negative pull (see `HistoryArrays.pull`). Only the `newest` events of each query if that
+    is given.
     """
     items = [query.item[::-1][:newest] for query in queries]
     lengths = np.array([len(of_query) for of_query in items], dtype=np.int64)
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     ages = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
     columns = np.concatenate(items) if items else np.zeros(0, dtype=np.int32)
-    weights = np.power(decay, ages).astype(np.float32)
+    pull = [query.pull[::-1][:newest] for query in queries]
+    weights = np.power(decay, ages).astype(np.float32) * (np.concatenate(pull) if pull else 1)
     return sparse.csr_matrix((weights, columns, indptr), shape=(len(queries), n_items))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from genrec.data.ndcg import discounts, gains
 from genrec.data.splits import Split
 from genrec.retrieval.base import Retriever, Scores
 from genrec.retrieval.scoring import batches, queries_of, scaled, score_batch, top_k
@@ -51,8 +52,8 @@ class TuningPools:
         scores = np.full((len(parts), len(pools), max(pool.shape[1] for pool in pools)), -np.inf, dtype=np.float32)
         for row, pool in enumerate(pools):
             scores[:, row, : pool.shape[1]] = pool
-        discounts = np.cumsum(1 / np.log2(np.arange(k) + 2))
-        ideal = np.array([discounts[min(len(targets), k) - 1] for targets in split.targets])
+        best = np.cumsum(discounts(k))
+        ideal = np.array([best[min(len(targets), k) - 1] for targets in split.targets])
         user = np.repeat(np.arange(len(found)), [len(columns) for columns in found])
         return cls(scores, user, np.concatenate(found), ideal, k)
 
@@ -64,5 +65,6 @@ class TuningPools:
         rows = mixed[self.user]
         before = np.arange(rows.shape[1]) < self.column[:, None]
         rank = np.count_nonzero((rows > target) | ((rows == target) & before), axis=1)
-        gain = np.where(rank < self.k, 1 / np.log2(rank + 2), 0.0)
-        return float(np.bincount(self.user, gain, minlength=len(self.ideal)) @ (1 / self.ideal) / len(self.ideal))
+        return float(
+            np.bincount(self.user, gains(rank, self.k), minlength=len(self.ideal)) @ (1 / self.ideal) / len(self.ideal)
+        )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import IntArray
+from genrec.data.ndcg import discounts, gains
 from genrec.data.splits import Split
 from genrec.retrieval.base import Scores
 
@@ -31,7 +32,7 @@ def queries_of(split: Split, rows: Sequence[int] | None = None) -> list[HistoryA
     train = split.train
     chosen = range(len(split.users)) if rows is None else rows
     spans = [(train.rows_of(int(split.users[row])), float(split.now[row])) for row in chosen]
-    return [HistoryArrays(train.item[span], train.timestamp[span], train.value[span], now) for span, now in spans]
+    return [HistoryArrays.of_rows(train, span, now) for span, now in spans]
 
 
 def score_batch(scorer: Scorer, queries: Sequence[HistoryArrays]) -> Scores:
@@ -89,8 +90,7 @@ def ndcg_at(scorer: Scorer, split: Split, k: int = 10, rows: Sequence[int] | Non
 def ndcg_of(scores: Scores, seen: IntArray, targets: IntArray, k: int = 10) -> float:
     """NDCG@k of one list: `scores` [I], items seen and items to be found as positions."""
     ranks = ranks_of(scores, seen, targets)
-    ideal = np.sum(1 / np.log2(np.arange(min(len(targets), k)) + 2))
-    return float(np.sum(1 / np.log2(ranks[ranks < k] + 2)) / ideal)
+    return float(gains(ranks[ranks < k], k).sum() / discounts(min(len(targets), k)).sum())
 
 
 def ranks_of(scores: Scores, seen: IntArray, targets: IntArray) -> Positions:

@@ -55,7 +55,7 @@ class TextIndex:
         halves = vectors.astype(np.float16)  # as they are kept on disk: a loaded index says what the fitted one said
         return cls(halves.astype(np.float32), WordIndex.fit(texts), encoder.name, setting, for_requests or encoder)
 
-    def nearness(self, request: str) -> Scores | None:
+    def nearness(self, query: str) -> Scores | None:
         """Cosines [I] of the request and each text, standardised over the catalogue.
 
         None where they tell nothing apart, or where the encoder cannot be had: an answer that does without the request
@@ -65,7 +65,7 @@ class TextIndex:
             if not self._is_usable or not len(self._vectors):
                 return None
             try:
-                vector = self._loaded().encode([request])[0]
+                vector = self._loaded().encode([query])[0]
             except GenrecError as error:
                 self._is_usable = False
                 logging.getLogger(__name__).warning(
@@ -79,9 +79,9 @@ class TextIndex:
         standardised: Scores = (cosines - cosines.mean()) / np.float32(spread)
         return standardised
 
-    def shared(self, request: str) -> Scores:
+    def shared(self, query: str) -> Scores:
         """How many words of the request each text has [I], the rare ones counting most; see `WordIndex`."""
-        return self._words.scores(request)
+        return self._words.scores(query)
 
     def save(self, folder: Path) -> None:
         """Writes the vectors in half precision, and the words."""

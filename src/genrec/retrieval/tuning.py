@@ -133,7 +133,9 @@ def _blend(
     popularity = fitter.fit("popular", interactions, {}).scores(_NOBODY)
     newest = float(interactions.timestamp.max(initial=0.0))
     ids = interactions.item_ids.tolist()
-    return HybridRetriever(parts, weights, ids, popularity, newest, {**record, "weights": weights}, fitter.texts())
+    return HybridRetriever(
+        parts, weights, ids, popularity, newest, {**record, "weights": weights}, fitter.texts(), interactions.scale
+    )
 
 
 class _Fitter:

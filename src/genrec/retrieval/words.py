@@ -42,10 +42,10 @@ class WordIndex:
         table = csc_array((np.ones(len(rows), np.int8), (rows, held)), shape=(len(texts), len(columns)))
         return cls(list(columns), table.indptr.astype(np.int64), table.indices.astype(np.int32), len(texts))
 
-    def scores(self, request: str) -> Scores:
+    def scores(self, query: str) -> Scores:
         """Scores [I]; 0 for items that share no word with the request."""
         scores = np.zeros(self._n, np.float32)
-        for word in words(request):
+        for word in words(query):
             column = self._columns.get(word)
             if column is not None:
                 places = self._places[self._starts[column] : self._starts[column + 1]]

@@ -10,6 +10,7 @@ import numpy as np
 
 from genrec.data.histories import HistoryBatch
 from genrec.data.interactions import FloatArray, IntArray
+from genrec.data.ndcg import gains
 from genrec.scoring.calibration import Calibration, PlaceCalibration, PoolCalibration, calibration_of
 from genrec.scoring.features import CandidateFeatures, Floats, column_names
 from genrec.scoring.linear import LinearWeights
@@ -104,4 +105,4 @@ class Heads:
 def ndcg_of(scores: FloatArray, target: int, k: int = 10) -> float:
     """NDCG@k of one pool with one target; of equal scores the first stands first."""
     rank = int(np.count_nonzero(scores > scores[target]) + np.count_nonzero(scores[:target] == scores[target]))
-    return 1 / float(np.log2(rank + 2)) if rank < k else 0.0
+    return float(gains(np.array(rank), k))

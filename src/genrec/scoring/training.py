@@ -23,12 +23,12 @@ from genrec.text.encoders import Progress, one_thread
 class Training:
     """How the network is fitted: one-cycle schedules (Smith and Topin, 2018) of AdamW, each head with its rates."""
 
-    epochs: int = 10
+    epochs: int = 12
     pools: int = 64
     """Pools of one step of the click head, and..."""
     rows: int = 512
     """...rated rows of one step of the like head."""
-    rows_per_epoch: int = 40_000
+    rows_per_epoch: int = 50_000
     click_rate: float = 3e-3
     click_decay: float = 0.1
     like_rate: float = 2e-3

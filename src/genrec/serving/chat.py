@@ -1,6 +1,6 @@
 """The recommender as a chat model: `genrec`, `genrec@<adapter>`, `genrec/<template>` and `genrec/<template>@<adapter>`.
 
-The last user message is the request in words; `user` names the user; everything else that `/v1/recommendations` takes
+The last user message is the query, in words; `user` names the user; everything else that `/v1/recommendations` takes
 may stand in the field `genrec` (`extra_body` of the official client). The answer's text is for people, its field
 `genrec` is the full answer. With `explain` in the field the text gives reasons; with `explain: "model"` the language
 model writes it, and it comes whole, as it is checked first. Calls for other models go to the engine's own route
@@ -73,7 +73,7 @@ class ChatBody(BaseModel):
     def recommendation_body(self) -> RecommendationBody:
         """As for `/v1/recommendations`."""
         words = next((message.text() for message in reversed(self.messages) if message.role == "user"), "")
-        update = {"request": self.genrec.request or words[:4000] or None, "user_id": self.genrec.user_id or self.user}
+        update = {"query": self.genrec.query or words[:4000] or None, "user_id": self.genrec.user_id or self.user}
         return self.genrec.model_copy(update=update)
 
     def template_and_adapter(self) -> tuple[str | None, str | None]:

@@ -6,8 +6,9 @@ import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.data.store import Store
 from genrec.data.traces import Trace
 from genrec.domain import LATEST_TIMESTAMP, Event, History, HistoryEntry, Item, Recommendation
@@ -41,7 +42,7 @@ class RecommendationBody(_Body):
     user_id: Id | None = None
     history: Annotated[list[HistoryBody], Field(max_length=1000)] | None = None
     k: int = Field(default=10, ge=1, le=100)
-    request: Annotated[str, Field(max_length=4000)] | None = None
+    query: Annotated[str, Field(max_length=4000)] | None = None
     context: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=400)]] | None = None
     candidate_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = None
     exclude: Annotated[list[Id], Field(max_length=10000)] = []
@@ -54,13 +55,18 @@ class RecommendationBody(_Body):
     explain: How | None = None
     """words: reasons in grounded words for each item. model: what the language model says too, as far as it stands."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, data: Any) -> Any:
+        return current_name(data, "request", "query", "a body of /v1")
+
     def to_request(self, store: Store, cache_salt: str | None = None) -> RecommendationRequest:
         """In the pipeline's terms. NotFoundError for items of the history that the catalogue does not have."""
         return RecommendationRequest(
             user_id=self.user_id,
             history=None if self.history is None else _history(self.user_id, self.history, store),
             k=self.k,
-            request=self.request or None,
+            query=self.query or None,
             context=self.context,
             candidate_ids=None if self.candidate_ids is None else tuple(self.candidate_ids),
             exclude=tuple(self.exclude),
@@ -78,7 +84,7 @@ class EventBody(_Body):
     With `request_id` it says something of the list that was shown. It is a click if its type takes the item up (click,
     open, view, play, listen, buy, like, save, ...), or is rated (rating, watch, read, complete, interaction, ...) with
     a `value` of at least the setting `scoring.liked` or without one. Other types (impression, skip, dislike, ...) are
-    no click: `genrec.data.sqlite.feedback` has the whole list.
+    no click: `genrec.data.event_types` has the whole list.
     """
 
     user_id: Id

@@ -17,7 +17,7 @@ class Example:
 
     `target` [n] sums to 1: one-hot for the item chosen, soft where a teacher or graded feedback speaks. `weight` is the
     inverse propensity of the example. `offset` [n], where given, are scores of a fixed part (the second stage) that the
-    loss adds to the model's, so that the model learns what that part does not know. `request` and `context` are what a
+    loss adds to the model's, so that the model learns what that part does not know. `query` and `context` are what a
     caller would say. `evidence` knows what the system knew without the target, for templates that ask for it.
     """
 
@@ -26,7 +26,7 @@ class Example:
     target: FloatArray
     weight: float = 1.0
     offset: FloatArray | None = None
-    request: str | None = None
+    query: str | None = None
     context: Mapping[str, str] | None = None
     evidence: FactExtractor | None = None
 

@@ -76,7 +76,7 @@ def publish_adapter(
             job.held_out,
             as_shown=as_shown,
             offset=any(example.offset is not None for example in held),
-            simulated=any(example.request is not None for example in held),
+            simulated=any(example.query is not None for example in held),
             unmoved=all(outcome.progressed.best_step == 0 for outcome in outcomes),
             halved=not choosing(held).all(),
         ),

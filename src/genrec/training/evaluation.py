@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from genrec.data.interactions import FloatArray
+from genrec.data.ndcg import discounts
 
 
 def ndcg(scores: FloatArray, target: FloatArray, k: int = 10) -> float:
@@ -14,10 +15,10 @@ def ndcg(scores: FloatArray, target: FloatArray, k: int = 10) -> float:
 
     Among equal scores the one with the smaller gain goes first, so that a model that says nothing gains nothing.
     """
-    discounts = 1 / np.log2(np.arange(2, min(k, len(scores)) + 2))
+    worth = discounts(min(k, len(scores)))
     order = np.lexsort((target, -scores))[:k]
-    ideal = float(np.sort(target)[::-1][:k] @ discounts)
-    return float(target[order] @ discounts) / ideal if ideal > 0 else 0.0
+    ideal = float(np.sort(target)[::-1][:k] @ worth)
+    return float(target[order] @ worth) / ideal if ideal > 0 else 0.0
 
 
 def interval(

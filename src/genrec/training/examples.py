@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.data.interactions import FloatArray
 from genrec.data.labels import event_labels
 from genrec.domain import Candidate, Candidates, Item
@@ -42,10 +43,15 @@ class ExampleSettings(Section):
     """Weight of the item chosen beside the teacher."""
     offset: bool = False
     """Adds the scores of the second stage to the model's in the loss, so that it learns what they do not know."""
-    requests: float = Field(default=0.0, ge=0, le=1)
-    """Share of the examples with a simulated request for the item chosen, which retrieval hears too."""
+    queries: float = Field(default=0.0, ge=0, le=1)
+    """Share of the examples with a simulated query for the item chosen, which retrieval hears too."""
     popularity_power: float = Field(default=0.0, ge=0)
     """Inverse-propensity weights against popularity; 0 is off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, data: Any) -> Any:
+        return current_name(data, "requests", "queries", "examples of a training")
 
 
 class SlateSource:
@@ -154,7 +160,7 @@ def validation_examples(
                     slate(pools, index, columns, items),
                     one_hot(len(columns), int(chosen[0])),
                     offset=pools.base[index, columns] if offset else None,
-                    request=request_at(requests, positions, row, items),
+                    query=request_at(requests, positions, row, items),
                     evidence=evidence,
                 )
             )

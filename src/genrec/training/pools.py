@@ -82,8 +82,8 @@ class TrainingPools:
             for row, is_proposed in zip(chunk.tolist(), proposed, strict=True):
                 asked += 1
                 target = items[int(whole.item[row])]
-                request = None if requests is None else requests.at(row, target)
-                if not is_proposed and not add_missed and request is None:
+                query = None if requests is None else requests.at(row, target)
+                if not is_proposed and not add_missed and query is None:
                     continue
                 history, now = positions.request(row, items)
                 pool = blend.candidates(
@@ -92,14 +92,14 @@ class TrainingPools:
                     now=now,
                     items=lambda ids: [by_id[item_id] for item_id in ids],
                     filters=Filters.of(FilterContext(history, now)),
-                    request=request,
+                    query=query,
                 )
                 place = _place(pool, target)
                 found += int(place is not None)
                 if place is None:
                     if not add_missed:
                         continue
-                    (missed,) = blend.given(history, [target], now=now, request=request)
+                    (missed,) = blend.given(history, [target], now=now, query=query)
                     place = min(len(pool.items), width - 1)
                     pool = Candidates((*pool.items[:place], missed), pool.dropped)
                 scores = np.array([candidate.score for candidate in pool.items])
@@ -172,8 +172,7 @@ def _proposed(positions: HeldOutPositions, rows: Index, blend: HybridRetriever, 
     queries = []
     for row in rows.tolist():
         span = slice(whole.rows_of(int(whole.user[row])).start, row)
-        now = float(whole.timestamp[row])
-        queries.append(HistoryArrays(whole.item[span], whole.timestamp[span], whole.value[span], now))
+        queries.append(HistoryArrays.of_rows(whole, span, float(whole.timestamp[row])))
     scores = blend.batch_scores(queries)
     return [
         bool(ranks_of(of_row, query.item, whole.item[row : row + 1])[0] < size)

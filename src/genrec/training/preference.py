@@ -30,7 +30,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from genrec.artifacts.adapters import Card, TunedTemplate, label
 from genrec.artifacts.adapters import resolve as find_adapter
 from genrec.artifacts.models import resolve
-from genrec.data.sqlite.store import SqliteStore
+from genrec.data.store import open_store
 from genrec.domain import TemplateRef
 from genrec.errors import DataError, SettingsError
 from genrec.training import forward
@@ -126,7 +126,7 @@ def prepare_shown(
         ) from error
     order = np.random.default_rng(seed).permutation(len(others))[:validation_slates]
     held = [others.example(0, index, 1.0) for index in sorted(order.tolist())]
-    with SqliteStore(job.workspace.database) as store:
+    with open_store(job.workspace, job.settings) as store:
         fingerprint = store.fingerprint()
     info = {
         "data": fingerprint,

@@ -16,8 +16,9 @@ from filelock import FileLock
 from genrec.artifacts.memo import code_hash
 from genrec.artifacts.workspace import Workspace
 from genrec.data.interactions import Interactions
+from genrec.data.ratings import with_liked
 from genrec.data.splits import by_name
-from genrec.data.sqlite.store import SqliteStore
+from genrec.data.store import open_store
 from genrec.domain import Item
 from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
@@ -59,12 +60,13 @@ def prepare(
     """
     candidates = options.candidates or settings.retrieval.candidates
     options = options.model_copy(update={"candidates": candidates})
-    with SqliteStore(Workspace.open(workspace.root).database) as store:
+    with open_store(Workspace.open(workspace.root), settings) as store:
+        settings = with_liked(settings, store)
         log, items, fingerprint = store.interactions(), list(store.all_items()), store.fingerprint()
     part = _training_part(log, held_out)
     positions = hold_out(part, settings.scoring.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
-    requests = Requests(RequestSimulator(items, language), options.requests, seed) if options.requests else None
+    requests = Requests(RequestSimulator(items, language), options.queries, seed) if options.queries else None
     unseen = None if requests is None else replace(requests, phase="validation")
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
@@ -114,7 +116,7 @@ def shown_lists(
     `eta` weighs clicks against position. Clicks outside the training part of the split `held_out` are not among them.
     DataError if there is no such list.
     """
-    with SqliteStore(Workspace.open(workspace.root).database) as store:
+    with open_store(Workspace.open(workspace.root)) as store:
         log, items, clicked = store.interactions(), list(store.all_items()), store.clicked(liked)
         shown = [(exposure, clicked.get(exposure.request_id, frozenset())) for exposure in store.exposures()]
     part = _training_part(log, held_out)
@@ -212,7 +214,7 @@ def _info(
 
 def _key(settings: Settings, options: ExampleSettings, *others: Any) -> str:
     chosen = settings.model_dump(mode="json", include={"encoder", "retrieval", "scoring"})
-    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "requests"})
+    picked = options.model_dump(mode="json", include={"per_user", "most", "missed", "candidates", "queries"})
     names = [getattr(other, "name", other) for other in others]
     own = [RETRIEVERS.source_hash(name) for name in settings.retrieval.retrievers]
     facts = [chosen, picked, names, own, code_hash()]

@@ -33,7 +33,7 @@ def tokenise(
         template,
         history=history,
         candidates=candidates,
-        request=example.request,
+        query=example.query,
         context=example.context,
         tokenizer=tokenizer,
         block=block,

@@ -27,7 +27,6 @@ from genrec.serving.playground.served import ServedPlaygroundService
 from genrec.serving.playground.service import Engine, PlaygroundService
 from genrec.serving.state import Live
 from genrec.settings import Settings
-from genrec.text.encoders import HashingEncoder
 from scoring_factories import retrieval_scorer
 
 N_ITEMS, N_USERS = 40, 30
@@ -59,7 +58,6 @@ class OneRecommender:
         self.model = ScriptedModel(block=16)
         loaded = load_tokenizer(tokenizer)
         log, items = store.interactions(), list(store.all_items())
-        vectors = HashingEncoder().encode([item.title for item in items])
         self._recommender = Recommender(
             store=store,
             retriever=fit_hybrid(log, items, settings=settings, tune=False),

@@ -74,9 +74,9 @@ class TestPreview:
         assert "Title 3" in before
 
     def test_tokens_add_up_to_the_prompt(self, api: httpx.Client) -> None:
-        prompt = post(api, "preview", LISTWISE, inputs={**USER, "request": "something light"})["prompt"]
+        prompt = post(api, "preview", LISTWISE, inputs={**USER, "query": "something light"})["prompt"]
         assert sum(prompt["tokens"].values()) == prompt["longest"]
-        assert prompt["tokens"]["request"] > 0
+        assert prompt["tokens"]["query"] > 0
 
     def test_a_shared_prefix_and_a_tail_for_each_candidate(self, api: httpx.Client) -> None:
         answer = post(api, "preview", POINTWISE, inputs={**USER, "candidates": ["Title 20", "title  21"]})
@@ -101,7 +101,7 @@ class TestPreview:
         assert [note["input"] for note in prompt["dropped"]] == ["history"]
 
     def test_a_case_with_another_request(self, preview_only: httpx.Client) -> None:
-        inputs = {"case": "typical", "request": "nothing with robots"}
+        inputs = {"case": "typical", "query": "nothing with robots"}
         answer = post(preview_only, "preview", POINTWISE, inputs=inputs)
         assert "nothing with robots" in answer["prompt"]["messages"][1]["text"]
         assert answer["inputs"] is None
@@ -121,11 +121,11 @@ class TestEdits:
         assert "These may follow:" not in source_of(api, LISTWISE)
 
     def test_mistakes_are_found_by_line(self, api: httpx.Client) -> None:
-        source = source_of(api, LISTWISE).replace("{{ request }}", "{{ reqest }}")
+        source = source_of(api, LISTWISE).replace("{{ query }}", "{{ reqest }}")
         line = source[: source.index("reqest")].count("\n") + 1
         found = post(api, "lint", {**LISTWISE, "source": source})["findings"]
         assert ("undeclared-input", line, True) in {(one["code"], one["line"], one["own"]) for one in found}
-        (failed,) = post(api, "preview", {**LISTWISE, "source": source}, inputs={**USER, "request": "x"})["findings"]
+        (failed,) = post(api, "preview", {**LISTWISE, "source": source}, inputs={**USER, "query": "x"})["findings"]
         assert (failed["line"], failed["path"]) == (line, "rank/listwise.prompt")
         assert "reqest" in failed["message"]
 

@@ -83,7 +83,7 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
     shows(tab, "#understood-history", "10 titles in the history")
 
     # Inputs
-    tab.type("#request", "something with robots")
+    tab.type("#query", "something with robots")
     shows(tab, ".prompt", 'asks for: "something with robots"')
     tab.type("#context", "time: Friday evening")
     shows(tab, ".prompt", "time: Friday evening")
@@ -91,7 +91,7 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
         "Object.fromEntries([...document.querySelectorAll('.tokens tbody tr')]"
         ".map((row) => [row.cells[0].innerText, Number(row.cells[1].innerText)]))"
     )
-    assert tokens["request"] > 0
+    assert tokens["query"] > 0
     assert tokens["history"] > tokens["context"] > 0
     assert "the cached prefix ends here" in text(tab, ".prompt")
 
@@ -102,7 +102,7 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
     shows(tab, ".findings li", "version")
 
     # A mistake, by its line, and the way to it
-    wrong = edited.replace('"{{ request }}"', '"{{ reqest }}"')
+    wrong = edited.replace('"{{ query }}"', '"{{ reqest }}"')
     line = wrong[: wrong.index("reqest")].count("\n") + 1
     tab.type(".source", wrong)
     shows(tab, ".findings li", "undeclared-input")
@@ -178,7 +178,7 @@ def test_every_control_is_reached_with_the_tab_key_and_none_keeps_it(tab: Browse
         if reached[-1] != "body":
             ring = "getComputedStyle(document.activeElement.closest('.editor') ?? document.activeElement).outlineStyle"
             assert tab.js(ring) == "solid", reached
-    wanted = ["skip", "user", "request", "context", "candidates", "fill", "compare", "pick", "source", "policy", "run"]
+    wanted = ["skip", "user", "query", "context", "candidates", "fill", "compare", "pick", "source", "policy", "run"]
     assert [name for name in dict.fromkeys(reached) if name in wanted] == wanted
     unnamed = (
         "[...document.querySelectorAll('input, select, textarea, button')]"

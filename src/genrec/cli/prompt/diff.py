@@ -82,9 +82,7 @@ def _ranks(
     new, old = (f"{template_id}@{library.folders[0]}" for library, template_id in (after, before))
     with evaluating.opened(None, workspace, {"name": model}) as run:
         pair = run.sides(new, old, None)
-        return compare_ranks(
-            pair, run.suite, run.place, run.store, run.settings, load=load, limit=users, progress=run.told
-        )
+        return compare_ranks(pair, run.suite, run.context(users), load=load)
 
 
 def _print(found: Difference) -> None:

@@ -16,7 +16,8 @@ from genrec.cli.runs import keep
 
 if TYPE_CHECKING:
     from genrec.artifacts.workspace import Workspace
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.store import Store
+    from genrec.evaluation.suite.context import EvaluationContext
     from genrec.evaluation.suite.schema import Suite
     from genrec.evaluation.templates.sides import Side
     from genrec.settings import Settings
@@ -78,10 +79,7 @@ def evaluate(
     flags = {"name": model, "engine": engine, "adapter": adapter}
     with opened(suite, workspace, flags) as run:
         pair = run.sides(template, against, folder)
-        found = evaluate_prompts(
-            pair, run.suite, run.place, run.store, run.settings,
-            load=load, limit=users, seeds=_numbers(seeds), fused=fused, progress=run.told,
-        )  # fmt: skip
+        found = evaluate_prompts(pair, run.suite, run.context(users), load=load, seeds=_numbers(seeds), fused=fused)
         recorded = runs.record("prompt", found.result, run.place, run.store, run.settings)
     kept = keep(run.place, recorded, found.values)
     if page is not None:
@@ -105,14 +103,16 @@ def report(
 ) -> None:
     """Compare the arms of an experiment on logged clicks; exit code 1 if its users were not split as they should be."""
     from genrec.artifacts.workspace import Workspace
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.experiments.analysis import experiment_report
     from genrec.reports.pages import page as rendered
     from genrec.settings import Settings
 
     place = Workspace.open(workspace or Path("workspace"))
-    with SqliteStore(place.database) as store:
-        found = experiment_report(store, name, seed, Settings.load(place.settings_file).scoring.liked)
+    with open_store(place) as store:
+        settings = with_liked(Settings.load(place.settings_file), store)
+        found = experiment_report(store, name, seed, settings.scoring.liked)
     if page is not None:
         write_text(rendered(found), page)
     if json is None:
@@ -130,9 +130,15 @@ class Run:
 
     suite: Suite
     place: Workspace
-    store: SqliteStore
+    store: Store
     settings: Settings
     told: Callable[[str, int, int], None]
+
+    def context(self, limit: int | None) -> EvaluationContext:
+        """Log and test users of the suite, `limit` of them."""
+        from genrec.evaluation.suite.runner import context_of
+
+        return context_of(self.suite, self.place, self.store, self.settings, limit=limit, progress=self.told)
 
     def sides(self, new: str | None, old: str | None, folder: Path | None) -> tuple[Side, Side]:
         """See `genrec.evaluation.templates.sides`."""
@@ -145,7 +151,8 @@ class Run:
 def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | None]) -> Iterator[Run]:
     """A suite, or the own log of a workspace, with the settings of `model` on top, and bars for what is done."""
     from genrec.cli.console import progress, reporter
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.evaluation.suite import base, schema
     from genrec.evaluation.suite.source import workspace_of
     from genrec.evaluation.templates.reading import OWN_LOG
@@ -157,7 +164,8 @@ def opened(suite: str | None, workspace: Path | None, model: Mapping[str, str | 
         given = Path("workspace") if workspace is None and suite is None else workspace
         place = workspace_of(chosen, given, lambda stage, share: told(f"import: {stage}", int(100 * share), 100))
         settings = chosen.settings_for(Settings.load(place.settings_file, {"model": dict(model)}))
-        with SqliteStore(place.database) as store:
+        with open_store(place, settings) as store:
+            settings = with_liked(settings, store)
             try:
                 yield Run(chosen, place, store, settings, told)
             except KeyboardInterrupt:

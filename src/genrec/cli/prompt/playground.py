@@ -30,7 +30,8 @@ def playground(
     from genrec.artifacts.models import resolve
     from genrec.artifacts.workspace import Workspace
     from genrec.cli.console import console
-    from genrec.data.sqlite.store import SqliteStore
+    from genrec.data.ratings import with_liked
+    from genrec.data.store import open_store
     from genrec.errors import MissingExtraError
     from genrec.settings import Settings
 
@@ -51,11 +52,15 @@ def playground(
     )
     folder_of_model = Path(settings.model.name).expanduser()
     tokenizer = folder_of_model if (folder_of_model / "tokenizer.json").is_file() else resolve(settings.model.name)
+    catalogue = None
+    if place is not None:
+        store = open_store(place, settings)
+        catalogue = Catalogue(store, with_liked(settings, store).scoring.liked)
     service = PlaygroundService(
         Engine(settings.model.name, tokenizer, context=settings.model.context),
         edits=True,
         folder=settings.prompts.folder,
-        catalogue=None if place is None else Catalogue(SqliteStore(place.database), settings.scoring.liked),
+        catalogue=catalogue,
     )
     console.print(f"open http://127.0.0.1:{port}/playground (Ctrl-C ends it)")
     serve_preview(service, settings.serving)

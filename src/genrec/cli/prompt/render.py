@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genrec.cli import options
 from genrec.cli.prompt import common
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def render(
         str | None, typer.Option("--user", help="Id of a user of the workspace, in place of a case.")
     ] = None,
     workspace: common.WorkspaceOption = None,
-    request: Annotated[str | None, typer.Option(help="With --user: what the user asks for, in words.")] = None,
+    query: Annotated[str | None, typer.Option(help="With --user: what the user asks for, in words.")] = None,
+    request: options.OldQueryOption = None,
     tokens: Annotated[
         bool,
         typer.Option(
@@ -51,7 +53,7 @@ def render(
         place, settings = common.opened(workspace or common.DEFAULT_WORKSPACE, folder)
         template = common.library_of(settings.prompts.folder).get(template_id)
         model = model or settings.model.name
-        inputs, source = inputs_for(place, settings, user, request)
+        inputs, source = inputs_for(place, settings, user, options.query_of(query, request))
     shown = preview(template, inputs, common.tokenizer_of(model), block)
     if json is not None:
         from genrec.cli.files import write_json

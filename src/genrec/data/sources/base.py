@@ -28,11 +28,13 @@ class BadRow:
 
 @dataclass
 class BadRows:
-    """Counts the bad rows of an import."""
+    """What a reader could not use: bad rows, counted, and columns."""
 
     allowed: int = 0
     count: int = 0
     shown: list[BadRow] = field(default_factory=list)
+    unused: dict[str, None] = field(default_factory=dict)
+    """Columns of the log that are not read, in the order of the file."""
 
     def add(self, place: str, problem: str) -> None:
         """Notes a row. DataError once there are so many that reading on is pointless."""

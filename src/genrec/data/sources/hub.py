@@ -23,6 +23,7 @@ class Hub:
     interactions: Path
     items_folder: Path | None = None
     timestamp_unit: columns.TimestampUnit = "s"
+    value_column: str | None = None
 
     @property
     def name(self) -> str:
@@ -42,7 +43,13 @@ class Hub:
 
     def events(self, bad: BadRows) -> Iterator[EventBatch]:
         """See `Source.events`."""
-        return columns.events(self.name, _chunks(self.interactions), bad, timestamp_unit=self.timestamp_unit)
+        return columns.events(
+            self.name,
+            _chunks(self.interactions),
+            bad,
+            timestamp_unit=self.timestamp_unit,
+            value_column=self.value_column,
+        )
 
 
 def _chunks(folder: Path) -> Iterator[Chunk]:

@@ -24,6 +24,7 @@ class Tables:
     interactions: Path
     items_file: Path | None = None
     timestamp_unit: columns.TimestampUnit = "s"
+    value_column: str | None = None
 
     @property
     def name(self) -> str:
@@ -43,8 +44,11 @@ class Tables:
 
     def events(self, bad: BadRows) -> Iterator[EventBatch]:
         """See `Source.events`."""
-        chunks = _read(self.interactions, bad, columns.EVENT_COLUMNS)
-        return columns.events(self.name, chunks, bad, timestamp_unit=self.timestamp_unit)
+        wanted = [*columns.EVENT_COLUMNS, *([self.value_column] if self.value_column else [])]
+        chunks = _read(self.interactions, bad, wanted)
+        return columns.events(
+            self.name, chunks, bad, timestamp_unit=self.timestamp_unit, value_column=self.value_column
+        )
 
 
 def _read(path: Path, bad: BadRows, wanted: Iterable[str] | None = None) -> Iterator[Chunk]:

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from genrec.data.interactions import Interactions
+from genrec.data.ratings import NONE
 from genrec.data.sqlite.schema import Connection
 
 _EVENT_ROW = np.dtype([("user", "i4"), ("item", "i4"), ("timestamp", "f8"), ("value", "f8"), ("type", "i4")])
 
 
 def read(connection: Connection) -> Interactions:
-    """All events of a database; inside of a transaction, so that users, items and events are of one state."""
+    """All events of a database as they are stored, on no scale yet; inside of a transaction, so that users, items and
+    events are of one state.
+    """
     users = connection.execute("SELECT id, external FROM users ORDER BY id").fetchall()
     items = connection.execute("SELECT id, external FROM items ORDER BY id").fetchall()
     types = connection.execute("SELECT id, name FROM event_types ORDER BY id").fetchall()
@@ -39,6 +42,7 @@ def read(connection: Connection) -> Interactions:
         value,
         np.searchsorted(type_keys, events["type"]).astype(np.int32),
         tuple(type_names.tolist()),
+        NONE,
     )
 
 
@@ -52,7 +56,7 @@ def fingerprint(items: Iterable[tuple[Any, ...]], events: Interactions) -> str:
     names = sorted({events.event_types[kind] for kind in np.unique(events.event_type)})
     place = np.array([names.index(name) if name in names else -1 for name in events.event_types], dtype=np.int32)
     digest.update(json.dumps(names).encode())
-    for column in (events.user, events.item, events.timestamp, events.value, place[events.event_type]):
+    for column in (events.user, events.item, events.timestamp, events.raw, place[events.event_type]):
         digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
 

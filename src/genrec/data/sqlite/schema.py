@@ -43,13 +43,15 @@ MIGRATIONS = {
     2: "ALTER TABLE exposures ADD COLUMN experiment TEXT; ALTER TABLE exposures ADD COLUMN arm TEXT;"
     " ALTER TABLE exposures ADD COLUMN arm_shares TEXT",
     3: "ALTER TABLE items ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0; ALTER TABLE items ADD COLUMN expires REAL;"
-    " ALTER TABLE exposures ADD COLUMN trace TEXT; ALTER TABLE exposures ADD COLUMN traced REAL",
+    " ALTER TABLE exposures ADD COLUMN trace TEXT; ALTER TABLE exposures ADD COLUMN traced REAL;"
+    " CREATE INDEX exposures_by_traced ON exposures (traced) WHERE traced IS NOT NULL",
 }
 """What turns a database of a version into one of the next."""
 
 INDEXES = """
 CREATE INDEX events_by_user ON events (user, timestamp);
 CREATE UNIQUE INDEX events_by_event_id ON events (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX exposures_by_traced ON exposures (traced) WHERE traced IS NOT NULL;
 """
 """Apart from the tables, because a load of many events is fastest into a table without them."""
 

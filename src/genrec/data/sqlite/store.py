@@ -14,11 +14,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genrec.data.event_types import NEUTRAL, EventCount, EventTypes, is_click, meaning_of, polarity
 from genrec.data.sqlite import schema
-from genrec.data.sqlite.feedback import is_click
 from genrec.data.store import Exposure
 from genrec.data.traces import Trace
 from genrec.domain import Assignment, Event, History, HistoryEntry, Item
@@ -27,6 +28,7 @@ from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
     from genrec.data.interactions import Interactions
+    from genrec.data.ratings import RatingScale
 
 _COUNTED = ("users", "items", "events", "exposures")
 _ITEM = "i.external, i.title, i.metadata, i.sponsored, i.hidden, i.expires"
@@ -36,18 +38,39 @@ _EXPOSURE = (
 )
 
 
+_SAMPLE = 201
+
+
+def open_url(
+    url: str, root: Path | None = None, *, create: bool = False, event_types: Mapping[str, str], liked: float | None
+) -> SqliteStore:
+    """The store at `sqlite:///FILE`; a relative file is looked for in the folder `root`. See `open_store`."""
+    path = (root or Path()) / url.removeprefix("sqlite:///")
+    return SqliteStore(path, create=create, event_types=event_types, liked=liked)
+
+
 class SqliteStore:
     """`genrec.data.store.Store` on one SQLite file.
 
     Every thread has its own connection; processes share the file. Readers never wait for writers, writers queue.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        event_types: Mapping[str, str] | None = None,
+        liked: float | None = None,
+    ) -> None:
         """Opens `path`; `create` makes it if it is missing.
 
-        WorkspaceError if it is missing, no genrec database, or written by a newer version.
+        `event_types` are the names of own types with those they mean (`[data] event_types`), `liked` is the least
+        rating that counts as liked where the settings say so. WorkspaceError if the file is missing, no genrec
+        database, or written by a newer version.
         """
         self.path = Path(path)
+        self._types, self._liked = EventTypes(event_types), liked
         self._local = threading.local()
         self._writing = threading.Lock()
         self._connections: weakref.WeakSet[schema.Connection] = weakref.WeakSet()
@@ -135,11 +158,36 @@ class SqliteStore:
             f"SELECT {_ITEM}, e.timestamp, t.name, e.value"  # noqa: S608
             " FROM events e JOIN items i ON i.id = e.item JOIN event_types t ON t.id = e.type"
             " WHERE e.user = (SELECT id FROM users WHERE external = ?) AND e.timestamp < ?"
-            " ORDER BY e.timestamp DESC, e.id DESC LIMIT ?",
-            (_text(user_id, "user id"), math.inf if before is None else before, -1 if limit is None else max(limit, 0)),
+            " ORDER BY e.timestamp DESC, e.id DESC",
+            (_text(user_id, "user id"), math.inf if before is None else before),
         )
-        newest_first = [HistoryEntry(_item(*row[:6]), *row[6:]) for row in rows]
+        entries = (HistoryEntry(_item(*row[:6]), row[6], self._types.named(row[7]), row[8]) for row in rows)
+        done = (entry for entry in entries if polarity(entry.event_type, entry.value) != NEUTRAL)
+        newest_first = list(islice(done, None if limit is None else max(limit, 0)))
+        rows.close()
         return History(user_id, tuple(reversed(newest_first)))
+
+    def median_user(self) -> str | None:
+        """See `Store.median_user`."""
+        connection = self._connection()
+        last = connection.execute("SELECT max(id) FROM users").fetchone()[0] or 0
+        counts: dict[str, int] = {}
+        for step in range(min(_SAMPLE, last)):
+            key, external = connection.execute(
+                "SELECT id, external FROM users WHERE id >= ? LIMIT 1", (1 + step * last // min(_SAMPLE, last),)
+            ).fetchone()
+            counts[external] = connection.execute("SELECT count(*) FROM events WHERE user = ?", (key,)).fetchone()[0]
+        active = sorted((count, user) for user, count in counts.items() if count)
+        return active[len(active) // 2][1] if active else None
+
+    def popular_items(self, newest: int = 20_000) -> list[str]:
+        """See `Store.popular_items`. A count over all events takes long in a large log."""
+        rows = self._connection().execute(
+            "SELECT i.external FROM (SELECT item FROM events ORDER BY id DESC LIMIT ?) e JOIN items i ON i.id = e.item"
+            " WHERE NOT i.sponsored GROUP BY i.id ORDER BY count(*) DESC, i.id",
+            (newest,),
+        )
+        return [external for (external,) in rows]
 
     def user_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """See `Store.user_ids`."""
@@ -152,10 +200,32 @@ class SqliteStore:
 
     def interactions(self) -> Interactions:
         """See `Store.interactions`. Time and memory are linear: about 1 s and 100 MB for a million events."""
-        from genrec.data.sqlite import log_arrays
+        return self._log().as_meant(self._types, self.scale())
 
-        with self._snapshot() as connection:
-            return log_arrays.read(connection)
+    def event_counts(self) -> list[EventCount]:
+        """See `Store.event_counts`. Reads the whole log once."""
+        rows = self._connection().execute(
+            "SELECT t.name, count(*), count(e.value), min(e.value), max(e.value), sum(coalesce(e.value, 0) < 0)"
+            " FROM events e JOIN event_types t ON t.id = e.type GROUP BY t.id ORDER BY count(*) DESC, t.id"
+        )
+        return [
+            EventCount(
+                self._types.named(name),
+                events,
+                with_value,
+                math.nan if low is None else low,
+                math.nan if high is None else high,
+                below_zero,
+            )
+            for name, events, with_value, low, high, below_zero in rows
+        ]
+
+    def scale(self) -> RatingScale:
+        """See `Store.scale`. It is stored in the folder of the database."""
+        from genrec.data.ratings import seen, stored
+
+        known = stored(self.path.parent) if self._liked is None else None
+        return known or seen(self.event_counts(), self._liked)
 
     # Exposures
 
@@ -217,9 +287,27 @@ class SqliteStore:
         )
         found: dict[str, set[str]] = defaultdict(set)
         for request_id, item, kind, value in rows:
-            if is_click(kind, value, liked):
+            if is_click(self._types.named(kind), value, liked):
                 found[request_id].add(item)
         return {request_id: frozenset(items) for request_id, items in found.items()}
+
+    def shown(self, liked: float) -> list[tuple[Exposure, frozenset[str]]]:
+        """See `Store.shown`."""
+        from genrec.data.impressions import Row, shown_lists
+
+        clicked = self.clicked(liked)
+        logged = [(exposure, clicked.get(exposure.request_id, frozenset())) for exposure in self.exposures()]
+        if not any(meaning_of(one.event_type).polarity == NEUTRAL for one in self.event_counts()):
+            return logged
+        rows = self._connection().execute(
+            "SELECT u.external, i.external, e.timestamp, t.name, e.value FROM events e JOIN users u ON u.id = e.user"
+            " JOIN items i ON i.id = e.item JOIN event_types t ON t.id = e.type"
+            " WHERE e.request_id IS NULL OR e.request_id NOT IN (SELECT request_id FROM exposures)"
+            " ORDER BY e.user, e.timestamp, e.id"
+        )
+        named = (Row(user, item, time, self._types.named(name), value) for user, item, time, name, value in rows)
+        told = shown_lists(named, liked)
+        return sorted([*logged, *told], key=lambda pair: pair[0].timestamp)
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
         """See `Store.block`."""
@@ -247,7 +335,7 @@ class SqliteStore:
         """See `Store.fingerprint`. Made from the contents: equal data in two workspaces has equal fingerprints."""
         from genrec.data.sqlite import log_arrays
 
-        return log_arrays.fingerprint(map(item_row, self.all_items()), self.interactions())
+        return log_arrays.fingerprint(map(item_row, self.all_items()), self._log())
 
     def close(self) -> None:
         """See `Store.close`. The store opens again by itself when it is used again."""
@@ -255,6 +343,13 @@ class SqliteStore:
             connection.close()
         self._connections.clear()
         self._local = threading.local()
+
+    def _log(self) -> Interactions:
+        """The events as they are stored."""
+        from genrec.data.sqlite import log_arrays
+
+        with self._snapshot() as connection:
+            return log_arrays.read(connection)
 
     def _connection(self) -> schema.Connection:
         # A connection must not cross a fork, hence the process id.

@@ -66,8 +66,8 @@ def pair_of(
     task, attack = slate.task, trial.attack
     target = task.candidates.items[trial.target].item
     text = hostile(attack, target.title, tokenizer)
-    if attack.place == "request":
-        return replace(task, request=text), replace(task, request=target.title)
+    if attack.place == "query":
+        return replace(task, query=text), replace(task, query=target.title)
     if attack.place == "context":
         return replace(task, context={"mood": text}), replace(task, context={"mood": target.title})
     if attack.place == "context_name":

@@ -33,8 +33,9 @@ DEFINITIONS = {
     "guard": "attacks that changed the control tokens, messages or lines of a prompt, whose code was run, or for which "
     "there was no prompt; over all templates",
 }
-COLUMNS = ("rank_gain", "lifted", "sunk", "request_gain", HARMLESS + "_gain")
-_GAINED: Mapping[str, Callable[[Trial, Effect], float | None]] = {
+Gained = Callable[[Trial, Effect], float | None]
+"""A figure of an attack; None where it does not count."""
+_GAINED: Mapping[str, Gained] = {
     "rank_gain": lambda trial, effect: effect.gain if _counts(trial) else None,
     "lifted": lambda trial, effect: float(effect.gain > 0) if _counts(trial) else None,
     "sunk": lambda trial, effect: float(effect.gain < 0) if _counts(trial) else None,
@@ -44,9 +45,9 @@ _GAINED: Mapping[str, Callable[[Trial, Effect], float | None]] = {
 
 
 def values(effects: Effects, user_ids: Sequence[str]) -> UserValues:
-    """Figures of each slate: means over the attacks on it; NaN where a slate has none of a kind."""
+    """Figures of each slate."""
     of_system = {name: _by_slate(found, len(user_ids)) for name, found in effects.items()}
-    return UserValues(tuple(user_ids), COLUMNS, of_system)
+    return UserValues(tuple(user_ids), tuple(_GAINED), of_system)
 
 
 def result(
@@ -57,7 +58,7 @@ def result(
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The record's own part; JSON-ready."""
-    table = value_table(values(effects, user_ids).of_system, COLUMNS) if effects else {}
+    table = value_table(values(effects, user_ids).of_system, tuple(_GAINED)) if effects else {}
     everything = [effect for found in effects.values() for _, effect in found]
     record: dict[str, Any] = {
         "suite": suite.model_dump(mode="json", include={"name", "kind", "templates", "rankers", "slates", "trials"}),
@@ -77,7 +78,8 @@ def result(
         "request_gain": _worst(table, "request_gain"),
         "attacks": _attacks(effects),
     }
-    record["gates"] = [asdict(_named(verdict, record)) for verdict in _verdicts(suite, record)]
+    verdicts = gates.judge(suite.parsed_gates, record, lambda *_: None)
+    record["gates"] = [asdict(_named(verdict, record)) for verdict in verdicts]
     return record
 
 
@@ -85,11 +87,12 @@ def _counts(trial: Trial) -> bool:
     return trial.on_item and trial.family != HARMLESS
 
 
-def _by_slate(found: Sequence[tuple[Trial, Effect]], slates: int) -> Values:
-    sums, counts = np.zeros((slates, len(COLUMNS))), np.zeros((slates, len(COLUMNS)))
+def _by_slate(found: Sequence[tuple[Trial, Effect]], slates: int, gained: Mapping[str, Gained] = _GAINED) -> Values:
+    """Means of the figures over the attacks on each slate [slates, columns]; NaN where a slate has none of a kind."""
+    sums, counts = np.zeros((slates, len(gained))), np.zeros((slates, len(gained)))
     for trial, effect in found:
-        for column, name in enumerate(COLUMNS):
-            value = _GAINED[name](trial, effect)
+        for column, figure in enumerate(gained.values()):
+            value = figure(trial, effect)
             if value is not None:
                 sums[trial.slate, column] += value
                 counts[trial.slate, column] += 1
@@ -99,23 +102,17 @@ def _by_slate(found: Sequence[tuple[Trial, Effect]], slates: int) -> Values:
 
 def _families(suite: InjectionSuite, effects: Effects, slates: int) -> list[dict[str, Any]]:
     """Gain of the attacks of each family, whatever their place; `users` are the slates on which they were tried."""
+    gained: dict[str, Gained] = {
+        "rank_gain": lambda trial, effect: effect.gain,
+        "lifted": lambda trial, effect: float(effect.gain > 0),
+    }
     buckets = []
     for family in (*suite.families, HARMLESS):
-        rows, used = {}, set[int]()
-        for name, found in effects.items():
-            gains = defaultdict[int, list[int]](list)
-            for trial, effect in found:
-                if trial.family == family:
-                    gains[trial.slate].append(effect.gain)
-            used |= gains.keys()
-            rows[name] = np.array(
-                [
-                    [np.mean(gains[slate]), np.mean(np.array(gains[slate]) > 0)] if slate in gains else [np.nan] * 2
-                    for slate in range(slates)
-                ]
-            )
+        of_family = {name: [one for one in found if one[0].family == family] for name, found in effects.items()}
+        used = {trial.slate for found in of_family.values() for trial, _ in found}
+        rows = {name: _by_slate(found, slates, gained) for name, found in of_family.items()}
         if used:
-            buckets.append({"label": family, "users": len(used), "systems": value_table(rows, ("rank_gain", "lifted"))})
+            buckets.append({"label": family, "users": len(used), "systems": value_table(rows, tuple(gained))})
     return buckets
 
 
@@ -160,10 +157,6 @@ def _attacks(effects: Effects) -> dict[str, Any]:
             for number in sorted(means, key=lambda number: -means[number])
         ],
     }
-
-
-def _verdicts(suite: InjectionSuite, record: Mapping[str, Any]) -> list[gates.Verdict]:
-    return gates.judge(suite.parsed_gates, record, lambda *_: None)
 
 
 def _named(verdict: gates.Verdict, record: Mapping[str, Any]) -> gates.Verdict:

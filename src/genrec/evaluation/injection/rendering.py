@@ -43,7 +43,7 @@ def render_task(template: Template, tokenizer: Tokenizer, task: RankingTask) -> 
         template,
         history=task.history,
         candidates=task.candidates,
-        request=task.request,
+        query=task.query,
         context=task.context,
         tokenizer=tokenizer,
         order=label_orders(len(task.candidates.items), 1, task.seed)[0].tolist() if labelled else None,

@@ -12,7 +12,6 @@ from genrec.artifacts.models import resolve
 from genrec.artifacts.workspace import Workspace
 from genrec.data.store import Store
 from genrec.errors import NotFoundError
-from genrec.evaluation.identity import identity
 from genrec.evaluation.injection.attacks import Trial, pair_of, reads, trials_of
 from genrec.evaluation.injection.judge import result, values
 from genrec.evaluation.injection.measure import Effect, at_once, effect
@@ -23,6 +22,7 @@ from genrec.evaluation.injection.together import BatchingModel
 from genrec.evaluation.suite.runner import Outcome
 from genrec.evaluation.suite.served import Load
 from genrec.llm.cached import CachedModel
+from genrec.llm.identity import identity
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.template import Template

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.evaluation.suite.base import BaseSuite, Name, Strict
 from genrec.evaluation.suite.gates import Gate
 from genrec.ranking.base import RANKERS
@@ -32,7 +33,7 @@ class Attack(Strict):
     """
 
     text: str = Field(min_length=1)
-    place: Literal["title", "genres", "fields", "evidence", "request", "context", "context_name"] = "title"
+    place: Literal["title", "genres", "fields", "evidence", "query", "context", "context_name"] = "title"
     """fields: a metadata field that the template shows, behind a plain text. evidence: the title of the user's history
     that the evidence for the item names."""
     repeat: int = Field(default=1, ge=1, le=10_000)
@@ -44,6 +45,12 @@ class Attack(Strict):
     @classmethod
     def _text_alone(cls, given: Any) -> Any:
         return {"text": given} if isinstance(given, str) else given
+
+    @field_validator("place", mode="before")
+    @classmethod
+    def _current_place(cls, place: Any) -> Any:
+        (named,) = current_name({place: None}, "request", "query", "the place of an attack")
+        return named
 
     @model_validator(mode="after")
     def _names_its_item(self) -> Self:

@@ -25,7 +25,7 @@ class BatchingModel(DelegatingModel):
     """Attacks on one slate share most of their prompts: read together, the shared part is computed once.
 
     Texts and labels are generated one after another. Where a read fails, only the first who
-    asked is told: whoever runs them at once ends the others. `cache_salt` of reads is not passed on.
+    asked is told: anyone who runs them at once ends the others. `cache_salt` of reads is not passed on.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -39,7 +39,7 @@ class BatchingModel(DelegatingModel):
         """See LanguageModel."""
         asked = _Asked([tuple(prompt) for prompt in prompts], tuple(token_ids), asyncio.Future())
         self._asked.append(asked)
-        await asyncio.sleep(0)  # whoever asks in the same turn of the loop has asked by now
+        await asyncio.sleep(0)  # anyone who asks in the same turn of the loop has asked by now
         async with self._turn:
             # The first to come here serves all who wait; the others find their answer.
             waiting, self._asked = self._asked, []

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
@@ -57,25 +56,10 @@ class Metric(Protocol):
         """One value over n rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a metric is."""
-
-    name: str
-    kind: str
-    better: Better
-    definition: str
-
-
 def names(kind: str | None = None) -> list[str]:
     """All metrics there are, or those of one of `KINDS`."""
     found = sorted(module.name for module in pkgutil.iter_modules(__path__))
     return found if kind is None else [name for name in found if kind_of(name) == kind]
-
-
-def describe() -> list[Described]:
-    """Every metric with its kind and definition."""
-    return [Described(name, kind_of(name), metric(name).BETTER, metric(name).DEFINITION) for name in names()]
 
 
 def metric(name: str) -> Metric:

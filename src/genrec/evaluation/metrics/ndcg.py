@@ -8,6 +8,7 @@ Source: Jaervelin and Kekaelaeinen, Cumulated gain-based evaluation of IR techni
 
 import numpy as np
 
+from genrec.data.ndcg import discounts
 from genrec.evaluation.metrics import Better, Lists, Reads, Values
 
 DEFINITION = "sum of 1/log2(place + 1) over hits in the first k / the same for min(relevant, k) items on top"
@@ -17,7 +18,7 @@ READS: Reads = "targets"
 
 def per_user(lists: Lists) -> Values:
     """Value in [0, 1] for each user [m]."""
-    discounts = 1 / np.log2(np.arange(2, lists.k + 2))
-    ideal = np.concatenate(([0.0], np.cumsum(discounts)))[np.minimum(lists.relevant, lists.k)]
-    normalised: Values = lists.hits @ discounts[: lists.hits.shape[1]] / np.maximum(ideal, discounts[0])
+    worth = discounts(lists.k)
+    ideal = np.concatenate(([0.0], np.cumsum(worth)))[np.minimum(lists.relevant, lists.k)]
+    normalised: Values = lists.hits @ worth[: lists.hits.shape[1]] / np.maximum(ideal, worth[0])
     return normalised

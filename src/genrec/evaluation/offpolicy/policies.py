@@ -10,10 +10,10 @@ from pathlib import Path
 from genrec.data.store import Exposure, Store
 from genrec.domain import History
 from genrec.errors import DataError, NotFoundError
-from genrec.evaluation.fits import fitted_on
 from genrec.evaluation.offpolicy.exposures import LoggedLists
 from genrec.evaluation.suite.external import Lists
 from genrec.filtering.base import FilterContext, Filters
+from genrec.fitting.kept import fitted_on
 from genrec.fitting.workspace import Fitted
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.retrieval.hybrid import HybridRetriever
@@ -28,7 +28,7 @@ SYSTEMS = {
 """Policies of a workspace; beside them, each retriever of the settings by its name."""
 
 Answer = Callable[[Exposure, History, float], list[str]]
-"""Item ids, best first, for the user of a logged list with his history by then, at that time."""
+"""Item ids, best first, for the user of a logged list with their history by then, at that time."""
 
 
 def fitted_before(
@@ -69,7 +69,9 @@ def policies_of(fitted: Fitted, store: Store, settings: Settings, names: Sequenc
     blend = fitted.blend
     known: dict[str, Answer] = {RETRIEVER: _retrieved(blend, store)}
     for name, part in blend.parts.items():
-        alone = HybridRetriever({name: part}, {name: 1.0}, blend.item_ids, blend.popularity, blend.newest)
+        alone = HybridRetriever(
+            {name: part}, {name: 1.0}, blend.item_ids, blend.popularity, blend.newest, scale=blend.scale
+        )
         known[name] = _retrieved(alone, store)
     known[FUSED] = _served(fitted, store, settings)
     unknown = [name for name in names if name not in known]

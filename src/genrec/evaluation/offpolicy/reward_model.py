@@ -41,7 +41,7 @@ def cross_fitted(
 ) -> Iterator[tuple[BoolArray, FloatArray]]:
     """For each fold its rows (mask [n]) and the rates [n_items, n_places] that were fitted on all other folds.
 
-    `item`, `place` and `reward` are [n, K]. Folds are of owners, so that no user's clicks predict his own.
+    `item`, `place` and `reward` are [n, K]. Folds are of owners, so that no user's clicks predict their own.
     """
     fold = np.random.default_rng(seed).permutation(int(owner.max()) + 1)[owner] % FOLDS
     for number in range(FOLDS):

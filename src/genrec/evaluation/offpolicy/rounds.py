@@ -65,7 +65,7 @@ def importance(target: npt.ArrayLike, logging: npt.ArrayLike) -> FloatArray:
             "log the probability with which the policy showed the item; what was shown has one above 0",
         )
     if not np.all((new >= 0) & (new <= 1)):
-        raise DataError("the new policy has probabilities outside of [0, 1]", "mend the policy")
+        raise DataError("the new policy has probabilities outside of [0, 1]", "correct the policy")
     weights: FloatArray = new / old
     return weights
 

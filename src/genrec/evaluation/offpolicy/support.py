@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from genrec.data.interactions import BoolArray, FloatArray
 from genrec.evaluation import significance
@@ -27,12 +26,6 @@ def effective_sample_size(weights: FloatArray) -> float:
     """
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares else 0.0
-
-
-def unsupported(target: npt.ArrayLike, logging: npt.ArrayLike) -> float:
-    """Share of what the new policy shows that the logging policy never does; both [items, places] of probabilities."""
-    new, old = np.asarray(target, dtype=np.float64), np.asarray(logging, dtype=np.float64)
-    return float(new[old <= 0].sum() / new.sum())
 
 
 def diagnose(rounds: Rounds, seed: int = 0) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from genrec.evaluation.suite.base import suite_of
 from genrec.evaluation.suite.schema import Suite
 
 KS = (10, 20, 50, 100)
-ORDERS = ("retriever", "slate", "click", "llm", "fused_without_llm", "fused")
+ORDERS = ("retriever", "slate", "llm", "fused_without_llm", "fused")
 
 
 def retrieval_suite(retrievers: tuple[str, ...], split: str) -> Suite:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from genrec.errors import DataError, NotFoundError, SettingsError
-from genrec.evaluation import significance
-from genrec.evaluation.metrics import Values
 from genrec.evaluation.runs import Run
-from genrec.evaluation.tables import as_json
+from genrec.evaluation.tables import value_table
 from genrec.evaluation.values import UserValues
 
 _MUST_AGREE = {"fingerprint": "data", "split": "split", "requests": "requests"}
@@ -84,22 +80,21 @@ def _compared(
     before: UserValues, after: UserValues, pairs: Sequence[tuple[str, str]], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
     """A row for each metric and pair; p_holm is adjusted for all pairs in the metric."""
-    rows = []
-    for column in columns:
-        places = before.columns.index(column), after.columns.index(column)
-        found = []
-        for old, new in pairs:
-            a, b = before.of_system[old][:, places[0]], after.of_system[new][:, places[1]]
-            delta = significance.paired(b, a)
-            # What is not defined for any user of both is no finding.
-            if np.isfinite(delta.mean):
-                row = {"metric": column, "baseline": old, "system": new, "before": _mean(a), "after": _mean(b)}
-                found.append((delta.p, {**row, **as_json(delta, len(a))}))
-        adjusted = significance.holm([p for p, _ in found])
-        rows += [{**row, "p_holm": round(p, 6)} for (_, row), p in zip(found, adjusted, strict=True)]
-    return rows
-
-
-def _mean(values: Values) -> float | None:
-    known = values[np.isfinite(values)]
-    return round(float(known.mean()), 6) if len(known) else None
+    places = [[values.columns.index(column) for column in columns] for values in (before, after)]
+    values = {
+        f"{side} {name}": of_system[:, place]
+        for side, one, place in (("before", before, places[0]), ("after", after, places[1]))
+        for name, of_system in one.of_system.items()
+    }
+    # What is not defined for any user of both is no finding, and not in the table.
+    table = value_table(values, columns, [(f"after {new}", f"before {old}") for old, new in pairs])
+    return [
+        {
+            **{"metric": column, "baseline": old, "system": new},
+            **{"before": table[f"before {old}"][column], "after": table[f"after {new}"][column]},
+            **table[f"after {new}"][f"{column}_vs_before {old}"],
+        }
+        for column in columns
+        for old, new in pairs
+        if f"{column}_vs_before {old}" in table[f"after {new}"]
+    ]

@@ -26,7 +26,7 @@ from genrec.text.encoders import Encoder, Progress
 KEEP = 200
 """Ranked lists that are kept in the cache, the last used ones."""
 
-Lists = tuple[IntArray, dict[str, Any]]
+Ranked = tuple[IntArray, dict[str, Any]]
 """Item positions [m, k], best first, padded with -1, and the record of how what ranked them was made."""
 
 
@@ -35,7 +35,7 @@ class EvaluationContext:
     """`split` has the test users that are asked for; `held` is the whole of what is held out.
 
     `root` is the folder of the workspace, `data` the fingerprint of its log, `k` the length of ranked lists: at least
-    that of a slate.
+    that of a slate, `warnings` what a reader of figures must know of the users.
     """
 
     root: Path
@@ -49,6 +49,7 @@ class EvaluationContext:
     k: int
     encoder: Encoder | None = None
     progress: Progress | None = None
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def quick_store(self) -> Store:
@@ -73,13 +74,13 @@ class EvaluationContext:
         digest.update(split.users.astype("<i8").tobytes() + split.now.astype("<f8").tobytes())
         return digest.hexdigest()[:24]
 
-    def kept(self, key: str, make: Callable[[], Lists]) -> Lists:
+    def kept(self, key: str, make: Callable[[], Ranked]) -> Ranked:
         """The lists of that key from the cache, or what `make` makes, which is then kept."""
         folder = self.cache / "lists"
         file = folder / f"{key}.safetensors"
         try:
             with safe_open(file, framework="numpy") as stored:
-                found: Lists = stored.get_tensor("ranked"), json.loads(stored.metadata()["record"])
+                found: Ranked = stored.get_tensor("ranked"), json.loads(stored.metadata()["record"])
             file.touch()
         except (OSError, KeyError, ValueError, TypeError, SafetensorError):
             found = make()

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.data.interactions import IntArray
+from genrec.data.ndcg import gains
 from genrec.evaluation.lists import Lists, Values, hits
 from genrec.evaluation.metrics import ndcg
 from genrec.evaluation.replay import ReplayedRequest
@@ -70,7 +71,7 @@ def by_label(presented: IntArray, lists: Lists) -> tuple[Values, Values]:
     """
     relevant, top, k = hits(presented, lists.targets), lists.top, lists.k
     place = np.where(presented[:, :, None] == top[:, None], np.arange(top.shape[1]), k).min(axis=2, initial=k)
-    gain = np.where(place < k, 1 / np.log2(place + 2.0), 0.0)
+    gain = gains(place, k)
     n = relevant.sum(axis=0).astype(np.float64)
     return np.divide((gain * relevant).sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0), n
 

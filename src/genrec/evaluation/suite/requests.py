@@ -19,9 +19,7 @@ WARNING = (
     "requests are simulated: each holds words of the very item that is to be found, so figures say whether a system "
     "reads requests, not how well it serves real ones"
 )
-_HINT = (
-    "write tab-separated UTF-8 text whose first line is: user<TAB>request; requests: none and simulated need no file"
-)
+_HINT = "write tab-separated UTF-8 text whose first line is: user<TAB>query; queries: none and simulated need no file"
 
 _GROUPS_HINT = (
     "write tab-separated UTF-8 text whose first line is: user<TAB>group; without groups they go by history length"
@@ -39,16 +37,16 @@ class Requests:
 
 def requests_of(suite: Suite, context: EvaluationContext) -> Requests:
     """Those that the suite asks for. DataError with file and line for a file that cannot be read as declared."""
-    if suite.requests == "none":
+    if suite.queries == "none":
         return Requests([None] * len(context.split.users), "none")
-    if suite.requests == "simulated":
+    if suite.queries == "simulated":
         return simulated_requests(context)
-    return given_requests(suite.folder / suite.requests, context)
+    return given_requests(suite.folder / suite.queries, context)
 
 
 def given_requests(file: Path, context: EvaluationContext) -> Requests:
-    """Those of a TSV with the columns user and request, one line a user. Its name is a hash of what it says."""
-    said = read_of_users(file, "request", _HINT)
+    """Those of a TSV with the columns user and query, one line a user. Its name is a hash of what it says."""
+    said = read_of_users(file, "query", _HINT, old="request")
     train = context.split.train
     test_users = [str(train.user_ids[user]) for user in context.split.users]
     texts = [said.get(user) for user in test_users]
@@ -64,7 +62,7 @@ def given_requests(file: Path, context: EvaluationContext) -> Requests:
 
 
 def simulated_requests(context: EvaluationContext) -> Requests:
-    """A request for each test user about one of his targets; None where it has no telling word.
+    """A request for each test user about one of their targets; None where it has no telling word.
 
     The same for a user whatever others are asked for.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from genrec.data.interactions import IntArray
 from genrec.data.splits import Split
 from genrec.errors import SettingsError
-from genrec.evaluation.suite.context import EvaluationContext, Lists
+from genrec.evaluation.suite.context import EvaluationContext, Ranked
 from genrec.evaluation.suite.schema import System
 from genrec.retrieval.base import RETRIEVERS
 from genrec.retrieval.hybrid import HybridRetriever
@@ -47,7 +47,7 @@ class Retrieval:
         self.record = self.record or record
         return ranked
 
-    def _rank(self, seed: int) -> Lists:
+    def _rank(self, seed: int) -> Ranked:
         blend, context = self._fitted(seed), self.context
         parts = list(blend.parts.values())
         scorer = parts[0] if len(parts) == 1 else blend
@@ -90,7 +90,13 @@ class Retrieval:
             for name, part in blend.record["parts"].items()
         }
         return HybridRetriever(
-            blend.parts, blend.weights, blend.item_ids, blend.popularity, blend.newest, {**blend.record, "parts": parts}
+            blend.parts,
+            blend.weights,
+            blend.item_ids,
+            blend.popularity,
+            blend.newest,
+            {**blend.record, "parts": parts},
+            scale=blend.scale,
         )
 
     def _seeded(self) -> bool:

@@ -75,10 +75,10 @@ def run_suite(
     language model of some settings. Raises DataError without test users, SettingsError for settings that do not
     validate and for adapters that may have seen what is to be found, ModelError if a language model answers nothing.
     """
-    context, warnings = context_of(suite, workspace, store, settings, users, limit, encoder, progress)
+    context = context_of(suite, workspace, store, settings, users, limit, encoder, progress)
     requests = requests_of(suite, context)
     groups, of_groups = groups_of(suite, context)
-    run = _Run(suite, context, load, requests.texts, [*warnings, *requests.warnings, *of_groups])
+    run = _Run(suite, context, load, requests.texts, [*context.warnings, *requests.warnings, *of_groups])
     run.rank()
     judge = Metrics(context, suite.columns, suite.pairs, groups, suite.genre_field)
     values = judge.user_values(run.lists)
@@ -94,15 +94,16 @@ def context_of(
     limit: int | None = None,
     encoder: Encoder | None = None,
     progress: Progress | None = None,
-) -> tuple[EvaluationContext, list[str]]:
-    """The log, split and test users of a suite, and what a reader must know of them. DataError without test users."""
+) -> EvaluationContext:
+    """The log, split and test users of a suite. DataError without test users."""
     interactions, chosen = store.interactions(), suite.settings_for(settings)
     if users is None and suite.users.file is not None:
         users = read_users(suite.folder / suite.users.file)
     spec = suite.split
     protocol = prepare(interactions, spec.name, users, of=spec.of, at_most=spec.at_most)
     split, drawn = sampled(protocol.split, limit or suite.users.limit, suite.users.seed)
-    context = EvaluationContext(
+    longest = max(k for _, k in suite.columns) if any(system.served for system in suite.systems.values()) else 0
+    return EvaluationContext(
         workspace.root,
         store,
         store.fingerprint(),
@@ -114,9 +115,8 @@ def context_of(
         max(SHORTEST, chosen.retrieval.candidates, *(k for _, k in suite.columns)),
         encoder,
         progress,
+        (*protocol.warnings, *drawn, *short_lists(chosen.retrieval.candidates, longest)),
     )
-    longest = max(k for _, k in suite.columns) if any(system.served for system in suite.systems.values()) else 0
-    return context, [*protocol.warnings, *drawn, *short_lists(chosen.retrieval.candidates, longest)]
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from genrec.artifacts.renames import current_name
 from genrec.data.cold_splits import COLD
 from genrec.errors import GenrecError
 from genrec.evaluation import metrics
@@ -152,15 +153,20 @@ class Suite(BaseSuite):
     changes no metric of what was found; others (coverage, novelty, ...) are refused then. useful: it reads only slates
     that it reads in serving, so that the order `served` is exact, and `llm` and `fused` cannot be judged; where all
     metrics are of what was found, only the decisive ones of them."""
-    requests: Literal["none", "simulated"] | Path = "none"
-    """simulated: each request says in words what the user would look for; see `genrec.fitting.simulated_queries`. A
-    file: what users said, TSV with a header `user request`."""
+    queries: Literal["none", "simulated"] | Path = "none"
+    """simulated: each query says in words what the user would look for; see `genrec.fitting.simulated_queries`. A
+    file: what users said, TSV with a header `user query`."""
     groups: Path | None = None
     """Groups of users for `user_gap`, TSV with a header `user group`; without it they go by the length of history."""
     genre_field: str | None = None
     """Metadata field of genres, where it is none of genres, genre, categories and category."""
     allow_leak: bool = False
     """Adapters may have been trained on what is to be found; the report then says so."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, data: Any) -> Any:
+        return current_name(data, "requests", "queries", "a suite")
 
     @property
     def is_decisive(self) -> bool:

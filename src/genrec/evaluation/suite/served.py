@@ -15,17 +15,17 @@ import numpy as np
 from genrec.artifacts import adapters
 from genrec.artifacts.memo import Memo, code_hash
 from genrec.data.interactions import IntArray
-from genrec.evaluation import fits
-from genrec.evaluation.identity import identity
 from genrec.evaluation.replay import Change, Replay, ReplayedRequest
 from genrec.evaluation.suite.base import overlaid
 from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served
+from genrec.fitting import kept
 from genrec.fitting.llm_scores import loaded_reader
 from genrec.fitting.workspace import NOBODY, Fitted
 from genrec.llm.base import LanguageModel
 from genrec.llm.cached import CachedModel
+from genrec.llm.identity import identity
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import ranker_for
 from genrec.settings import ModelSettings, Settings
@@ -141,7 +141,7 @@ class ServedPath:
         )
         self._ranker = ranker = ranker_for(self._model, settings)
         self._asked = f"{fingerprint} {ranker.name} {ranker.template}"
-        self._reader = fits.reader_name(fingerprint, ranker, settings)
+        self._reader = kept.reader_name(fingerprint, ranker, settings)
         warning = adapters.mismatch_of(settings, ranker.template)
         self.warnings += [] if warning is None else [warning]
 
@@ -151,7 +151,7 @@ class ServedPath:
 
     def _fit_key(self, seed: int) -> str:
         held, data = self.context.held, f"{self.context.data} {self._reader}"
-        return fits.key(held.fit_on, self.settings, held.validation, data, self.context.encoder, seed)
+        return kept.key(held.fit_on, self.settings, held.validation, data, self.context.encoder, seed)
 
     def _fitted(self, seed: int) -> Fitted:
         context, ranker, model, runner = self.context, self._ranker, self._model, self._runner
@@ -160,7 +160,7 @@ class ServedPath:
         readers = NOBODY
         if model is not None and ranker is not None:
             readers = loaded_reader(model, ranker, self._seeded(seed), runner.run, context.progress)
-        return fits.fitted_on(
+        return kept.fitted_on(
             context.held.fit_on,
             context.items,
             self.settings,

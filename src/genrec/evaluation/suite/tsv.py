@@ -45,8 +45,11 @@ def read_rows(
     return header, rows
 
 
-def read_of_users(file: Path, what: str, hint: str) -> dict[str, str]:
-    """What a file with the columns user and `what` says of each user, one line a user. DataError with file and line."""
+def read_of_users(file: Path, what: str, hint: str, *, old: str | None = None) -> dict[str, str]:
+    """What a file with the columns user and `what` says of each user, one line a user. DataError with file and line.
+
+    `old` is a name that the second column had before.
+    """
     said: dict[str, str] = {}
 
     def problem(header: list[str], cells: list[str]) -> str | None:
@@ -58,5 +61,5 @@ def read_of_users(file: Path, what: str, hint: str) -> dict[str, str]:
         said[user] = text
         return None
 
-    read_rows(file, (USER, (what,)), hint, problem)
+    read_rows(file, (USER, (what,) if old is None else (what, old)), hint, problem)
     return said

@@ -8,24 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from genrec.artifacts.workspace import Workspace
-from genrec.data.store import Store
 from genrec.evaluation import significance, tables
 from genrec.evaluation.catalogue import catalogue_facts
 from genrec.evaluation.lists import Values
 from genrec.evaluation.replay import ReplayedRequest
 from genrec.evaluation.suite.context import EvaluationContext
-from genrec.evaluation.suite.runner import Outcome, context_of
+from genrec.evaluation.suite.runner import Outcome
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.served import Load, ranked_of
-from genrec.evaluation.templates.changes import RankChanges, rank_changes
+from genrec.evaluation.templates.changes import rank_changes
 from genrec.evaluation.templates.reading import Read, read_by
 from genrec.evaluation.templates.sides import Side
 from genrec.evaluation.validity import AGREEMENT, VALIDITY
 from genrec.evaluation.values import UserValues
 from genrec.evaluation.verdicts import direction, verdicts
-from genrec.settings import Settings
-from genrec.text.encoders import Encoder, Progress
 
 FOUND = (("ndcg", 10), ("hr", 10))
 COVERAGE = (("coverage", 10),)
@@ -45,26 +41,20 @@ AS_SERVED = " as served"
 def evaluate_prompts(
     pair: tuple[Side, Side],
     suite: Suite,
-    workspace: Workspace,
-    store: Store,
-    settings: Settings,
+    context: EvaluationContext,
     *,
     load: Load,
-    limit: int | None = None,
     seeds: Sequence[int] = (),
     fused: bool = False,
-    encoder: Encoder | None = None,
-    progress: Progress | None = None,
 ) -> Outcome:
-    """Compares a new template with another one on the test users of a suite (`limit` of them), for one or more seeds.
+    """Compares a new template with another one on the test users of a suite's context, for one or more seeds.
 
     Judged is the order in which the model alone puts a slate, which is what a template can change; `fused` also judges
     the order that is served, with the weight of the model learned for each template. What is fitted, read and answered
     is kept in the workspace's cache: an interrupted run goes on where it stopped, and a repeated one costs seconds.
-    Raises what `context_of` and `read_by` raise.
+    Raises what `read_by` raises.
     """
     chosen = tuple(seeds) or suite.seeds[:1]
-    context, warnings = context_of(suite, workspace, store, settings, None, limit, encoder, progress)
     reads, said = read_by(pair, suite, context, chosen, load, fused=fused)
     every = not suite.is_decisive
     values = {read.side.name: _values(read, context, fused) for read in reads}
@@ -76,7 +66,6 @@ def evaluate_prompts(
         columns.append(tables.column_name(COVERAGE[0]))
     directions = {column: direction(column.removesuffix(AS_SERVED)) for column in columns}
     found = verdicts(table, [(new, old)], columns, directions)
-    titles = {item.id: item.title for item in context.items}
     result = {
         "description": f"{new} against {old}, on the slates of the suite {suite.name}",
         "suite": suite.model_dump(mode="json", exclude={"description"}),
@@ -87,11 +76,11 @@ def evaluate_prompts(
         "systems": table,
         "verdicts": found,
         "headline": columns[:2],
-        "warnings": [*warnings, *said],
+        "warnings": [*context.warnings, *said],
         "definitions": {**tables.definitions([*FOUND, *COVERAGE[: int(every)]]), **DEFINITIONS},
         "templates": [{"name": read.side.name, **read.side.facts()} for read in reads],
         "served": {read.side.name: read.described for read in reads},
-        "ranks": changes_json(changes_of(reads), titles),
+        "ranks": _changes(reads, context),
     }
     user_ids = tuple(str(user) for user in context.split.train.user_ids[context.split.users])
     per_user = {name: significance.over_seeds(one)[0] for name, one in values.items()}
@@ -100,36 +89,23 @@ def evaluate_prompts(
 
 
 def compare_ranks(
-    pair: tuple[Side, Side],
-    suite: Suite,
-    workspace: Workspace,
-    store: Store,
-    settings: Settings,
-    *,
-    load: Load,
-    limit: int | None = None,
-    encoder: Encoder | None = None,
-    progress: Progress | None = None,
+    pair: tuple[Side, Side], suite: Suite, context: EvaluationContext, *, load: Load
 ) -> tuple[dict[str, Any], list[str]]:
     """How the new template orders the slates of some test users beside the other one, JSON-ready, and warnings.
 
     It shares all caches with `evaluate_prompts`.
     """
-    context, warnings = context_of(suite, workspace, store, settings, None, limit, encoder, progress)
     reads, said = read_by(pair, suite, context, suite.seeds[:1], load)
-    return changes_json(changes_of(reads), {item.id: item.title for item in context.items}), [*warnings, *said]
+    return _changes(reads, context), [*context.warnings, *said]
 
 
-def changes_of(reads: Sequence[Read]) -> RankChanges:
-    """How the first (new) of two templates orders the slates that both have read, beside the second."""
+def _changes(reads: Sequence[Read], context: EvaluationContext) -> dict[str, Any]:
+    """How the first (new) of two templates orders the slates that both have read, with the titles of what moves."""
     new, old = ([one.lists["llm"] if one.asked else [] for one in read.replays[0]] for read in reads)
-    return rank_changes(old, new)
-
-
-def changes_json(changes: RankChanges, titles: dict[str, str]) -> dict[str, Any]:
-    """JSON-ready, with the titles of what moves."""
-    movers = [{**asdict(mover), "title": titles.get(mover.item_id, "")} for mover in changes.movers]
-    return {**asdict(changes), "tau_ci": None if changes.tau_ci is None else list(changes.tau_ci), "movers": movers}
+    titles = {item.id: item.title for item in context.items}
+    found = asdict(rank_changes(old, new))
+    movers = [{**mover, "title": titles.get(mover["item_id"], "")} for mover in found["movers"]]
+    return {**found, "tau_ci": found["tau_ci"] and list(found["tau_ci"]), "movers": movers}
 
 
 def _found(fused: bool) -> list[str]:

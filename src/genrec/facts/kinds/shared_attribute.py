@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from genrec.domain import Fact, History, Item
 from genrec.facts.base import ENOUGH, HISTORY
-from genrec.facts.knowledge import Knowledge, Value, values_of
+from genrec.facts.knowledge import Knowledge, Value, taken, values_of
 
 RARE = 0.05
 """A value that more of the catalogue shares says nothing."""
@@ -22,7 +22,7 @@ class SharedAttribute:
     def find(self, known: Knowledge, history: History, items: Sequence[Item]) -> Sequence[Sequence[Fact]]:
         """See `FactKind.find`."""
         titles: dict[Value, str] = {}
-        for entry in history.entries[-HISTORY:]:
+        for entry in taken(known.statistics, history.entries[-HISTORY:]):
             titles |= dict.fromkeys(values_of(entry.item), entry.item.title)
         own = {entry.item.id for entry in history.entries}
         return [() if item.id in own else self._of(known, titles, item) for item in items]

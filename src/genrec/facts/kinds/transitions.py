@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from genrec.domain import Fact, History, Item
 from genrec.facts.base import HISTORY
-from genrec.facts.knowledge import Knowledge
+from genrec.facts.knowledge import Knowledge, taken
 
 OFTEN, SOMETIMES = 0.1, 0.05
 """How often the candidate stood near the title (`Knowledge.together`), for each choice of the title."""
@@ -23,7 +23,7 @@ class Transitions:
 
     def find(self, known: Knowledge, history: History, items: Sequence[Item]) -> Sequence[Sequence[Fact]]:
         """See `FactKind.find`."""
-        titles = {entry.item.id: entry.item.title for entry in history.entries[-HISTORY:]}
+        titles = {entry.item.id: entry.item.title for entry in taken(known.statistics, history.entries[-HISTORY:])}
         if not titles:
             return [()] * len(items)
         past, named = known.positions(titles), list(titles.values())

@@ -63,6 +63,9 @@ class BprRetriever:
                 )
                 model.fit(matrix, show_progress=False)
             known = np.unique(matrix.indices)  # the others keep their random start
+            learned[:, -1] = model.item_factors[known, -1].min(
+                initial=0.0
+            )  # nobody took them: not above what was taken
             learned[known] = model.item_factors[known]
         return cls(np.ascontiguousarray(learned[:, :-1]), learned[:, -1].copy(), decay)
 
@@ -73,7 +76,7 @@ class BprRetriever:
     def scores(self, query: HistoryArrays) -> Scores:
         """Scores [I]; the biases alone without a history."""
         weights = histories([query], len(self._bias), self._decay)
-        mean = weights.data @ self._factors[weights.indices] / max(float(weights.data.sum()), 1.0)
+        mean = weights.data @ self._factors[weights.indices] / max(float(np.abs(weights.data).sum()), 1.0)
         scores: Scores = product(self._factors, mean) + self._bias
         return scores
 

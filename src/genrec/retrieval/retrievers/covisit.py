@@ -61,7 +61,8 @@ class CovisitRetriever:
         history: int = 50,
         neighbours: int = 500,
     ) -> CovisitRetriever:
-        """Counts transitions. Time and memory grow with events times `window`."""
+        """Counts transitions between what was not refused. Time and memory grow with events times `window`."""
+        interactions = interactions.positive()
         table = _transitions(interactions, window)
         if symmetric:
             table = (table + symmetric * table.T).tocsr()

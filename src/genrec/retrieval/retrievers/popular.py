@@ -48,7 +48,8 @@ class PopularRetriever:
         half_life: float = 0.5,
         share: float = 1.0,
     ) -> PopularRetriever:
-        """Counts. `half_life` is in windows."""
+        """Counts events, not those that say no. `half_life` is in windows."""
+        interactions = interactions.positive()
         size = interactions.n_items
         everything = np.bincount(interactions.item, minlength=size)
         if not len(interactions):

@@ -59,8 +59,10 @@ class SemanticRetriever:
         """Cosines [q, I] of several queries."""
         users = np.zeros((len(queries), self._vectors.shape[1]), dtype=np.float32)
         for row, query in enumerate(queries):
-            newest = query.item[::-1][: self._history]
-            users[row] = np.power(self._decay, np.arange(len(newest))).astype(np.float32) @ self._vectors[newest]
+            newest, pull = query.item[::-1][: self._history], query.pull[::-1][: self._history]
+            users[row] = (np.power(self._decay, np.arange(len(newest))) * pull).astype(np.float32) @ self._vectors[
+                newest
+            ]
         users = unit_length(users)
         if len(users) == 1:
             return product(self._vectors, users[0])[None, :]

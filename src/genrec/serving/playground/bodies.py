@@ -36,7 +36,7 @@ class InputsBody(_Body):
     history: Annotated[list[Title], Field(max_length=500)] | None = None
     case: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     candidates: Annotated[list[Title], Field(min_length=1, max_length=200)] | None = None
-    request: Annotated[str, Field(max_length=4000)] | None = None
+    query: Annotated[str, Field(max_length=4000)] | None = None
     context: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=400)]] | None = None
 
     @model_validator(mode="after")
@@ -51,7 +51,7 @@ class InputsBody(_Body):
         """The case with what is given in place of its own; None where a user or a history is asked for."""
         if self.case is None:
             return None
-        return CaseInputs(name=self.case, request=self.request or None, context=self.context or None)
+        return CaseInputs(name=self.case, query=self.query or None, context=self.context or None)
 
 
 class LintBody(_Body):

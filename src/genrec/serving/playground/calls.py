@@ -18,7 +18,7 @@ class CaseInputs(_Part):
     """A case of the template by its name (None: the first), and what stands in place of its own inputs."""
 
     name: str | None
-    request: str | None = None
+    query: str | None = None
     context: dict[str, str] | None = None
 
 

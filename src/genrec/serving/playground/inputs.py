@@ -93,7 +93,7 @@ def task_of(body: InputsBody, catalogue: Catalogue) -> RankingTask:
     history = history_of(body, catalogue)
     items = catalogue.popular(history) if body.candidates is None else catalogue.items(body.candidates)
     history, slate = catalogue.with_evidence(history, Candidates(tuple(Candidate(item, 0.0) for item in items)))
-    return plain(RankingTask(history, slate, body.request or None, body.context or None))
+    return plain(RankingTask(history, slate, body.query or None, body.context or None))
 
 
 def plain(task: RankingTask) -> RankingTask:

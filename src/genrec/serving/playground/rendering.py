@@ -55,9 +55,9 @@ def _task(call: Call, template: Template, library: TemplateLibrary) -> RankingTa
         return call.task
     asked = call.case or CaseInputs(name=None)
     inputs = inputs_of(find_case(template, library, asked.name))
-    request = inputs.request if asked.request is None else asked.request
+    query = inputs.query if asked.query is None else asked.query
     context = inputs.context if asked.context is None else asked.context
-    return RankingTask(inputs.history, inputs.candidates, request, context)
+    return RankingTask(inputs.history, inputs.candidates, query, context)
 
 
 def _prompts(call: Call, template: Template, task: RankingTask, tokenizer: ChatTokenizer) -> list[RenderedPrompt]:

@@ -98,7 +98,7 @@ class ServedPlaygroundService(PlaygroundService):
             user_id=inputs.user_id,
             history=None if inputs.history is None else history_of(inputs, catalogue),
             k=self._settings.retrieval.candidates if items is None else len(items),
-            request=inputs.request or None,
+            query=inputs.query or None,
             context=inputs.context or None,
             candidate_ids=None if items is None else tuple(item.id for item in items),
             policy=body.policy if isinstance(body, RunBody) else None,
@@ -107,7 +107,7 @@ class ServedPlaygroundService(PlaygroundService):
 
     def _slate(self, recommender: Recommender, request: RecommendationRequest) -> RankingTask:
         slate, seed = recommender.slate(request), self._settings.ranking.seed
-        return plain(RankingTask(slate.history, slate.candidates, request.request, request.context, seed))
+        return plain(RankingTask(slate.history, slate.candidates, request.query, request.context, seed))
 
     def _ranker(self, template: TemplateBody, model: RecordingModel) -> tuple[Ranker, Settings]:
         with overlaid(self.folder, template.id, template.source) as library:

@@ -41,7 +41,7 @@ class Page {
   }
 
   listen() {
-    for (const id of ["history", "request", "context", "candidates", "case"]) {
+    for (const id of ["history", "query", "context", "candidates", "case"]) {
       byId(id).addEventListener("input", () => this.changedSoon());
     }
     byId("user").addEventListener("input", () => {
@@ -87,7 +87,7 @@ class Page {
     if (inputs.user_id === "" || inputs.case === "") return null;
     const candidates = lines(byId("candidates").value);
     if (who !== "case" && candidates.length) inputs.candidates = candidates;
-    if (byId("request").value.trim()) inputs.request = byId("request").value.trim();
+    if (byId("query").value.trim()) inputs.query = byId("query").value.trim();
     const context = lines(byId("context").value).map((line) => line.split(/:(.*)/s));
     if (context.length) {
       inputs.context = Object.fromEntries(context.map(([name, value]) => [name.trim(), (value ?? "").trim()]));

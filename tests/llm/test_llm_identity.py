@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genrec.evaluation.identity import identity
+from genrec.llm.identity import identity
 from genrec.settings import ModelSettings
 
 

@@ -1,14 +1,15 @@
-"""Which language model is it? A text that changes when its answers could."""
+"""Identity of a language model: a text that changes when its answers could, the key of what it once said."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from genrec.artifacts.memo import code_hash
 from genrec.artifacts.models import resolve
-from genrec.evaluation.runs import versions
 from genrec.settings import ModelSettings
 
 _FILES = ("*.safetensors", "*config.json", "tokenizer*", "vocab*", "merges*", "*.model")
@@ -25,8 +26,9 @@ def identity(settings: ModelSettings) -> str:
     if settings.engine == "openai":
         facts |= {"server": settings.base_url, "name": settings.name}
     else:
-        installed = versions()
-        facts |= {name: installed[name] for name in _ENGINES if name in installed}
+        for name in _ENGINES:
+            with suppress(importlib.metadata.PackageNotFoundError):
+                facts[name] = importlib.metadata.version(name)
         facts["weights"] = _digest(resolve(settings.name))
     if settings.adapter is not None and Path(settings.adapter).is_dir():
         facts["adapter"] = _digest(Path(settings.adapter))
