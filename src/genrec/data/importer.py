@@ -19,7 +19,8 @@ from genrec.data.sources.base import BadRow, BadRows, Source
 from genrec.data.sqlite import schema
 from genrec.data.sqlite.coding import CodedBatch, Reader
 from genrec.data.sqlite.merge import merge
-from genrec.data.sqlite.store import SqliteStore, item_row
+from genrec.data.sqlite.rows import item_row
+from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import open_store
 from genrec.errors import DataError, SettingsError, WorkspaceError
 from genrec.settings import Settings

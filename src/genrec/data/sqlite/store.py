@@ -20,10 +20,23 @@ from typing import TYPE_CHECKING
 
 from genrec.data.event_types import NEUTRAL, EventCount, EventTypes, is_click, meaning_of, polarity
 from genrec.data.sqlite import schema
+from genrec.data.sqlite.rows import (
+    EXPOSURE_COLUMNS,
+    ITEM_COLUMNS,
+    assigned,
+    check_event,
+    exposure_of,
+    item_of,
+    item_row,
+    key_of,
+    odds_text,
+    unknown_item,
+    valid_text,
+)
 from genrec.data.store import Exposure
 from genrec.data.traces import Trace
-from genrec.domain import Assignment, Event, History, HistoryEntry, Item
-from genrec.errors import DataError, NotFoundError, WorkspaceError
+from genrec.domain import Event, History, HistoryEntry, Item
+from genrec.errors import NotFoundError, WorkspaceError
 from genrec.settings import ScoringSettings
 
 if TYPE_CHECKING:
@@ -31,13 +44,6 @@ if TYPE_CHECKING:
     from genrec.data.ratings import RatingScale
 
 _COUNTED = ("users", "items", "events", "exposures")
-_ITEM = "i.external, i.title, i.metadata, i.sponsored, i.hidden, i.expires"
-_EXPOSURE = (
-    "request_id, user, items, timestamp, template_id, template_version, template_hash, propensities,"
-    " prefix_propensities, experiment, arm, arm_shares"
-)
-
-
 _SAMPLE = 201
 
 
@@ -95,20 +101,20 @@ class SqliteStore:
 
     def items(self, item_ids: Sequence[str]) -> list[Item]:
         """See `Store.items`."""
-        query = f"SELECT {_ITEM} FROM items i WHERE external = ?"  # noqa: S608
+        query = f"SELECT {ITEM_COLUMNS} FROM items i WHERE external = ?"  # noqa: S608
         connection = self._connection()
         found = []
         for item_id in item_ids:
-            row = connection.execute(query, (_text(item_id, "item id"),)).fetchone()
+            row = connection.execute(query, (valid_text(item_id, "item id"),)).fetchone()
             if row is None:
-                raise _unknown_item(item_id)
-            found.append(_item(*row))
+                raise unknown_item(item_id)
+            found.append(item_of(*row))
         return found
 
     def all_items(self) -> Iterator[Item]:
         """See `Store.all_items`."""
-        rows = self._connection().execute(f"SELECT {_ITEM} FROM items i ORDER BY id")  # noqa: S608
-        return (_item(*row) for row in rows)
+        rows = self._connection().execute(f"SELECT {ITEM_COLUMNS} FROM items i ORDER BY id")  # noqa: S608
+        return (item_of(*row) for row in rows)
 
     def n_items(self) -> int:
         """See `Store.n_items`."""
@@ -136,15 +142,15 @@ class SqliteStore:
     def append(self, events: Sequence[Event]) -> int:
         """See `Store.append`."""
         for event in events:
-            _check(event)
+            check_event(event)
         new = 0
         with self._transaction() as connection:
             for event in events:
                 item = connection.execute("SELECT id FROM items WHERE external = ?", (event.item_id,)).fetchone()
                 if item is None:
-                    raise _unknown_item(event.item_id)
-                user = _key(connection, "users", "external", event.user_id)
-                kind = _key(connection, "event_types", "name", event.event_type)
+                    raise unknown_item(event.item_id)
+                user = key_of(connection, "users", "external", event.user_id)
+                kind = key_of(connection, "event_types", "name", event.event_type)
                 new += connection.execute(
                     "INSERT INTO events (user, item, timestamp, value, type, event_id, request_id)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -155,13 +161,13 @@ class SqliteStore:
     def history(self, user_id: str, limit: int | None = None, before: float | None = None) -> History:
         """See `Store.history`."""
         rows = self._connection().execute(
-            f"SELECT {_ITEM}, e.timestamp, t.name, e.value"  # noqa: S608
+            f"SELECT {ITEM_COLUMNS}, e.timestamp, t.name, e.value"  # noqa: S608
             " FROM events e JOIN items i ON i.id = e.item JOIN event_types t ON t.id = e.type"
             " WHERE e.user = (SELECT id FROM users WHERE external = ?) AND e.timestamp < ?"
             " ORDER BY e.timestamp DESC, e.id DESC",
-            (_text(user_id, "user id"), math.inf if before is None else before),
+            (valid_text(user_id, "user id"), math.inf if before is None else before),
         )
-        entries = (HistoryEntry(_item(*row[:6]), row[6], self._types.named(row[7]), row[8]) for row in rows)
+        entries = (HistoryEntry(item_of(*row[:6]), row[6], self._types.named(row[7]), row[8]) for row in rows)
         done = (entry for entry in entries if polarity(entry.event_type, entry.value) != NEUTRAL)
         newest_first = list(islice(done, None if limit is None else max(limit, 0)))
         rows.close()
@@ -231,7 +237,7 @@ class SqliteStore:
 
     def log_exposure(self, exposure: Exposure) -> None:
         """See `Store.log_exposure`. The same request id twice is one exposure, the first."""
-        odds = [_odds(odds, exposure) for odds in (exposure.propensities, exposure.prefix_propensities)]
+        odds = [odds_text(odds, exposure) for odds in (exposure.propensities, exposure.prefix_propensities)]
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO exposures (request_id, user, items, timestamp, template_id, template_version,"
@@ -239,7 +245,7 @@ class SqliteStore:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 (
-                    _text(exposure.request_id, "request id"),
+                    valid_text(exposure.request_id, "request id"),
                     exposure.user_id,
                     json.dumps(exposure.item_ids),
                     exposure.timestamp,
@@ -247,7 +253,7 @@ class SqliteStore:
                     exposure.template_version,
                     exposure.template_hash,
                     *odds,
-                    *_assigned(exposure.assignment),
+                    *assigned(exposure.assignment),
                     None if exposure.trace is None else exposure.trace.to_json(),
                     None if exposure.trace is None else time.time(),
                 ),
@@ -255,14 +261,14 @@ class SqliteStore:
 
     def exposures(self) -> Iterator[Exposure]:
         """See `Store.exposures`."""
-        rows = self._connection().execute(f"SELECT {_EXPOSURE} FROM exposures ORDER BY timestamp, id")  # noqa: S608
-        return (_exposure(*row) for row in rows)
+        rows = self._connection().execute(f"SELECT {EXPOSURE_COLUMNS} FROM exposures ORDER BY timestamp, id")  # noqa: S608
+        return (exposure_of(*row) for row in rows)
 
     def exposure(self, request_id: str) -> Exposure:
         """See `Store.exposure`."""
         row = (
             self._connection()
-            .execute(f"SELECT {_EXPOSURE}, trace FROM exposures WHERE request_id = ?", (request_id,))  # noqa: S608
+            .execute(f"SELECT {EXPOSURE_COLUMNS}, trace FROM exposures WHERE request_id = ?", (request_id,))  # noqa: S608
             .fetchone()
         )
         if row is None:
@@ -270,7 +276,7 @@ class SqliteStore:
                 "no answer was logged under that request id", "answers to users with an id are logged, others are not"
             )
         *columns, trace = row
-        return replace(_exposure(*columns), trace=None if trace is None else Trace.from_json(trace))
+        return replace(exposure_of(*columns), trace=None if trace is None else Trace.from_json(trace))
 
     def prune_traces(self, before: float) -> int:
         """See `Store.prune_traces`."""
@@ -311,14 +317,14 @@ class SqliteStore:
 
     def block(self, user_id: str, item_ids: Sequence[str]) -> None:
         """See `Store.block`."""
-        user = _text(user_id, "user id")
-        rows = [(user, _text(item_id, "item id")) for item_id in item_ids]
+        user = valid_text(user_id, "user id")
+        rows = [(user, valid_text(item_id, "item id")) for item_id in item_ids]
         with self._transaction() as connection:
             connection.executemany("INSERT OR IGNORE INTO blocked (user, item) VALUES (?, ?)", rows)
 
     def blocked(self, user_id: str) -> frozenset[str]:
         """See `Store.blocked`."""
-        rows = self._connection().execute("SELECT item FROM blocked WHERE user = ?", (_text(user_id, "user id"),))
+        rows = self._connection().execute("SELECT item FROM blocked WHERE user = ?", (valid_text(user_id, "user id"),))
         return frozenset(item for (item,) in rows)
 
     # The whole
@@ -395,105 +401,3 @@ class SqliteStore:
                 f"{self.path} cannot be written: {error}",
                 "is the disk full or read-only? free space, or wait for who else writes, and try again",
             ) from error
-
-
-def item_row(item: Item) -> tuple[str, str, str, bool, bool, float | None]:
-    """The columns external, title, metadata, sponsored, hidden and expires; DataError if they cannot be stored."""
-    try:
-        if not all(_is_metadata(value) for value in item.metadata.values()):
-            raise TypeError
-        metadata = json.dumps(dict(item.metadata), ensure_ascii=False, allow_nan=False)
-        metadata.encode()
-    except (TypeError, ValueError):
-        raise DataError("the metadata of an item is no text, finite number or list of texts", "mend the item") from None
-    if item.expires is not None and not math.isfinite(item.expires):
-        raise DataError("the moment at which an item expires is not finite", "give seconds since the epoch, or nothing")
-    texts = _text(item.id, "item id"), _text(item.title, "title"), metadata
-    return *texts, item.sponsored, item.hidden, item.expires
-
-
-def _odds(odds: tuple[float, ...] | None, exposure: Exposure) -> str | None:
-    if odds is None:
-        return None
-    if len(odds) != len(exposure.item_ids) or not all(0 < p <= 1 for p in odds):
-        raise DataError(
-            "an exposure has propensities that are not one in (0, 1] for each item",
-            "give the probability with which the policy showed each item, or none",
-        )
-    return json.dumps(odds)
-
-
-def _assigned(assignment: Assignment | None) -> tuple[str | None, str | None, str | None]:
-    if assignment is None:
-        return None, None, None
-    return assignment.experiment, assignment.arm, json.dumps(dict(assignment.shares))
-
-
-def _is_metadata(value: object) -> bool:
-    if isinstance(value, tuple | list):
-        return all(isinstance(part, str) for part in value)
-    return isinstance(value, str | float | int) and not isinstance(value, bool)
-
-
-def _exposure(
-    request_id: str,
-    user: str | None,
-    items: str,
-    timestamp: float,
-    template: str | None,
-    version: int | None,
-    digest: str | None,
-    propensities: str | None,
-    prefix_propensities: str | None,
-    experiment: str | None,
-    arm: str,
-    shares: str,
-) -> Exposure:
-    place, prefix = (None if text is None else tuple(json.loads(text)) for text in (propensities, prefix_propensities))
-    assigned = None if experiment is None else Assignment(experiment, arm, json.loads(shares))
-    shown = tuple(json.loads(items))
-    return Exposure(request_id, user, shown, timestamp, template, version, digest, place, prefix, assigned)
-
-
-def _item(
-    external: str, title: str, metadata: str, sponsored: int, hidden: int = 0, expires: float | None = None
-) -> Item:
-    fields = {} if metadata == "{}" else json.loads(metadata, parse_int=float)
-    for name, value in fields.items():
-        if isinstance(value, list):
-            fields[name] = tuple(value)
-    return Item(external, title, fields, bool(sponsored), bool(hidden), expires)
-
-
-def _key(connection: sqlite3.Connection, table: str, column: str, name: str) -> int:
-    """The integer key of a user or event type, made if needed."""
-    row = connection.execute(f"SELECT id FROM {table} WHERE {column} = ?", (name,)).fetchone()  # noqa: S608
-    if row is None:
-        row = connection.execute(f"INSERT INTO {table} ({column}) VALUES (?) RETURNING id", (name,)).fetchone()  # noqa: S608
-    return int(row[0])
-
-
-def _check(event: Event) -> None:
-    _text(event.user_id, "user id")
-    _text(event.item_id, "item id")
-    _text(event.event_type, "event type")
-    for name, optional in (("event id", event.event_id), ("request id", event.request_id)):
-        if optional is not None:
-            _text(optional, name)
-    if not math.isfinite(event.timestamp):
-        raise DataError("the timestamp of an event is not finite", "give seconds since the epoch")
-    if event.value is not None and not math.isfinite(event.value):
-        raise DataError("the value of an event is not finite", "leave it out where there is none")
-
-
-def _text(value: str, name: str) -> str:
-    try:
-        if isinstance(value, str) and value.encode():
-            return value
-    except UnicodeEncodeError:
-        pass
-    raise DataError(f"the {name} is empty or no valid text", "give a text that is not empty, in UTF-8")
-
-
-def _unknown_item(item_id: str) -> NotFoundError:
-    return NotFoundError(f"the catalogue has no item {item_id!r}", "add it first, or check the id")
