@@ -121,8 +121,10 @@ def test_edges_of_transitions(together: float, bucket: str | None) -> None:
 
 
 def test_without_co_visitation_nothing_is_said_of_transitions() -> None:
-    log = FactExtractor.of_log(log_of(EVENTS, ITEMS), ITEMS, 4.0)
-    without = FactExtractor(log._fit, list("abcd"), lambda: ITEMS, lambda: None)
+    interactions = log_of(EVENTS, ITEMS)
+    log = FactExtractor.of_log(interactions, ITEMS, 4.0)
+    statistics = ItemStatistics.fit(interactions, rated_rows(interactions, 4.0), 4.0)
+    without = FactExtractor(lambda: statistics, list("abcd"), lambda: ITEMS, lambda: None)
     assert "transitions" in kinds(log, history(ITEMS[0]), ITEMS[1])
     assert "transitions" not in kinds(without, history(ITEMS[0]), ITEMS[1])
 
