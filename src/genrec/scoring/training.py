@@ -24,6 +24,8 @@ class Training:
     """How the network is fitted: one-cycle schedules (Smith and Topin, 2018) of AdamW, each head with its rates."""
 
     epochs: int = 12
+    fewest_steps: int = 300
+    """A small log is passed through more often, until so many steps are made."""
     pools: int = 64
     """Pools of one step of the click head, and..."""
     rows: int = 512
@@ -137,13 +139,14 @@ def fit_network(
                 {"params": others, "weight_decay": how.like_decay},
             ]
         )
-        steps = how.epochs * sum(kind.steps for kind in kinds)
+        of_epoch = sum(kind.steps for kind in kinds)
+        epochs = max(how.epochs, -(-how.fewest_steps // of_epoch))
         rates = [how.click_rate, how.like_rate]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=epochs * of_epoch)
         net.train()
-        for epoch in range(how.epochs):
+        for epoch in range(epochs):
             if progress:
-                progress("scoring network", epoch, how.epochs)
+                progress("scoring network", epoch, epochs)
             batches = [(kind, rows) for kind in kinds for rows in kind.batches()]
             for place in torch.randperm(len(batches)).tolist():
                 kind, rows = batches[place]
@@ -152,7 +155,7 @@ def fit_network(
                 optimizer.step()
                 schedule.step()
         if progress:
-            progress("scoring network", how.epochs, how.epochs)
+            progress("scoring network", epochs, epochs)
         return net.network()
 
 
