@@ -32,7 +32,8 @@ def scorer(world, settings):
 
 
 @pytest.fixture(scope="module")
-def predictions(world, settings):
+def predictions(settings):
+    world = make_world(users=240, events=7200)  # what is liked last is held out, and with it most of the log
     return predict_held_out(world.interactions, world.items, settings, encoder=HashingEncoder(16))
 
 
