@@ -65,7 +65,8 @@ class RerankerContract:
 
     def reranked(self, before: Ranked, asked: RerankContext) -> Ranked:
         """What the re-ranker makes of a list."""
-        return RERANKERS.find(self.name)().rerank(before, asked)
+        after: Ranked = RERANKERS.find(self.name)().rerank(before, asked)
+        return after
 
     @pytest.mark.parametrize("policy", ["fuse", "annotate", "veto"])
     def test_items_are_moved_or_left_out_and_never_added(self, policy: str) -> None:
