@@ -282,7 +282,7 @@ def test_waiting_for_another_process_is_said(registry: FakeRegistry, capsys: pyt
         [
             sys.executable,
             "-c",
-            "from genrec import cache\nwith downloads.locked('t'):\n  print('held', flush=True); input()",
+            "from genrec.artifacts import downloads\nwith downloads.locked('t'):\n  print('held', flush=True); input()",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

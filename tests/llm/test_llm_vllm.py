@@ -44,7 +44,7 @@ class FakeEngine:
             raise RuntimeError("no such modules")
         self.loaded.append(lora_request)
 
-    async def generate_labels(
+    async def generate(
         self, prompt: Any, params: Any, request_id: str, *, lora_request: Any = None
     ) -> AsyncIterator[Any]:
         self.requests.append((prompt, params, request_id, lora_request))
@@ -143,7 +143,7 @@ class SlowEngine:
 
     vllm_config = FakeEngine().vllm_config
 
-    async def generate_labels(self, prompt: Any, *_: Any, **__: Any) -> Any:
+    async def generate(self, prompt: Any, *_: Any, **__: Any) -> Any:
         await asyncio.sleep(0.05)
         if list(prompt["prompt_token_ids"]) == [0]:
             raise RuntimeError("private")
