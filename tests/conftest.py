@@ -12,6 +12,8 @@ from hypothesis import settings
 
 from support import Served, genrec, serving
 
+pytest.register_assert_rewrite("genrec.testing")
+
 # On a busy machine an example may take long without being wrong.
 settings.register_profile("genrec", deadline=None)
 settings.load_profile("genrec")

@@ -12,8 +12,10 @@ import pytest
 
 import genrec
 from genrec.facts.base import FACTS
+from genrec.filtering.base import FILTERS
 from genrec.llm.loading import ENGINES
 from genrec.ranking.base import RANKERS
+from genrec.reranking.base import RERANKERS
 from genrec.retrieval.base import RETRIEVERS
 from genrec.text.base import ENCODERS
 
@@ -32,12 +34,12 @@ ROWS: list[tuple[str, ...]] = [
     ("evaluation",),
     ("experiments", "reports"),
     ("serving",),
-    ("cli",),
+    ("cli", "testing"),
 ]
 """Each imports only from rows before its own, and nothing of its own row but itself."""
 FLAT = {"__init__", "domain", "errors", "settings"}
 """The only modules outside of a folder."""
-ALTERNATIVES = (RETRIEVERS, RANKERS, FACTS, ENGINES, ENCODERS)
+ALTERNATIVES = (RETRIEVERS, FILTERS, RANKERS, RERANKERS, FACTS, ENGINES, ENCODERS)
 HEAVY = {
     "vllm": ("llm/", "serving/launch.py"),
     "torch": ("llm/", "text/", "scoring/", "retrieval/retrievers/", "training/", "artifacts/models.py"),

@@ -1,12 +1,12 @@
 """Every re-ranker of the box keeps the contract, and what a faulty one does is refused."""
 
 import pytest
-from reranking_contract import RerankerContract
 from reranking_factories import context, ids, ranked, shown, slate
 
 from genrec.errors import SettingsError
 from genrec.reranking.base import RERANKERS
 from genrec.settings import RerankingSettings
+from genrec.testing import RerankerContract
 
 for _name in RERANKERS.names():
     globals()[f"Test{_name.title()}"] = type(f"Test{_name.title()}", (RerankerContract,), {"name": _name})

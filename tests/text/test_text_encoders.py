@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from genrec.domain import Item
 from genrec.errors import ModelError
 from genrec.settings import EncoderSettings
+from genrec.testing import EncoderContract
 from genrec.text.encoders import (
     CachedEncoder,
+    Encoder,
     HashingEncoder,
     Progress,
     SentenceEncoder,
@@ -69,6 +71,18 @@ def test_the_seed_chooses_the_hash_function() -> None:
 
 def test_settings_name_the_hashing_encoder() -> None:
     assert load_encoder(EncoderSettings(name="hashing")).name == HashingEncoder().name
+
+
+class TestHashing(EncoderContract):
+    @pytest.fixture
+    def encoder(self) -> Encoder:
+        return HashingEncoder(64)
+
+
+class TestCached(EncoderContract):
+    @pytest.fixture
+    def encoder(self, tmp_path: Path) -> Encoder:
+        return CachedEncoder(HashingEncoder(64), tmp_path)
 
 
 class TestCache:

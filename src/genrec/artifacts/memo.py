@@ -12,8 +12,8 @@ from pathlib import Path
 import genrec
 from genrec.errors import WorkspaceError
 
-VIEWS = ("cli", "serving", "reports")
-"""Folders of the package that show results and compute none."""
+VIEWS = ("cli", "serving", "reports", "testing")
+"""Folders of the package that show or test results and compute none."""
 
 
 def code_hash() -> str:

@@ -1,16 +1,54 @@
-"""The contract of re-rankers, as tests that each of them inherits."""
+"""The contract of re-rankers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
-from reranking_factories import context, ids, ranked, ranking, slate
 
-from genrec.reranking.base import RERANKERS, Ranked, RerankContext
+from genrec.domain import Candidate, Candidates, History, Item, RankedItem, Ranking
+from genrec.reranking.base import RERANKERS, Ranked, RerankContext, ScoredItem
+from genrec.settings import Settings
 
 P_CLICK = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.06, "e": 0.04}
+
+
+def slate(**scores: float) -> Candidates:
+    """Candidates by id with their retriever scores."""
+    return Candidates(
+        tuple(Candidate(Item(name, name.upper()), score, {"covisit": score}) for name, score in scores.items())
+    )
+
+
+def ranking(*pairs: tuple[str, float]) -> Ranking:
+    """What a model said: ids with scores, best first."""
+    return Ranking(tuple(RankedItem(*pair) for pair in pairs), "test")
+
+
+def ranked(**p_click: float) -> Ranked:
+    """A list in the given order, with values equal to P(click)."""
+    candidates = slate(**dict.fromkeys(p_click, 1.0)).items
+    return Ranked(tuple(ScoredItem(one, p, None, p) for one, p in zip(candidates, p_click.values(), strict=True)))
+
+
+def ids(found: Ranked) -> list[str]:
+    """Ids in the order of the list."""
+    return [one.id for one in found.items]
+
+
+def context(candidates: Candidates, p_click: list[float], **more: Any) -> RerankContext:
+    """A request for these candidates, in which the scores of the model are added to the logits of P(click)."""
+    p = np.array(p_click, dtype=float)
+
+    def evidence(llm: Any) -> Any:
+        odds = p * np.exp(llm - llm.mean())
+        return p.sum() * odds / odds.sum()
+
+    given = {"request_id": "r", "k": 10, "policy": "fuse", "best": float(p.max(initial=0.0)), "evidence": evidence}
+    settings = Settings.load(None, more.pop("settings", None))
+    return RerankContext(candidates=candidates, p_click=p, history=History("u"), settings=settings, **{**given, **more})
 
 
 class RerankerContract:
@@ -18,7 +56,7 @@ class RerankerContract:
 
     name: ClassVar[str]
 
-    def asked(self, **more: object) -> RerankContext:
+    def asked(self, **more: Any) -> RerankContext:
         """A request of a user whose list is logged, for which the model said the opposite of P(click)."""
         candidates = slate(**dict.fromkeys(P_CLICK, 1.0))
         said = ranking(*((item_id, float(-n)) for n, item_id in enumerate(reversed(P_CLICK))))
@@ -57,7 +95,7 @@ class RerankerContract:
         assert self.reranked(ranked(**P_CLICK), self.asked()) == self.reranked(ranked(**P_CLICK), self.asked())
 
     def test_an_empty_list_stays_empty(self) -> None:
-        assert self.reranked(Ranked(()), context(slate())).items == ()
+        assert self.reranked(Ranked(()), context(slate(), [])).items == ()
 
     def test_what_earlier_stages_said_is_kept(self) -> None:
         before = ranked(**P_CLICK)
