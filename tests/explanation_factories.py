@@ -49,6 +49,7 @@ def small_recommender(
         {
             "model": {"name": str(model_folder)},
             "retrieval": {"retrievers": ("covisit", "popular"), "candidates": 6, "pool": 8},
+            "llm": {"read": "always"},
             **sections,
         },
     )

@@ -1,17 +1,22 @@
 import math
 import sqlite3
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import genrec
+from genrec.artifacts.workspace import Workspace
+from genrec.data.importer import import_source
+from genrec.data.sources.tables import Tables
 from genrec.data.sqlite import schema
 from genrec.data.sqlite.store import SqliteStore
-from genrec.data.store import Exposure
+from genrec.data.store import Exposure, open_store
 from genrec.domain import Event, Item
-from genrec.errors import DataError, NotFoundError, WorkspaceError
+from genrec.errors import DataError, NotFoundError, SettingsError, WorkspaceError
 
 HOSTILE = [
     "'; DROP TABLE items; --",
@@ -229,3 +234,48 @@ def test_another_file_is_refused(tmp_path, contents):
 def test_a_closed_store_opens_again_by_itself(store):
     store.close()
     assert store.n_items() == 3
+
+
+class TestOpening:
+    """A store is found by the settings of its workspace."""
+
+    def test_another_file(self, tmp_path):
+        (tmp_path / "genrec.toml").write_text(
+            '[data]\nurl = "sqlite:///elsewhere.db"\nevent_types = { up = "dislike" }\n'
+        )
+        (tmp_path / "log.csv").write_text("user_id,item_id,timestamp,event_type\nu,a,1,up\nu,b,2,like\n")
+        workspace = Workspace.create(tmp_path)
+        assert import_source(Tables(tmp_path / "log.csv"), workspace).new_events == 2
+        assert (tmp_path / "elsewhere.db").is_file()
+        assert not workspace.database.exists()
+        with open_store(Workspace.open(tmp_path)) as store:
+            assert store.interactions().noes.tolist() == [True, False]
+            assert store.median_user() == "u"
+            assert store.popular_items() == ["a", "b"]
+
+    def test_a_database_of_outsiders(self, tmp_path, monkeypatch):
+        (tmp_path / "mystore.py").write_text(
+            "def open_url(url, root, **options):\n    return url, root, sorted(options)\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("GENREC_DATA__URL", "outside.mystore://host")
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "mystore.py").rename(tmp_path / "outside" / "mystore.py")
+        opened = open_store(Workspace.open(tmp_path))
+        assert opened == ("outside.mystore://host", tmp_path, ["create", "event_types", "liked"])
+        with pytest.raises(SettingsError, match="imports go to SQLite"):
+            import_source(Tables(tmp_path / "log.csv"), Workspace.open(tmp_path))
+
+    def test_one_that_is_not_there(self):
+        with pytest.raises(SettingsError, match="there is no database 'oracle'"):
+            open_store("oracle://host/db")
+
+    def test_a_meaning_that_is_not_there(self, tmp_path):
+        with pytest.raises(SettingsError, match="no known event type"):
+            SqliteStore(tmp_path / "genrec.db", create=True, event_types={"up": "upwards"})
+
+    def test_nothing_above_knows_a_database(self):
+        package = Path(genrec.__file__).parent
+        files = [path for path in package.rglob("*.py") if package / "data" not in path.parents]
+        assert files
+        assert not [path for path in files if "data.sqlite" in path.read_text("utf-8")]

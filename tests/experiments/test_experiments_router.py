@@ -39,7 +39,8 @@ def recommender(tmp_path: Path, tiny_tokenizer_folder: Path, monkeypatch: pytest
     store.append(
         [Event(user, f"i{(3 * n + step) % 20}", 10.0 * step) for n, user in enumerate(USERS) for step in (0, 1)]
     )
-    settings = Settings.load(None, {"retrieval": {"retrievers": ("popular",), "candidates": 6, "pool": 10}})
+    retrieval = {"retrievers": ("popular",), "candidates": 6, "pool": 10}
+    settings = Settings.load(None, {"retrieval": retrieval, "llm": {"read": "always"}})
     blend = fit_hybrid(store.interactions(), list(store.all_items()), settings=settings, tune=False)
     model, tokenizer = ScriptedModel(block=16), load_tokenizer(tiny_tokenizer_folder)
     monkeypatch.setattr(

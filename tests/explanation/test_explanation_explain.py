@@ -49,7 +49,7 @@ def test_every_item_has_grounded_words_without_a_model(make: Callable[..., Recom
     answer, found = told(recommender, "words")
     assert [*found.reasons] == [line.item.id for line in answer.items]
     assert all(found.reasons.values())
-    assert "chosen by people who made similar choices" in found.reasons[answer.items[0].item.id]
+    assert any(reason.startswith("often chosen with") for reason in found.reasons[answer.items[0].item.id])
     assert found.account.asked == "words"
     assert found.text is None
     body = recommendation_answer(answer, found)
@@ -187,7 +187,7 @@ def test_a_conversation_is_given_whole_or_as_a_list(make: Callable[..., Recommen
     answer, found = told(make(ScriptedModel(text="Have you seen “Moon Heat”?")), "model", converse)
     assert found.text is None
     assert found.account.refused == {"a title that does not exist": 3}
-    assert _text(answer, found).startswith(f"1. {best} (chance of a click ")
+    assert _text(answer, found).startswith(f"1. {best} (chance that it is next ")
     assert _text(answer, found).count("\n") == 3
 
 

@@ -55,7 +55,7 @@ PATHS: dict[str, dict[str, Any]] = {
     "popularity": {"user_id": "nobody"},
     "own history": {"history": ["i3"]},
     "candidates of the caller": {"user_id": "u3", "candidate_ids": ("i20", "i21", "i22")},
-    "words": {"user_id": "u3", "request": "title 20"},
+    "words": {"user_id": "u3", "query": "title 20"},
 }
 
 

@@ -168,6 +168,7 @@ def describe(
     html: Annotated[Path | None, typer.Option(callback=writable, help="Write a page with plots to this file.")] = None,
 ) -> None:
     """Show what people look at first: activity, popularity, time span, cold items, values."""
+    from rich.markup import escape
     from rich.table import Table
 
     from genrec.artifacts.workspace import Workspace
@@ -186,7 +187,7 @@ def describe(
         return
     table = Table(box=None, show_header=False)
     for row in describe_text(description):
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     out.print(table)
 
 

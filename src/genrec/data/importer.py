@@ -21,7 +21,7 @@ from genrec.data.sqlite.coding import CodedBatch, Reader
 from genrec.data.sqlite.merge import merge
 from genrec.data.sqlite.store import SqliteStore, item_row
 from genrec.data.store import open_store
-from genrec.errors import DataError, WorkspaceError
+from genrec.errors import DataError, SettingsError, WorkspaceError
 from genrec.settings import Settings
 
 Progress = Callable[[str, float], None]
@@ -82,6 +82,7 @@ def import_source(
     """
     started = time.perf_counter()
     settings = Settings.load(workspace.settings_file)
+    database = _database(workspace, settings)
     bad = BadRows(max_bad_rows)
     tell = progress or (lambda stage, share: None)
     with _lock(workspace) as building, _expected_errors(), closing(schema.create(building)) as connection:
@@ -99,20 +100,20 @@ def import_source(
         distinct = _count(connection, "(SELECT DISTINCT user, item, timestamp, value, type, event_id FROM events)")
         first, last = connection.execute("SELECT min(timestamp), max(timestamp) FROM events").fetchone()
         connection.execute("COMMIT")
-        if workspace.database.is_file():
+        if database.is_file():
             tell("merging", 1.0)
             connection.close()
-            new = merge(building, workspace.database, reader.of_source, steps_between_signals=_STEPS_BETWEEN_SIGNALS)
+            new = merge(building, database, reader.of_source, steps_between_signals=_STEPS_BETWEEN_SIGNALS)
         else:
             tell("indexing", 1.0)
             new = kept
-            if not schema.publish(connection, building, workspace.database):
+            if not schema.publish(connection, building, database):
                 raise WorkspaceError(f"{workspace.root} got data from elsewhere meanwhile", "run the import again")
     with open_store(workspace, settings) as store:
         counts = store.event_counts()
     scale = seen(counts, settings.scoring.liked if "liked" in settings.scoring.model_fields_set else None)
     if scale.source == "ratings":
-        scale.write(workspace.root)
+        scale.write(database.parent)
     return ImportReport(
         source=source.name,
         users=users,
@@ -222,10 +223,24 @@ def _count(connection: schema.Connection, what: str, *values: int) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {what}", values).fetchone()[0])  # noqa: S608
 
 
+def _database(workspace: Workspace, settings: Settings) -> Path:
+    """The SQLite file of the workspace; SettingsError where its data is elsewhere."""
+    url = settings.data.url
+    if url is None:
+        return workspace.database
+    if not url.startswith("sqlite:///"):
+        raise SettingsError(
+            f"imports go to SQLite files, and [data] url is {url.partition('://')[0]}://...",
+            "fill that store by its own means, or by put_items and append of genrec.data.store.open_store",
+        )
+    return workspace.root / url.removeprefix("sqlite:///")
+
+
 def _known_items(workspace: Workspace) -> list[str]:
-    if not workspace.database.is_file():
+    database = _database(workspace, Settings.load(workspace.settings_file))
+    if not database.is_file():
         return []
-    with SqliteStore(workspace.database) as store:
+    with SqliteStore(database) as store:
         return [item.id for item in store.all_items()]
 
 

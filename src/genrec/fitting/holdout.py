@@ -67,7 +67,8 @@ def hold_out(
     the training positions; users are drawn with the seed. DataError if there are none.
     """
     mask = validation_mask(interactions.user_ids, validation_fraction)
-    fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0) & ~interactions.noes
+    fresh = _fresh(interactions) & (event_labels(interactions.value, liked) > 0)
+    no = interactions.noes
     keep = np.ones(len(interactions), dtype=np.bool_)
     order = np.random.default_rng(seed).permutation(interactions.n_users)
     some = np.diff(interactions.indptr) > 1
@@ -80,6 +81,7 @@ def hold_out(
             rows = interactions.rows_of(int(user))
             third = max(1, (rows.stop - rows.start) // 3)
             chosen = rows.start + np.flatnonzero(fresh[rows])[-min(each, third) :]
+            chosen = chosen[~no[chosen]]  # afterwards, so that many noes do not push the others far into the past
             if len(chosen):
                 keep[chosen[0] : rows.stop] = False
                 found += enumerate(chosen[::-1].tolist())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genrec.domain import Candidate, Candidates, History, Item, RankedItem, Ranking
-from genrec.reranking.base import RERANKERS, Ranked, RerankContext, ScoredItem
+from genrec.reranking.base import RERANKERS, Ranked, RerankContext, Reranker, ScoredItem
 from genrec.settings import Settings
 
 P_CLICK = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.06, "e": 0.04}
@@ -65,7 +65,8 @@ class RerankerContract:
 
     def reranked(self, before: Ranked, asked: RerankContext) -> Ranked:
         """What the re-ranker makes of a list."""
-        return RERANKERS.find(self.name)().rerank(before, asked)
+        stage: Reranker = RERANKERS.find(self.name)()
+        return stage.rerank(before, asked)
 
     @pytest.mark.parametrize("policy", ["fuse", "annotate", "veto"])
     def test_items_are_moved_or_left_out_and_never_added(self, policy: str) -> None:

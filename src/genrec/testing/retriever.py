@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import WorkspaceError
-from genrec.retrieval.base import HistoryArrays, Retriever
+from genrec.retrieval.base import Retriever
 from genrec.retrieval.scoring import score_batch
 from genrec.text.encoders import HashingEncoder
 
