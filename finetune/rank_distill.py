@@ -81,7 +81,7 @@ def main(job: Job) -> Path:
             run=f"genrec-{targets}",
             progress=job.progress,
         )
-        # Whoever comes back with more time must not teach a stage on that another was built on already.
+        # Anyone who comes back with more time must not teach a stage on that another was built on already.
         over = targets == "teacher" and begun
         outcomes.append(trainer.run(batches, validation, choosing(held), over=over))
 

@@ -24,6 +24,7 @@ ERRORS = {"genrec.errors"}
 REQUEST = "RecommendationRequest"
 SEAMS = {"base", "store"}
 """Modules that hold the interface of their folder."""
+TEST = "test_"
 HANDED_IN = {"ItemFilters"}
 """Protocols in them that say what another folder hands in."""
 
@@ -86,7 +87,13 @@ def _class(found: ClassDoc, dotted: str) -> Iterator[str]:
             yield f"| `{field.name}` | `{cell(field.annotation)}` | {default} | {cell(field.doc)} |"
         yield ""
     for method in found.methods:
-        yield from _method(method)
+        if not method.name.startswith(TEST):
+            yield from _method(method)
+    promises = [
+        method.name.removeprefix(TEST).replace("_", " ") for method in found.methods if method.name.startswith(TEST)
+    ]
+    if promises:
+        yield "\n".join(["Promises:\n", *(f"- {promise}" for promise in promises), ""])
 
 
 def _method(method: CallDoc) -> Iterator[str]:

@@ -317,4 +317,4 @@ class Settings(BaseSettings):
                 f"look at {file or 'the environment (GENREC_...)'} and the flags",
             ) from None
         except ValueError as error:  # broken TOML
-            raise SettingsError(f"{file} is not valid TOML: {error}", "mend the file or remove it") from None
+            raise SettingsError(f"{file} is not valid TOML: {error}", "fix the file or remove it") from None

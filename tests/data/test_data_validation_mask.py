@@ -1,4 +1,4 @@
-"""Validation users: the same ones whoever else is in the log."""
+"""Validation users: the same ones no matter who else is in the log."""
 
 import numpy as np
 from hypothesis import given

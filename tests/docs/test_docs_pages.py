@@ -16,7 +16,7 @@ LONGEST_README = 1200
 PACKAGE = REPOSITORY / "src" / "genrec"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|md|toml|yaml|svg|jinja|prompt|txt)")
-DOTTED = re.compile(r"genrec(?!\.toml)(?:\.\w+)+")
+DOTTED = re.compile(r"genrec(?!\.toml|\.db)(?:\.\w+)+")
 YOURS = re.compile(r"\b(?:mine|yours|my[-_]|W/)")
 """Names of what the reader is about to write."""
 OLD_WORDS = re.compile(r"\b(?:mend|mends|mended|mending|whoever|seldom|his|he)\b", re.IGNORECASE)

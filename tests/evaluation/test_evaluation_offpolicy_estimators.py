@@ -107,7 +107,7 @@ def test_click_rates_by_hand():
 def test_no_user_is_judged_by_rates_that_saw_his_clicks():
     generator = np.random.default_rng(0)
     owner = generator.integers(0, 30, 200)
-    item = owner[:, None]  # each user sees an item of his own, and clicks on it always
+    item = owner[:, None]  # each user sees an item of their own, and clicks on it always
     folds = list(cross_fitted(item, np.zeros_like(item), np.ones((200, 1)), owner, 30, 1))
     assert np.sum([rows for rows, _ in folds], axis=0).tolist() == [1] * 200
     for rows, rates in folds:

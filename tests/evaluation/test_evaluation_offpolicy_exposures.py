@@ -100,7 +100,7 @@ def test_two_policies_of_one_name_are_refused(store, tmp_path, policies, files, 
         evaluate_policies(store, Settings(), policies=policies, lists=lists, cache_folder=tmp_path)
 
 
-# A workspace that explored. User u does items u, u + 1, ... (see conftest): what comes next is what he would click.
+# A workspace that explored. User u does items u, u + 1, ... (see conftest): what comes next is what they would click.
 
 PLACES, CANDIDATES, EPSILON, LISTS = 3, 5, 0.7, 420
 LOOKS = (0.9, 0.5, 0.2)

@@ -76,8 +76,8 @@ def test_evidence_speaks_for_an_item_in_its_order(make: Callable[..., Recommende
     said = list(_words(answer.items[0], Known(), "en"))  # type: ignore[arg-type]
     assert said == ['often chosen with "He\'at ‹b›"', 'same director as "Alien"', "popular"]
     assert list(_words(answer.items[0], Known(), "zh"))[1] == '与"Alien"的导演相同'  # type: ignore[arg-type]
-    Known.evidence = (Fact("popularity", "little known"), Fact("transitions", "seldom", "Heat"))
-    assert "seldom" not in " ".join(_words(answer.items[0], Known(), "en"))  # type: ignore[arg-type]
+    Known.evidence = (Fact("popularity", "little known"), Fact("transitions", "rarely", "Heat"))
+    assert "rarely" not in " ".join(_words(answer.items[0], Known(), "en"))  # type: ignore[arg-type]
 
 
 def test_the_sentences_of_the_model_come_before_the_words(make: Callable[..., Recommender]) -> None:

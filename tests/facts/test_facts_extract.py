@@ -64,7 +64,7 @@ def test_transitions_name_the_title_that_goes_with_the_candidate_most(maker: Fac
     a, b, c, d = ITEMS
     # a with b: 1 + 1 + 1/2 over 3 + 20 is 0.109; c with b: 1 over 1 + 20 is 0.048
     assert kinds(maker, history(a, c), b)["transitions"] == Fact("transitions", "often", "Alien")
-    assert kinds(maker, history(c), b)["transitions"] == Fact("transitions", "seldom", "Casablanca")
+    assert kinds(maker, history(c), b)["transitions"] == Fact("transitions", "rarely", "Casablanca")
     assert "transitions" not in kinds(maker, history(a, b, c), d)
     assert "transitions" not in kinds(maker, history(), b)
     assert "transitions" not in kinds(maker, history(b), b), "a title says nothing of itself"
@@ -113,7 +113,7 @@ X = Item("x", "X")
 
 
 @pytest.mark.parametrize(
-    ("together", "bucket"), [(2.0, "often"), (1.99, "sometimes"), (1.0, "sometimes"), (0.99, "seldom"), (0.0, None)]
+    ("together", "bucket"), [(2.0, "often"), (1.99, "sometimes"), (1.0, "sometimes"), (0.99, "rarely"), (0.0, None)]
 )
 def test_edges_of_transitions(together: float, bucket: str | None) -> None:
     found = kinds(fake(together=together), history(X), X).get("transitions")

@@ -1,4 +1,4 @@
-"""A caller whose event loop closes while his answer is on the way."""
+"""A caller whose event loop closes while their answer is on the way."""
 
 import asyncio
 from types import SimpleNamespace

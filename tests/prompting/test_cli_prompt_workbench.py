@@ -174,17 +174,17 @@ def test_what_was_written_goes_if_a_case_does_not_render(tmp_path: Path, mine: P
 
 def test_formats_for_code_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = [Finding(tmp_path / "a b/x:y.prompt", 3, "format", "50% off,\nreally", "mend it"), *_outside()]
-    assert formats.written(found[:1], "text") == "a b/x:y.prompt:3 format 50% off,\nreally (mend it)"
+    found = [Finding(tmp_path / "a b/x:y.prompt", 3, "format", "50% off,\nreally", "fix it"), *_outside()]
+    assert formats.written(found[:1], "text") == "a b/x:y.prompt:3 format 50% off,\nreally (fix it)"
     assert formats.written(found[:1], "github") == (
-        "::error file=a b/x%3Ay.prompt,line=3,title=format::50%25 off,%0Areally (mend it)"
+        "::error file=a b/x%3Ay.prompt,line=3,title=format::50%25 off,%0Areally (fix it)"
     )
     assert json.loads(formats.written(found, "json"))[0] == {
         "file": "a b/x:y.prompt",
         "line": 3,
         "code": "format",
         "message": "50% off,\nreally",
-        "hint": "mend it",
+        "hint": "fix it",
     }
 
 
@@ -232,6 +232,6 @@ def test_codes_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
         assert run("lint", "--explain", code) == 0
         printed = capsys.readouterr().out
         assert entry.meaning in printed
-        assert entry.mend in printed
+        assert entry.fix in printed
     assert run("lint", "--explain", "nothing") == 2
     assert "unfenced-value" in capsys.readouterr().err

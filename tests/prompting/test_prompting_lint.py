@@ -153,11 +153,11 @@ def test_shared_inputs_and_copies(tmp_path: Path, tokenizer: ChatTokenizer) -> N
 
 
 def test_a_finding_is_one_line() -> None:
-    assert str(Finding(Path("a.prompt"), 3, "format", "wrong", "mend it")) == "a.prompt:3 format wrong (mend it)"
+    assert str(Finding(Path("a.prompt"), 3, "format", "wrong", "fix it")) == "a.prompt:3 format wrong (fix it)"
 
 
 def test_codes_are_documented(library: TemplateLibrary) -> None:
-    assert all(code.meaning.endswith(".") and code.mend.endswith(".") for code in CODES.values())
+    assert all(code.meaning.endswith(".") and code.fix.endswith(".") for code in CODES.values())
     readme = (library.folders[0] / "README.md").read_text("utf-8")
     assert [name for name in CODES if f"`{name}`" not in readme] == []
     assert "genrec prompt lint --explain" in readme

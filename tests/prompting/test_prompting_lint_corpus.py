@@ -1,7 +1,7 @@
 """Every folder of wrong/ is a template with one fault: lint finds it, at its line, and nothing else.
 
-CODE or CODE--VARIANT has in wrong/ the files that differ from a template without faults (mended/ if the folder has it,
-else the one of _mended/), and in expected.txt the file, line and code of the finding.
+CODE or CODE--VARIANT has in wrong/ the files that differ from a template without faults (fixed/ if the folder has it,
+else the one of _fixed/), and in expected.txt the file, line and code of the finding.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def code_of(name: str) -> str:
     return name.partition("--")[0]
 
 
-def mended(name: str, folder: Path, tokenizer: ChatTokenizer) -> None:
+def fixed(name: str, folder: Path, tokenizer: ChatTokenizer) -> None:
     """The twin without the fault, locked and with reviewed snapshots."""
-    shutil.copytree(CORPUS / "_mended", folder, dirs_exist_ok=True)
-    if (CORPUS / name / "mended").is_dir():
-        shutil.copytree(CORPUS / name / "mended", folder, dirs_exist_ok=True)
+    shutil.copytree(CORPUS / "_fixed", folder, dirs_exist_ok=True)
+    if (CORPUS / name / "fixed").is_dir():
+        shutil.copytree(CORPUS / name / "fixed", folder, dirs_exist_ok=True)
     library = TemplateLibrary(folder)
     write_lock(folder, [library.get("rank/mine")])
     assert lint(library, "rank/mine", tokenizer, "update") == []
@@ -50,7 +50,7 @@ def test_the_corpus_covers_all_codes() -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_at_its_line_and_nothing_else(name: str, tmp_path: Path, tokenizer: ChatTokenizer) -> None:
-    mended(name, tmp_path, tokenizer)
+    fixed(name, tmp_path, tokenizer)
     assert lint(TemplateLibrary(tmp_path), "rank/mine", tokenizer) == []
     shutil.copytree(CORPUS / name / "wrong", tmp_path, dirs_exist_ok=True)
     if code_of(name) not in OF_THE_LOCK:

@@ -223,7 +223,7 @@ def test_comes_back_from_disk_unchanged(fitted: tuple[HybridRetriever, dict[str,
 
 
 @pytest.mark.parametrize("missing", ["items.arrow", "settings.json", "covisit/arrays.safetensors"])
-def test_a_missing_file_says_how_to_mend_it(
+def test_a_missing_file_says_how_to_fix_it(
     fitted: tuple[HybridRetriever, dict[str, Item]], tmp_path: Path, missing: str
 ) -> None:
     fitted[0].save(tmp_path)

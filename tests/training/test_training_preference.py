@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: Path
 
 @pytest.fixture(scope="module")
 def workspace(world: LearningWorld, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Each user was shown six new items at time 1000 and clicked one of his taste, the third or the first."""
+    """Each user was shown six new items at time 1000 and clicked one of their taste, the third or the first."""
     made = tiny_workspace(tmp_path_factory.mktemp("shown") / "workspace", world)
     log = world.log
     with SqliteStore(made.database) as store:

@@ -230,7 +230,7 @@ def _pip_failed(package: Package, log: str) -> GenrecError:
 def _not_writable(error: OSError) -> GenrecError:
     return GenrecError(
         f"the cache folder {root()} cannot be written: {error.strerror}",
-        "free space or mend its permissions, or set GENREC_CACHE to another folder",
+        "free space or fix its permissions, or set GENREC_CACHE to another folder",
     )
 
 

@@ -52,7 +52,7 @@ def load_yaml(
         line = first_line + (min(mark.line, max(0, len(text.splitlines()) - 1)) if mark else 0)
         raise kind(
             f"{path}:{line}: is not valid YAML: {getattr(error, 'problem', None) or 'cannot be read'}",
-            "mend the line; a text with a colon needs quotes",
+            "fix the line; a text with a colon needs quotes",
         ) from None
     finally:
         loader.dispose()

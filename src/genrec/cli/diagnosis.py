@@ -1,4 +1,4 @@
-"""What is installed, what will be used, what is missing, and the command that mends it."""
+"""What is installed, what will be used, what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ INSTALL = "pip install 'genrec[cpu]' (or [gpu]); in a clone: make setup"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination. `fix` is a command or an advice; 'note' needs no mending for what is installed."""
+    """One line of the examination. `fix` is a command or an advice; 'note' needs no fixing for what is installed."""
 
     section: str
     name: str

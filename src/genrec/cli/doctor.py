@@ -21,7 +21,7 @@ def doctor(
     engine: EngineOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Say what is installed and used, what is missing, and how to mend it. Exit code 1 if something is broken."""
+    """Say what is installed and used, what is missing, and how to fix it. Exit code 1 if something is broken."""
     from dataclasses import asdict
 
     from rich.markup import escape

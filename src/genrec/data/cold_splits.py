@@ -79,7 +79,7 @@ def cold_users(interactions: Interactions, of: str, at_most: int | None) -> Held
     last = last[chosen[interactions.user[last]]]
     last = last[last >= interactions.indptr[interactions.user[last]] + known[interactions.user[last]]]
     users = interactions.user[last]
-    # Training events of a user come before all others of his.
+    # Training events of a user come before all others of theirs.
     place = np.arange(len(interactions)) - interactions.indptr[interactions.user]
     keep = chosen[interactions.user] | (place < known[interactions.user])
     for row in last:

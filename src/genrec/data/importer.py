@@ -157,7 +157,7 @@ def _refuse(source: Source, bad: BadRows) -> None:
     if bad.count > bad.allowed:
         raise DataError(
             f"nothing was imported from {source.name}; {bad.describe()}",
-            f"mend the file, or have the bad rows skipped: --max-bad-rows {bad.count}",
+            f"fix the file, or have the bad rows skipped: --max-bad-rows {bad.count}",
         )
 
 

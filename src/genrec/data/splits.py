@@ -89,8 +89,8 @@ def by_name(name: str, interactions: Interactions) -> Split:
 def validation_mask(user_ids: Iterable[str], fraction: float = 0.2, seed: int = 0) -> BoolArray:
     """Which users [U] are for validation: about `fraction` of them.
 
-    Decided by a hash of seed and id alone, so a user stays on his side whoever else is in the log. Adapters never learn
-    from these users; the weight of the language model is learned on them only.
+    Decided by a hash of seed and id alone, so a user stays on their side whatever the log has beside. Adapters never
+    learn from these users; the weight of the language model is learned on them only.
     """
     key = f"genrec validation {seed}".encode()
     hashes = (hashlib.blake2b(str(user).encode(), digest_size=8, key=key).digest() for user in user_ids)

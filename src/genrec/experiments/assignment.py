@@ -47,7 +47,7 @@ def shares(experiment: ExperimentSettings) -> dict[str, float]:
 
 
 def drawn(name: str, experiment: ExperimentSettings, user_id: str) -> str | None:
-    """The arm of a user; None if he is not among the share that takes part."""
+    """The arm of a user; None if they are not among the share that takes part."""
     salt = experiment.salt or name
     if uniform(salt, "takes part", user_id) >= experiment.share:
         return None
@@ -107,7 +107,7 @@ def read(root: Path) -> dict[str, ExperimentSettings]:
         return {}
     except (OSError, ValidationError) as error:
         raise WorkspaceError(
-            f"{file} is no file of experiments", "mend or remove it; genrec prompt experiment writes it"
+            f"{file} is no file of experiments", "fix or remove it; genrec prompt experiment writes it"
         ) from error
 
 
@@ -192,7 +192,9 @@ def _change(root: Path, settings: Settings, change: Change) -> None:
                 os.fsync(stream.fileno())
             temporary.replace(file)
     except OSError as error:
-        raise WorkspaceError(f"{file} cannot be written: {error.strerror}", "free disk space or mend rights") from error
+        raise WorkspaceError(
+            f"{file} cannot be written: {error.strerror}", "free disk space or fix the rights"
+        ) from error
 
 
 def _named(experiments: Experiments, name: str) -> ExperimentSettings:

@@ -29,7 +29,7 @@ class HeldOutPositions:
 
     `train` [P] are rows of training users, `validation` [V] of validation users, up to a few each: the last one of each
     user in a seeded random order, then the one before it, and so on. From the earliest held-out row of a user on, none
-    of his events is in `rest`.
+    of their events is in `rest`.
     """
 
     whole: Interactions
@@ -99,7 +99,7 @@ def hold_out(
 
 
 def _fresh(interactions: Interactions) -> npt.NDArray[np.bool_]:
-    """Rows [n] that are the first of their user about their item, and not his first at all."""
+    """Rows [n] that are the first of their user about their item, and not their first at all."""
     keys = interactions.user.astype(np.int64) * interactions.n_items + interactions.item
     fresh = np.zeros(len(keys), dtype=np.bool_)
     fresh[np.unique(keys, return_index=True)[1]] = True

@@ -250,7 +250,7 @@ def _search(pattern: str, text: str, case: Case) -> bool:
         return re.search(pattern, text, re.MULTILINE) is not None
     except re.error as error:
         raise TemplateError(
-            f"{case.path}:{case.line}: {pattern!r} is no regular expression: {error}", "mend the pattern"
+            f"{case.path}:{case.line}: {pattern!r} is no regular expression: {error}", "fix the pattern"
         ) from None
 
 

@@ -15,7 +15,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 _EN = {
     ("transitions", "often"): 'often chosen with "{title}"',
     ("transitions", "sometimes"): 'sometimes chosen with "{title}"',
-    ("transitions", "seldom"): 'seldom chosen with "{title}"',
+    ("transitions", "rarely"): 'rarely chosen with "{title}"',
     ("popularity", "very popular"): "very popular",
     ("popularity", "popular"): "popular",
     ("popularity", "little known"): "little known",
@@ -35,7 +35,7 @@ _EN = {
 _ZH = {
     ("transitions", "often"): '常与"{title}"一起被选',
     ("transitions", "sometimes"): '有时与"{title}"一起被选',
-    ("transitions", "seldom"): '很少与"{title}"一起被选',
+    ("transitions", "rarely"): '很少与"{title}"一起被选',
     ("popularity", "very popular"): "非常热门",
     ("popularity", "popular"): "热门",
     ("popularity", "little known"): "少有人知",

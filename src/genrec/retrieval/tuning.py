@@ -213,7 +213,7 @@ class _Fitter:
             return None
         encoder = self._cached_encoder()
         name = self._settings.encoder.name
-        # Requests are not kept: nobody asks for his words to be stored beside the catalogue.
+        # Requests are not kept: nobody asks for their words to be stored beside the catalogue.
         return TextIndex.fit(self._items, encoder, name, for_requests=encoder.encoder, progress=self._progress)
 
     def _cached_encoder(self) -> CachedEncoder:

@@ -131,7 +131,7 @@ def load_config(kind: type[Config], file: Path, overrides: Sequence[str] = ()) -
     if wrong:
         raise SettingsError(
             f"{file} does not validate:\n" + "\n".join(f"  {problem}" for problem in wrong),
-            "mend the file or what was given as section.key=value",
+            "fix the file or what was given as section.key=value",
         )
     return config
 

@@ -93,7 +93,7 @@ class SlateSource:
         later = self.positions.later(row)
         allowed = pool >= 0
         if options.targets != "graded":
-            # What the user liked later is no negative, although he did not choose it next.
+            # What the user liked later is no negative, although they did not choose it next.
             allowed &= ~np.isin(pool, self.positions.whole.item[later][self._liked[later]])
         columns = draw(pools.base[index], place, self._n, difficulty, allowed, generator)
         history, _ = self.positions.request(row, self.items)

@@ -120,9 +120,9 @@ def load_recipe(name: str) -> Recipe:
             f"the recipe {found.stem} needs {error.name}, which is not installed", 'pip install "genrec[train]"'
         ) from error
     except ImportError as error:
-        raise NotFoundError(f"{found}: {error}", "mend the recipe") from error
+        raise NotFoundError(f"{found}: {error}", "fix the recipe") from error
     except SyntaxError as error:
-        raise NotFoundError(f"{found}, line {error.lineno}: {error.msg}", "mend the recipe") from error
+        raise NotFoundError(f"{found}, line {error.lineno}: {error.msg}", "fix the recipe") from error
     if not callable(getattr(module, "main", None)):
         raise NotFoundError(f"{found} has no function main(job)", "look at the recipes in finetune/")
     return cast(Recipe, module.main)

@@ -221,7 +221,7 @@ class Trainer:
         """Bends the schedule to what the time allows.
 
         Only here the clock acts on the losses. Whatever the plan is made of is saved with it, so that who resumes makes
-        the same plan, or under another `max_minutes` his own.
+        the same plan, or under another `max_minutes` their own.
         """
         loop, state = self._config.loop, self._state
         state.planned = loop.steps

@@ -115,8 +115,8 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
         "document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)"
     )
     assert selected == wrong.split("\n")[line - 1]
-    mended = edited.replace("version: 1", "version: 2")
-    tab.type(".source", mended)
+    fixed = edited.replace("version: 1", "version: 2")
+    tab.type(".source", fixed)
     tab.wait("!document.querySelector('.findings').innerText.includes('undeclared-input')")
 
     # Run
@@ -150,7 +150,7 @@ def test_a_round_of_editing(tab: Browser, address: str) -> None:
 
     # Download
     tab.click(".pane:first-child .download")
-    assert tab.downloaded("pointwise.prompt") == mended
+    assert tab.downloaded("pointwise.prompt") == fixed
     tab.click(".pane:first-child .download-diff")
     diff = tab.downloaded("pointwise.diff")
     assert diff.startswith("--- a/rank/pointwise.prompt\n+++ b/rank/pointwise.prompt\n")

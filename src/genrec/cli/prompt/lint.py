@@ -26,7 +26,7 @@ def lint(
         bool, typer.Option("--update", help="Accept the rendered texts: write them as snapshots.")
     ] = False,
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="CODE", help="Only say what a code means and how to mend it.")
+        str | None, typer.Option("--explain", metavar="CODE", help="Only say what a code means and how to fix it.")
     ] = None,
     form: Form = "text",
     model: common.ModelOption = None,
@@ -66,7 +66,7 @@ def _explain(code: str) -> None:
 
     if code not in CODES:
         raise NotFoundError(f"there is no code '{code}'", f"the codes are {', '.join(CODES)}")
-    typer.echo(f"{code}\n\n{CODES[code].meaning}\n\nWhat to do: {CODES[code].mend}")
+    typer.echo(f"{code}\n\n{CODES[code].meaning}\n\nWhat to do: {CODES[code].fix}")
 
 
 def lock(folder: common.FolderOption = None) -> None:

@@ -36,4 +36,4 @@ class Transitions:
 
 
 def _frequency(share: float) -> str:
-    return "often" if share >= OFTEN else "sometimes" if share >= SOMETIMES else "seldom"
+    return "often" if share >= OFTEN else "sometimes" if share >= SOMETIMES else "rarely"

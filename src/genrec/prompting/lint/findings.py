@@ -1,4 +1,4 @@
-"""What lint can find: every code with its meaning and how to mend it."""
+"""What lint can find: every code with its meaning and how to fix it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Code:
     """What a finding means, and what to do about it."""
 
     meaning: str
-    mend: str
+    fix: str
 
 
 CODES = {
@@ -25,19 +25,19 @@ CODES = {
     ),
     "unknown-key": Code(
         "The front matter has a key that does not exist, so it would have no effect.",
-        "Mend its spelling or remove it.",
+        "Fix its spelling or remove it.",
     ),
     "syntax": Code(
         "The text or a partial is not valid Jinja, or has a tag that templates do not have.",
-        "Mend the line that is named. Every {% if %} and {% for %} needs its end.",
+        "Fix the line that is named. Every {% if %} and {% for %} needs its end.",
     ),
     "missing-partial": Code(
         "The text includes a piece that does not exist.",
-        "Mend its name, or write the file into _partials/ of your folder.",
+        "Fix its name, or write the file into _partials/ of your folder.",
     ),
     "undeclared-input": Code(
         "The text uses a name that is neither an input nor set in the template: rendering would fail.",
-        "Declare it under inputs, or mend its spelling.",
+        "Declare it under inputs, or fix its spelling.",
     ),
     "unused-input": Code(
         "An input is declared but never used: people would be asked for something that nobody reads.",
@@ -82,7 +82,7 @@ CODES = {
     ),
     "case": Code(
         "A case does not render, or its rendering does not meet an expectation.",
-        "Look at it with genrec prompt render ID --case NAME, then mend the template or the expectation.",
+        "Look at it with genrec prompt render ID --case NAME, then fix the template or the expectation.",
     ),
     "snapshot": Code(
         "The rendered text of a case is not the reviewed one.",

@@ -36,7 +36,7 @@ def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
     """A log of the Static Analysis Results Interchange Format, OASIS standard 2.1.0."""
     codes = list(CODES)
     rules = [
-        {"id": code, "shortDescription": {"text": entry.meaning}, "help": {"text": entry.mend}}
+        {"id": code, "shortDescription": {"text": entry.meaning}, "help": {"text": entry.fix}}
         for code, entry in CODES.items()
     ]
     results = [
