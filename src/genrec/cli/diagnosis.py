@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from genrec.artifacts import downloads, models
 from genrec.artifacts.workspace import PARTS, Workspace
@@ -33,6 +36,7 @@ PROBES = {
 PROBE_TIMEOUT_S = 120
 MEMORY_GIB = 4.0
 DISK_GIB = 2.0
+CONTROL_GROUP = Path("/sys/fs/cgroup")
 INSTALL = "pip install 'genrec[cpu]' (or [gpu]); in a clone: make setup"
 
 
@@ -91,8 +95,7 @@ class _Probes:
             try:
                 output, errors = process.communicate(timeout=PROBE_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
+                _end(process)
                 self._outcomes[name] = False, f"importing it took more than {PROBE_TIMEOUT_S} s"
             else:
                 lines = (output if process.returncode == 0 else errors).strip().splitlines()
@@ -103,8 +106,17 @@ class _Probes:
         """Ends what still runs."""
         for process in self._running.values():
             if process.poll() is None:
-                process.kill()
-                process.communicate()
+                _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends an import and the processes that it started, which might hold its output open."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+    process.communicate()
 
 
 def _packages(probes: _Probes) -> Iterator[Finding]:
@@ -261,37 +273,33 @@ def _load(name: str, folder: Path) -> None:
 
 def cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def memory_gib() -> float | None:
     """Memory that can still be used, within the limit of the control group; None where the system does not say."""
-    available = _kib("/proc/meminfo").get("MemAvailable")
-    if available is None:
+    try:
+        free: int = psutil.virtual_memory().available
+    except (OSError, psutil.Error):
         return None
-    free = available * 1024
+    limit = _left_in_control_group()
+    return (free if limit is None else min(free, limit)) / 2**30
+
+
+def _left_in_control_group() -> int | None:
+    """Bytes, of which psutil says nothing: it tells of the whole machine. None without a limit."""
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text("ascii"))
-        reclaimable = dict(
-            line.split() for line in Path("/sys/fs/cgroup/memory.stat").read_text("ascii").splitlines()
-        ).get("inactive_file", "0")
-        if limit != "max":
-            free = min(free, int(limit) - used + int(reclaimable))
+        limit = (CONTROL_GROUP / "memory.max").read_text("ascii").strip()
+        used = int((CONTROL_GROUP / "memory.current").read_text("ascii"))
+        statistics = dict(line.split() for line in (CONTROL_GROUP / "memory.stat").read_text("ascii").splitlines())
+        return None if limit == "max" else int(limit) - used + int(statistics.get("inactive_file", "0"))
     except (OSError, ValueError):
-        pass
-    return free / 2**30
-
-
-def _kib(path: str) -> Mapping[str, int]:
-    try:
-        lines = Path(path).read_text("ascii").splitlines()
-    except OSError:
-        return {}
-    return {line.split(":")[0]: int(line.split()[1]) for line in lines if line.endswith("kB")}
+        return None
 
 
 def _vector_units() -> list[str]:
+    """Those of the processor that are of use here; psutil does not know them."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text("utf-8", "replace").split())
     except OSError:
