@@ -20,7 +20,7 @@ from genrec.artifacts import downloads
 from genrec.errors import GenrecError
 
 FAKE_PIP = """
-import os, pathlib, shutil, sys, time
+import hashlib, os, pathlib, shutil, sys, time
 here = pathlib.Path(__file__).parent
 with (here / "calls").open("a") as calls:
     calls.write("x")
@@ -41,9 +41,17 @@ if mode == "full":
     sys.exit(1)
 if mode == "brief":
     time.sleep(0.3)
+assert {"download", "--no-deps", "--require-hashes"} <= set(sys.argv)
+pinned = pathlib.Path(sys.argv[sys.argv.index("--requirement") + 1]).read_text()
+if pinned != "thing==1.0 --hash=sha256:" + hashlib.sha256((here / "thing.whl").read_bytes()).hexdigest() + "\\n":
+    print("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", file=sys.stderr)
+    sys.exit(1)
 if mode != "empty":
     shutil.copy(here / "thing.whl", target / "thing-1.0-py3-none-any.whl")
 """
+
+
+PIP_COMMAND = downloads.pip_command
 
 
 class FakeRegistry:
@@ -57,6 +65,9 @@ class FakeRegistry:
             wheel.writestr("thing/data/a.txt", "alpha")
             wheel.writestr("thing/data/sub/b.txt", "beta")
             wheel.writestr("thing/code.py", "pass")
+            wheel.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+            wheel.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr("thing-1.0.dist-info/RECORD", "")
         content = (folder / "thing.whl").read_bytes()
         self.package = downloads.Package("thing", "1.0", hashlib.sha256(content).hexdigest(), len(content))
 
@@ -107,6 +118,39 @@ def test_another_wheel_of_the_same_name_is_refused_and_not_kept(registry: FakeRe
     with pytest.raises(GenrecError, match="SHA-256 differs"):
         downloads.wheel(registry.package, progress=False)
     assert kept(downloads.root()) == []
+
+
+@pytest.fixture
+def real_pip(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
+    """The pip of this Python, which gets its wheels from a folder."""
+    (registry.folder / "thing.whl").rename(registry.folder / "thing-1.0-py3-none-any.whl")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(registry.folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setattr(downloads, "pip_command", PIP_COMMAND)
+    return registry
+
+
+def test_pip_itself_gets_the_wheel_that_is_pinned(real_pip: FakeRegistry) -> None:
+    path = downloads.wheel(real_pip.package, progress=False)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == real_pip.package.sha256
+    assert kept(path.parent) == sorted([downloads.MARKER, path.name])
+
+
+def test_pip_itself_refuses_a_wheel_with_another_checksum(real_pip: FakeRegistry) -> None:
+    with zipfile.ZipFile(real_pip.folder / "thing-1.0-py3-none-any.whl", "a") as wheel:
+        wheel.writestr("thing/evil.py", "pass")
+    with pytest.raises(GenrecError, match="SHA-256 differs") as raised:
+        downloads.wheel(real_pip.package, progress=False)
+    assert "which registry" in raised.value.hint
+    assert kept(downloads.root()) == []
+
+
+def test_pip_itself_without_the_wheel_names_it(real_pip: FakeRegistry) -> None:
+    (real_pip.folder / "thing-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(GenrecError, match=r"could not download thing==1\.0: ERROR: No matching distribution") as raised:
+        downloads.wheel(real_pip.package, progress=False)
+    assert "network" in raised.value.hint
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def finished(folder: Path, source: str) -> bool:
 def wheel(package: Package, progress: bool = True) -> Path:
     """The verified wheel of a package, downloaded with pip unless it is in the cache. Call it under `locked`.
 
-    GenrecError if pip cannot get it or if its checksum is not the pinned one; then nothing is kept.
+    pip refuses what has another checksum; one in the cache is verified here. GenrecError if pip cannot get it or
+    refuses it; then nothing is kept.
     """
     folder = root() / "wheels" / f"{package.name}-{package.version}"
     kept = next(folder.glob("*.whl"), None)
@@ -127,11 +128,6 @@ def wheel(package: Package, progress: bool = True) -> Path:
         if found is None:
             raise GenrecError(
                 f"pip got no wheel of {package.requirement}", "look at what your package registry offers for it"
-            )
-        if _sha256(found) != package.sha256:
-            raise GenrecError(
-                f"the wheel of {package.requirement} is not the one this version of genrec knows (its SHA-256 differs)",
-                "nothing was kept; check which registry pip uses (pip config list), then try again",
             )
         found.rename(staging / found.name)
         shutil.rmtree(downloads)
@@ -179,8 +175,11 @@ def _download(package: Package, folder: Path, progress: bool) -> None:
     # pip writes to the temporary folder first: with it on the same disk the bytes that arrive can be watched.
     temporary = folder / "temporary"
     temporary.mkdir(parents=True)
+    pinned = folder / "pinned.txt"
+    pinned.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", "utf-8")
     command = [*pip_command(), "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    command += ["--progress-bar", "off", "--no-input", "--disable-pip-version-check", package.requirement]
+    command += ["--progress-bar", "off", "--no-input", "--disable-pip-version-check"]
+    command += ["--require-hashes", "--requirement", str(pinned)]
     log = folder / "pip.log"
     console = Console(stderr=True, highlight=False)
     try:
@@ -219,6 +218,11 @@ def _pip_failed(package: Package, log: str) -> GenrecError:
         return GenrecError("this Python has no pip", f"install it: {sys.executable} -m ensurepip")
     if "No space left" in log:
         return GenrecError(f"no space left while downloading {package.requirement}", "free some, or set GENREC_CACHE")
+    if "DO NOT MATCH THE HASHES" in log:
+        return GenrecError(
+            f"the wheel of {package.requirement} is not the one this version of genrec knows (its SHA-256 differs)",
+            "nothing was kept; check which registry pip uses (pip config list), then try again",
+        )
     said = [line.strip() for line in log.splitlines() if line.startswith("ERROR:")]
     return GenrecError(
         f"pip could not download {package.requirement}" + (f": {said[-1][:300]}" if said else ""),
