@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genrec.artifacts.workspace import Workspace
-from genrec.data.importer import import_source, validate_source
+from genrec.data.importer import LOCK, import_source, validate_source
 from genrec.data.sources.movielens import MovieLens
 from genrec.data.sources.recbole import RecBole
 from genrec.data.sources.tables import Tables
@@ -65,7 +65,7 @@ def _refused(tmp_path, source):
     workspace = Workspace.create(tmp_path / "w")
     with pytest.raises(DataError) as caught:
         import_source(source, workspace)
-    assert list(workspace.root.iterdir()) == []
+    assert [path.name for path in workspace.root.iterdir()] == [LOCK]
     assert caught.value.hint
     return str(caught.value)
 

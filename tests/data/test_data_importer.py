@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from genrec.artifacts.workspace import Workspace
-from genrec.data.importer import import_source
+from genrec.data.importer import LOCK, import_source
 from genrec.data.sources.tables import Tables
 from genrec.data.sqlite.store import SqliteStore
 from genrec.domain import Event
@@ -46,7 +46,7 @@ def test_import_fills_the_workspace(workspace, tables):
     assert not report.items_made_from_ids
     assert shares[0][0] == "reading"
     assert shares[-1] == ("indexing", 1.0)
-    assert [path.name for path in workspace.root.iterdir()] == ["genrec.db"]
+    assert sorted(path.name for path in workspace.root.iterdir()) == [LOCK, "genrec.db"]
     with SqliteStore(workspace.database) as store:
         entries = store.history("u").entries
         assert [(e.item.title, e.value, e.event_type) for e in entries] == [
@@ -181,6 +181,13 @@ import_source(Tables(Path(sys.argv[1])), Workspace(Path(sys.argv[2])), progress=
 """
 
 
+def test_a_workspace_that_cannot_be_locked_is_an_error(workspace, tables):
+    (workspace.root / LOCK).mkdir()
+    with pytest.raises(WorkspaceError, match="cannot be written") as raised:
+        import_source(tables(rows("u,a,1"), items=None), workspace)
+    assert "permissions" in raised.value.hint
+
+
 def _killed(workspace, source, stage, number):
     process = subprocess.Popen(
         [sys.executable, "-c", IMPORT, str(source.interactions), str(workspace.root), stage],
@@ -204,7 +211,7 @@ def test_a_killed_import_leaves_nothing(workspace, tables, stage, number):
     _killed(workspace, source, stage, number)
     assert not workspace.database.exists()
     assert import_source(source, workspace).new_events == 1
-    assert [path.name for path in workspace.root.iterdir()] == ["genrec.db"]
+    assert sorted(path.name for path in workspace.root.iterdir()) == [LOCK, "genrec.db"]
 
 
 @pytest.mark.parametrize("stage", ["reading", "merging"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -11,6 +10,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from genrec.artifacts.workspace import Workspace
 from genrec.data.event_types import EventCount
@@ -32,6 +33,8 @@ EVENT_FIELDS = ("user", "item", "timestamp", "value", "type", "event_id", "reque
 _ROWS_PER_STATEMENT = 50
 """Twice as fast as a statement for each row."""
 _BUILT = ".import-"
+LOCK = ".import.lock"
+"""An empty file that stays in the workspace: the system frees its lock when a process ends, however it does."""
 _STEPS_BETWEEN_SIGNALS = 1_000_000
 _INSERT_ITEM = (
     "INSERT INTO items (id, external, title, metadata, sponsored, hidden, expires) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -248,17 +251,22 @@ def _known_items(workspace: Workspace) -> list[str]:
 @contextmanager
 def _lock(workspace: Workspace) -> Iterator[Path]:
     """One import at a time; gives the path of a file to build, and removes what a killed import left behind."""
-    folder = os.open(workspace.root, os.O_RDONLY)
+    lock = FileLock(workspace.root / LOCK, timeout=0)
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorkspaceError(f"another import into {workspace.root} is running", "wait until it is done") from None
+        lock.acquire()
+    except Timeout:
+        raise WorkspaceError(f"another import into {workspace.root} is running", "wait until it is done") from None
+    except OSError as error:
+        raise WorkspaceError(
+            f"the workspace {workspace.root} cannot be written: {error.strerror}",
+            "make room on the disk or fix the permissions of the folder, and try again",
+        ) from error
+    try:
         _remove_built(workspace)
         yield workspace.root / f"{_BUILT}{os.getpid()}"
     finally:
         _remove_built(workspace)
-        os.close(folder)
+        lock.release()
 
 
 def _remove_built(workspace: Workspace) -> None:
