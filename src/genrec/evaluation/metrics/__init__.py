@@ -1,4 +1,4 @@
-"""One module for each metric, found by its file name: a new metric is a new file.
+"""One module for each metric, found by its file name: a new metric is a new file, or the dotted path of a module.
 
 What a metric judges follows from the function it has:
 
@@ -16,14 +16,13 @@ with their k: `ndcg@10`.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from genrec.errors import NotFoundError, SettingsError
+from genrec.artifacts.alternatives import ModuleAlternatives
+from genrec.errors import GenrecError, NotFoundError, SettingsError
 from genrec.evaluation.lists import Lists, Values
 
 __all__ = ["Better", "Lists", "Reads", "Values"]
@@ -39,11 +38,16 @@ KINDS = {"user": "per_user", "set": "over_lists", "row": "over_rows"}
 """Kind -> the function that metrics of this kind have."""
 
 
-class Metric(Protocol):
-    """A module of this folder; it has one of the functions."""
+class Described(Protocol):
+    """What all metrics have."""
 
     DEFINITION: str
     BETTER: Better
+
+
+class Metric(Described, Protocol):
+    """A module of this folder; it has one of the functions."""
+
     READS: Reads
 
     def per_user(self, lists: Lists) -> Values:
@@ -56,24 +60,43 @@ class Metric(Protocol):
         """One value over n rows."""
 
 
+METRICS: ModuleAlternatives[Described] = ModuleAlternatives("metric", "genrec.evaluation.metrics", Described)
+
+
 def names(kind: str | None = None) -> list[str]:
-    """All metrics there are, or those of one of `KINDS`."""
-    found = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """All metrics in the box, or those of one of `KINDS`."""
+    found = METRICS.names()
     return found if kind is None else [name for name in found if kind_of(name) == kind]
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; NotFoundError if there is none."""
-    if name not in names():
-        raise NotFoundError(f"there is no metric {name!r}", f"metrics: {', '.join(names())}")
-    module: Any = importlib.import_module(f"{__name__}.{name}")
-    return cast(Metric, module)
+    """The metric of that name or dotted path; NotFoundError with all names if there is none."""
+    found = METRICS.find(name)
+    kinds = _kinds(found)
+    if len(kinds) != 1:
+        raise NotFoundError(
+            f"{name!r} is no metric: it has {' and '.join(kinds.values()) or 'no function that judges'}",
+            f"give it one of {', '.join(KINDS.values())}",
+        )
+    if "row" not in kinds and not hasattr(found, "READS"):
+        raise NotFoundError(f"{name!r} is no metric: it has no READS", "say what it looks at: READS = 'targets'")
+    return cast(Metric, found)
+
+
+def problem(text: str) -> str | None:
+    """What is wrong with a metric as suites have it, for validation; None where nothing is."""
+    if wrong := METRICS.problem(text.partition("@")[0]):
+        return wrong
+    try:
+        parse(text)
+    except GenrecError as error:
+        return f"{error.message}; {error.hint}"
+    return None
 
 
 def kind_of(name: str) -> str:
     """Which of `KINDS` the metric is; NotFoundError if there is no such metric."""
-    found = metric(name)
-    return next(kind for kind, function in KINDS.items() if hasattr(found, function))
+    return next(iter(_kinds(metric(name))))
 
 
 def reads(name: str) -> Reads:
@@ -101,4 +124,8 @@ def parse(text: str) -> tuple[str, int | None]:
 def better(column: str) -> Better:
     """Which way is good for a column of a table such as `ndcg@10` or `log_loss`; `neither` if it is no metric's."""
     name = column.partition("@")[0]
-    return metric(name).BETTER if name in names() else "neither"
+    return "neither" if METRICS.problem(name) else METRICS.find(name).BETTER
+
+
+def _kinds(found: object) -> dict[str, str]:
+    return {kind: function for kind, function in KINDS.items() if hasattr(found, function)}

@@ -263,6 +263,8 @@ def load(file: Path) -> Suite:
 
 
 def _metric_problem(text: str) -> str | None:
+    if problem := metrics.problem(text):
+        return problem
     try:
         columns_of([text])
     except GenrecError as error:
