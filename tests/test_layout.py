@@ -12,6 +12,7 @@ import pytest
 
 import genrec
 from genrec.evaluation.metrics import METRICS
+from genrec.evaluation.offpolicy.base import ESTIMATORS
 from genrec.facts.base import FACTS
 from genrec.filtering.base import FILTERS
 from genrec.llm.loading import ENGINES
@@ -40,7 +41,7 @@ ROWS: list[tuple[str, ...]] = [
 """Each imports only from rows before its own, and nothing of its own row but itself."""
 FLAT = {"__init__", "domain", "errors", "settings"}
 """The only modules outside of a folder."""
-ALTERNATIVES = (RETRIEVERS, FILTERS, RANKERS, RERANKERS, FACTS, ENGINES, ENCODERS, METRICS)
+ALTERNATIVES = (RETRIEVERS, FILTERS, RANKERS, RERANKERS, FACTS, ENGINES, ENCODERS, METRICS, ESTIMATORS)
 HEAVY = {
     "vllm": ("llm/", "serving/launch.py"),
     "torch": ("llm/", "text/", "scoring/", "retrieval/retrievers/", "training/", "artifacts/models.py"),

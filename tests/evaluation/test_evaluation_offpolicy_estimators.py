@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrec.errors import DataError, NotFoundError
-from genrec.evaluation.offpolicy import estimators, judge, support
+from genrec.errors import DataError, NotFoundError, SettingsError
+from genrec.evaluation.offpolicy import base, judge, support
 from genrec.evaluation.offpolicy.reward_model import STRENGTH, click_rates, cross_fitted
 from genrec.evaluation.offpolicy.rounds import Rounds, importance, owners
 from genrec.reranking.exploration import plackett_luce_places, plackett_luce_prefixes
@@ -33,7 +33,7 @@ BY_HAND = {
 
 
 def value(name, rounds):
-    return estimators.estimator(name).terms(rounds).estimate()
+    return base.ESTIMATORS.find(name).terms(rounds).estimate()
 
 
 def single(reward, weight, **model):
@@ -46,9 +46,44 @@ def single(reward, weight, **model):
 
 
 def test_every_estimator_has_a_value_by_hand_here():
-    assert set(BY_HAND) == set(estimators.ESTIMATORS)
-    with pytest.raises(NotFoundError):
-        estimators.estimator("oracle")
+    assert set(BY_HAND) == set(base.ESTIMATORS.names())
+
+
+@pytest.mark.parametrize("name", ["oracle", "shop.estimators.oracle", "ips.terms", ""])
+def test_a_wrong_name_is_answered_with_all_names(name):
+    with pytest.raises(NotFoundError, match="there is no estimator") as raised:
+        judge.judged({"new": TWO_LISTS}, None, 0, [name])
+    assert ", ".join(sorted(BY_HAND)) in raised.value.hint
+
+
+MINE = """
+from genrec.evaluation.offpolicy.base import Terms, needed
+DEFINITION = "clicks on the first place, by its weight"
+NEEDS = ("reward", "place")
+def terms(rounds):
+    reward, place = needed(rounds, NEEDS)
+    return Terms.plain(place[:, 0] * reward[:, 0])
+"""
+
+
+def test_an_estimator_of_ones_own_is_named_by_its_dotted_path(tmp_path, monkeypatch):
+    (tmp_path / "shop_of_estimators").mkdir()
+    (tmp_path / "shop_of_estimators" / "first.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "shop_of_estimators.first"
+    result = judge.judged({"new": TWO_LISTS}, None, 0, [name, "ips"])
+    assert result["headline"] == [name, "ips"]
+    assert result["systems"]["new"][name] == pytest.approx((2 * 1 + 1 * 0) / 2)
+    assert result["systems"]["logged"][name] == pytest.approx((1 + 0) / 2)
+    assert result["definitions"][name] == "clicks on the first place, by its weight"
+    assert name not in base.usable(TWO_LISTS)
+
+
+def test_an_estimator_whose_needs_the_log_does_not_meet_is_refused_by_name():
+    bare = Rounds(TWO_LISTS.reward, TWO_LISTS.owner, place=TWO_LISTS.place)
+    with pytest.raises(SettingsError, match="ips needs prefix") as raised:
+        judge.judged({"new": bare}, None, 0, ["ips"])
+    assert "independent_ips, independent_snips" in raised.value.hint
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -71,8 +106,8 @@ def test_with_one_place_the_forms_for_lists_are_those_for_single_actions():
 
 def test_only_estimators_whose_needs_are_met_are_usable():
     bare = Rounds(TWO_LISTS.reward, TWO_LISTS.owner, place=TWO_LISTS.place)
-    assert estimators.usable(bare) == ["independent_ips", "independent_snips"]
-    assert estimators.usable(TWO_LISTS) == sorted(BY_HAND)
+    assert base.usable(bare) == ["independent_ips", "independent_snips"]
+    assert base.usable(TWO_LISTS) == sorted(BY_HAND)
 
 
 def test_clipping_by_hand():
@@ -203,7 +238,7 @@ def simulated(clicks, n, seed=0, model=False):
 
 def simulations(name, rounds, size):
     """The estimate of each simulation of `size` lists."""
-    terms = estimators.estimator(name).terms(rounds)
+    terms = base.ESTIMATORS.find(name).terms(rounds)
     n = len(rounds) // size
     sums = [part.reshape(n, size, -1).sum(axis=1) for part in (terms.numerator, terms.denominator)]
     return (sums[0] / sums[1]).sum(axis=1)

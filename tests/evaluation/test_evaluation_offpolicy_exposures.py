@@ -100,6 +100,18 @@ def test_two_policies_of_one_name_are_refused(store, tmp_path, policies, files, 
         evaluate_policies(store, Settings(), policies=policies, lists=lists, cache_folder=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("oracle", "there is no estimator 'oracle'"), ("shop_of_oracles.first", "needs the package divining")],
+)
+def test_an_estimator_is_refused_before_anything_is_fitted(store, tmp_path, monkeypatch, name, said):
+    (tmp_path / "shop_of_oracles").mkdir()
+    (tmp_path / "shop_of_oracles" / "first.py").write_text("import divining")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(NotFoundError, match=said):
+        evaluate_policies(store, Settings(), estimators=["ips", name], cache_folder=tmp_path)
+
+
 # A workspace that explored. User u does items u, u + 1, ... (see conftest): what comes next is what they would click.
 
 PLACES, CANDIDATES, EPSILON, LISTS = 3, 5, 0.7, 420

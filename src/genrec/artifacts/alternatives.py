@@ -42,6 +42,13 @@ class _Folder:
         """The alternative of that name or dotted path. Raises `error` with all names where there is none."""
         raise NotImplementedError
 
+    def load(self, name: str) -> Any:
+        """As `find`, for names that a user has just given: a package that a module needs and lacks is `error` too."""
+        try:
+            return self.find(name)
+        except ModuleNotFoundError as error:
+            raise self._error(self._needs(name, error), f"install it: pip install {error.name}") from error
+
     def problem(self, name: str) -> str | None:
         """What is wrong with a name, for validation; None where it names an alternative. Imports none of the box."""
         if "." not in name and name in self.names():
@@ -51,7 +58,7 @@ class _Folder:
         except GenrecError as error:
             return f"{error.message}; {error.hint}"
         except ModuleNotFoundError as error:
-            return f"{self.kind} {name!r} needs the package {error.name}, which is not installed"
+            return self._needs(name, error)
         return None
 
     def source_hash(self, name: str) -> str:
@@ -83,6 +90,9 @@ class _Folder:
         if not isinstance(found, type):
             raise self._no(name, f"{module} has no class {attribute}")
         return found
+
+    def _needs(self, name: str, error: ModuleNotFoundError) -> str:
+        return f"{self.kind} {name!r} needs the package {error.name}, which is not installed"
 
     def _no(self, name: str, why: str = "") -> GenrecError:
         names = self.names()

@@ -20,6 +20,10 @@ def policy(
     lists: Annotated[
         list[Path] | None, typer.Option(help="Lists of another tool: TSV with user, item, rank. Can be repeated.")
     ] = None,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(help="An estimator, or the dotted path of your own; all that fit the log. Can be repeated."),
+    ] = None,
     split: Annotated[
         str, typer.Option(help="On which the retrievers choose, before the first list: temporal or leave-one-out.")
     ] = "temporal",
@@ -48,6 +52,7 @@ def policy(
                 users=None if users is None else read_users(users),
                 policies=name or ([] if lists else list(SYSTEMS)),
                 lists=[read_lists(file) for file in lists or ()],
+                estimators=estimator or (),
                 clip=clip,
                 seed=seed,
                 cache_folder=place.root / "cache",

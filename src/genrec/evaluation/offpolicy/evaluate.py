@@ -9,6 +9,7 @@ from typing import Any
 
 from genrec.data.store import Store
 from genrec.errors import SettingsError
+from genrec.evaluation.offpolicy.base import ESTIMATORS
 from genrec.evaluation.offpolicy.exposures import LoggedLists, logged_lists
 from genrec.evaluation.offpolicy.judge import LOGGED, judged
 from genrec.evaluation.offpolicy.policies import SYSTEMS, answers, fitted_before, given, policies_of
@@ -28,6 +29,7 @@ def evaluate_policies(
     *,
     policies: Sequence[str] = tuple(SYSTEMS),
     lists: Sequence[Lists] = (),
+    estimators: Sequence[str] = (),
     clip: float | None = None,
     seed: int = 0,
     encoder: Encoder | None = None,
@@ -36,9 +38,12 @@ def evaluate_policies(
 ) -> dict[str, Any]:
     """The clicks on a list that each policy would have had, from the exposures of a workspace with propensities.
 
-    `policies` are names (see `policies.SYSTEMS`), `lists` those of other tools; `clip` cuts importance weights. Raises
-    DataError where the log has no exploration, NotFoundError for unknown names, SettingsError where two have one.
+    `policies` are names (see `policies.SYSTEMS`), `lists` those of other tools; `estimators` are names or dotted paths,
+    by default all that the log can feed; `clip` cuts importance weights. Raises DataError where the log has no
+    exploration, NotFoundError for unknown names, SettingsError where two have one.
     """
+    for name in estimators:
+        ESTIMATORS.load(name)
     _distinct([*policies, *(other.file.stem for other in lists)])
     log = logged_lists(store, users, settings.scoring.liked)
     shown: dict[str, list[list[str]]] = {}
@@ -54,7 +59,7 @@ def evaluate_policies(
     rounds = {name: log.rounds(ids, catalogue, seed) for name, ids in shown.items()}
     named = {name: SYSTEMS.get(name, "the best items of this retriever alone") for name in policies}
     named |= {other.file.stem: f"the lists of {other.file.name}" for other in lists}
-    result = judged(rounds, clip, seed)
+    result = judged(rounds, clip, seed, estimators)
     n_users = int(log.owner.max()) + 1
     return {
         **result,

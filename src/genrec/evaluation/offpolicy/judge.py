@@ -12,7 +12,7 @@ import numpy as np
 
 from genrec.errors import SettingsError
 from genrec.evaluation.offpolicy import support
-from genrec.evaluation.offpolicy.estimators import estimator, resample, usable
+from genrec.evaluation.offpolicy.base import ESTIMATORS, lacking, resample, usable
 from genrec.evaluation.offpolicy.rounds import Rounds
 from genrec.evaluation.tables import Measured, Table, table_of
 
@@ -29,12 +29,20 @@ def judged(
 ) -> dict[str, Any]:
     """`systems`, `diagnosis`, `clip`, `warnings`, `headline` and `definitions` for policies seen from the same log.
 
-    `names` are estimators, by default all that are usable; `clip` cuts the weights, after their diagnosis; it must be
-    above 0 (SettingsError).
+    `names` are estimators, by name or dotted path, by default all that are usable; `clip` cuts the weights, after their
+    diagnosis. NotFoundError for an unknown estimator; SettingsError for one whose needs the log does not meet, and for
+    a `clip` that is not above 0.
     """
+    first = next(iter(policies.values()))
+    for name in names:
+        if missing := lacking(name, first):
+            raise SettingsError(
+                f"the estimator {name} needs {', '.join(missing)}, which this log does not give",
+                f"these can judge it: {', '.join(usable(first))}",
+            )
     if clip is not None and not clip > 0:
         raise SettingsError(f"weights cannot be clipped at {clip}", "give a number above 0, for example 10")
-    columns = list(names) or usable(next(iter(policies.values())))
+    columns = list(dict.fromkeys(names)) or usable(first)
     diagnosis = {name: support.diagnose(rounds, seed) for name, rounds in policies.items()}
     cut = policies if clip is None else {name: rounds.clipped(clip) for name, rounds in policies.items()}
     return {
@@ -44,7 +52,7 @@ def judged(
         "warnings": [word for name, found in diagnosis.items() for word in support.reservations(name, found)],
         "headline": columns,
         "definitions": {
-            **{name: estimator(name).definition for name in columns},
+            **{name: ESTIMATORS.find(name).DEFINITION for name in columns},
             logged: "the policy that made the log: the mean of what it got itself",
         },
     }
@@ -57,7 +65,7 @@ def policy_table(policies: Mapping[str, Rounds], names: Sequence[str], *, logged
     """
     first = next(iter(policies.values()))
     every = {logged: first.as_logged(), **policies}
-    terms = {policy: [estimator(name).terms(rounds) for name in names] for policy, rounds in every.items()}
+    terms = {policy: [ESTIMATORS.find(name).terms(rounds) for name in names] for policy, rounds in every.items()}
     drawn = iter(resample([one for found in terms.values() for one in found], first.owner, seed))
     measured = {
         policy: Measured(np.array([one.estimate() for one in found]), np.column_stack([next(drawn) for _ in found]))

@@ -8,7 +8,7 @@ import numpy as np
 
 from genrec.data.interactions import BoolArray, FloatArray
 from genrec.evaluation import significance
-from genrec.evaluation.offpolicy.estimators import Terms, resample
+from genrec.evaluation.offpolicy.base import Terms, resample
 from genrec.evaluation.offpolicy.rounds import Owners, Rounds
 
 FEW = 100
