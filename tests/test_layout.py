@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import genrec
+from genrec.data.sources.base import SOURCES
 from genrec.evaluation.metrics import METRICS
 from genrec.evaluation.offpolicy.base import ESTIMATORS
 from genrec.facts.base import FACTS
@@ -41,7 +42,7 @@ ROWS: list[tuple[str, ...]] = [
 """Each imports only from rows before its own, and nothing of its own row but itself."""
 FLAT = {"__init__", "domain", "errors", "settings"}
 """The only modules outside of a folder."""
-ALTERNATIVES = (RETRIEVERS, FILTERS, RANKERS, RERANKERS, FACTS, ENGINES, ENCODERS, METRICS, ESTIMATORS)
+ALTERNATIVES = (RETRIEVERS, FILTERS, RANKERS, RERANKERS, FACTS, ENGINES, ENCODERS, METRICS, ESTIMATORS, SOURCES)
 HEAVY = {
     "vllm": ("llm/", "serving/launch.py"),
     "torch": ("llm/", "text/", "scoring/", "retrieval/retrievers/", "training/", "artifacts/models.py"),

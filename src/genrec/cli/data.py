@@ -46,6 +46,8 @@ Items = Annotated[
 ]
 Folder = Annotated[Path, typer.Option("--path", help="Folder of the data set.")]
 FolderOrName = Annotated[str, typer.Option("--path", help="Folder of the data set, or a known name such as ml-100k.")]
+SourceName = Annotated[str, typer.Argument(help="A format by name, or the dotted path of a class of your own.")]
+SourcePath = Annotated[Path, typer.Option("--path", help="Folder or file that the source reads.")]
 MaxBadRows = Annotated[int, typer.Option(min=0, help="How many rows that cannot be read may be skipped.")]
 MinItemEvents = Annotated[int, typer.Option(min=0, help="Leave out items with fewer events, before users.")]
 MinUserEvents = Annotated[int, typer.Option(min=0, help="Leave out users with fewer events.")]
@@ -123,6 +125,20 @@ def import_hub(
     )
 
 
+@import_app.command("source")
+def import_any_source(
+    name: SourceName,
+    path: SourcePath,
+    workspace: WorkspaceOption,
+    items: Items = None,
+    max_bad_rows: MaxBadRows = 0,
+    min_item_events: MinItemEvents = 0,
+    min_user_events: MinUserEvents = 0,
+) -> None:
+    """Any format, also one of your own: package.module.Class with `of`, `items` and `events`."""
+    _import(_source(name, path, items), workspace, max_bad_rows, min_item_events, min_user_events)
+
+
 @validate_app.command("tables")
 def validate_tables(
     interactions: Interactions,
@@ -159,6 +175,14 @@ def validate_hub(
 ) -> None:
     """Folders that the library datasets opens; columns as in tables."""
     _validate(_hub(interactions, items, timestamp_unit, value_column), workspace)
+
+
+@validate_app.command("source")
+def validate_any_source(
+    name: SourceName, path: SourcePath, items: Items = None, workspace: KnownWorkspace = None
+) -> None:
+    """Any format, also one of your own: package.module.Class with `of`, `items` and `events`."""
+    _validate(_source(name, path, items), workspace)
 
 
 @app.command()
@@ -240,6 +264,13 @@ def _hub(interactions: Path, items: Path | None, unit: Unit, value_column: str |
     from genrec.data.sources.hub import Hub
 
     return Hub(interactions, items, unit.value, value_column)
+
+
+def _source(name: str, path: Path, items: Path | None) -> Source:
+    from genrec.data.sources.base import SOURCES
+
+    found: type[Source] = SOURCES.load(name)
+    return found.of(path, items)
 
 
 def _import(source: Source, root: Path, max_bad_rows: int, min_item_events: int, min_user_events: int) -> None:

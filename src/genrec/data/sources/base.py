@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from genrec.artifacts.alternatives import Alternatives
 from genrec.domain import Item
 from genrec.errors import DataError
 
@@ -84,7 +86,14 @@ class EventBatch:
 
 
 class Source(Protocol):
-    """One input, whatever its format. Reading is lazy: both methods stream, and may be called again."""
+    """One input, whatever its format. Reading is lazy: both methods stream, and may be called again.
+
+    One alternative is one module of `genrec.data.sources` with a class that satisfies this.
+    """
+
+    @classmethod
+    def of(cls, path: Path, items: Path | None = None) -> Self:
+        """The source of a folder or file; `items` is the catalogue of formats that have it elsewhere. Reads nothing."""
 
     @property
     def name(self) -> str:
@@ -99,3 +108,6 @@ class Source(Protocol):
 
     def events(self, bad: BadRows) -> Iterator[EventBatch]:
         """The log in the order of the file. Rows that cannot be read go to `bad`; DataError as above."""
+
+
+SOURCES: Alternatives[Source] = Alternatives("data source", "genrec.data.sources", Source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,6 +24,11 @@ class Hub:
     items_folder: Path | None = None
     timestamp_unit: columns.TimestampUnit = "s"
     value_column: str | None = None
+
+    @classmethod
+    def of(cls, path: Path, items: Path | None = None) -> Self:
+        """See `Source.of`."""
+        return cls(path, items)
 
     @property
     def name(self) -> str:

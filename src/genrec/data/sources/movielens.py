@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,11 @@ class MovieLens:
     """A folder with one of the three forms. Year (taken off the title) and genres are metadata."""
 
     folder: Path
+
+    @classmethod
+    def of(cls, path: Path, items: Path | None = None) -> Self:
+        """See `Source.of`."""
+        return cls(path)
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 
@@ -26,6 +27,11 @@ class RecBole:
 
     folder: Path
     timestamp_unit: columns.TimestampUnit = "s"
+
+    @classmethod
+    def of(cls, path: Path, items: Path | None = None) -> Self:
+        """See `Source.of`."""
+        return cls(path)
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from genrec.data import columns
 from genrec.data.files import Chunk, read_delimited, read_json_lines, read_parquet
@@ -25,6 +26,11 @@ class Tables:
     items_file: Path | None = None
     timestamp_unit: columns.TimestampUnit = "s"
     value_column: str | None = None
+
+    @classmethod
+    def of(cls, path: Path, items: Path | None = None) -> Self:
+        """See `Source.of`."""
+        return cls(path, items)
 
     @property
     def name(self) -> str:

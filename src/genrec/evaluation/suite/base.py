@@ -6,11 +6,12 @@ import importlib.resources
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from genrec.artifacts.yaml_files import line_of, load_yaml
+from genrec.data.sources.base import SOURCES
 from genrec.errors import NotFoundError, SettingsError
 from genrec.evaluation.suite import gates
 from genrec.evaluation.suite.gates import Gate
@@ -32,17 +33,24 @@ def _is_name(text: str) -> str:
     return text
 
 
+def _is_source(name: str) -> str:
+    if problem := SOURCES.problem(name):
+        raise ValueError(problem)
+    return name
+
+
 Name = Annotated[str, AfterValidator(_is_name)]
 
 
 class Source(Strict):
     """Data that the suite imports by itself where the workspace has none. Paths are seen from the suite's folder."""
 
-    importer: Literal["movielens", "recbole", "tables"]
+    importer: Annotated[str, AfterValidator(_is_source)]
+    """A module of `genrec.data.sources`, or the dotted path of a class of your own."""
     path: str
     """Folder of the data set, a known name (`genrec data fetch --list`), or the events of `tables`."""
     items: str | None = None
-    """Catalogue of `tables`."""
+    """Catalogue of formats that have it elsewhere, such as `tables`."""
     min_item_events: int = Field(default=0, ge=0)
     min_user_events: int = Field(default=0, ge=0)
 

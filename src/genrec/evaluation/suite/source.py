@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 from genrec.artifacts import downloads, models
 from genrec.artifacts.workspace import Workspace
 from genrec.data.importer import Progress, import_source
 from genrec.data.sources import base
-from genrec.data.sources.movielens import MovieLens
-from genrec.data.sources.recbole import RecBole
-from genrec.data.sources.tables import Tables
 from genrec.errors import WorkspaceError
 from genrec.evaluation.suite.base import BaseSuite, Source
 
@@ -45,15 +41,11 @@ def workspace_of(suite: BaseSuite, given: Path | None, progress: Progress | None
 def _cached_folder(source: Source, folder: Path) -> Path:
     """One workspace for each source: suites of the same data share what they fit."""
     place = source.path if source.path in models.known() else str((folder / source.path).resolve())
-    digest = hashlib.sha256(source.model_copy(update={"path": place}).model_dump_json().encode()).hexdigest()[:8]
+    described = source.model_copy(update={"path": place}).model_dump_json() + base.SOURCES.source_hash(source.importer)
+    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
     return downloads.root() / "suites" / f"{Path(source.path).name}-{digest}"
 
 
 def _source(source: Source, folder: Path) -> base.Source:
     path = models.fetch(source.path) if source.path in models.known() else folder / source.path
-    make: dict[str, Callable[[], base.Source]] = {
-        "movielens": lambda: MovieLens(path),
-        "recbole": lambda: RecBole(path),
-        "tables": lambda: Tables(path, None if source.items is None else folder / source.items),
-    }
-    return make[source.importer]()
+    return base.SOURCES.find(source.importer).of(path, None if source.items is None else folder / source.items)
