@@ -14,7 +14,7 @@ from genrec.data.histories import HistoryArrays, spans
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.labels import ENOUGH_CLICKS
 from genrec.data.store import Exposure
-from genrec.domain import Candidates, History, Item, Reader
+from genrec.domain import Candidates, History, Item, LlmRankerKey
 from genrec.facts.extract import FactExtractor
 from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions
@@ -38,7 +38,7 @@ MOST_SHOWN = 5_000
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
 """Gives, for each slate, what `validity.llm_scores` makes of a ranker's answer; None where there is none."""
-Readers = Mapping[Reader, ReadSlates]
+LlmRankers = Mapping[LlmRankerKey, ReadSlates]
 """Language models to be weighed, the default one first."""
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
@@ -61,7 +61,7 @@ def fit_scorer(
     retriever: HybridRetriever,
     described: Scorer,
     settings: Settings,
-    readers: Readers,
+    llm_rankers: LlmRankers,
     progress: Progress | None,
     language: str = "en",
     seed: int = 0,
@@ -89,12 +89,12 @@ def fit_scorer(
     facts = FactExtractor(lambda: described.statistics, described.item_ids, lambda: items, retriever.covisit)
     slates = [slate for cases in (validation, asked) for slate in _slates(scorer, cases, settings, facts)]
     accounts: list[dict[str, Any]] = []
-    for reader, read in readers.items() if slates else ():
+    for key, read in llm_rankers.items() if slates else ():
         answers = read([question for question, _ in slates])
         scores = asyncio.run(_awaited(answers)) if inspect.isawaitable(answers) else answers
         known = [replace(slate, llm=llm) for (_, slate), llm in zip(slates, scores, strict=True) if llm is not None]
-        scorer = scorer.with_llm_weights(reader, known)
-        accounts.append({**asdict(reader), "weights": asdict(scorer.llm_weights[reader])})
+        scorer = scorer.with_llm_weights(key, known)
+        accounts.append({**asdict(key), "weights": asdict(scorer.llm_weights[key])})
     return scorer, {**scorer.record, "readers": accounts}
 
 

@@ -26,7 +26,7 @@ from genrec.pipeline.slate import Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
 from genrec.pipeline.trace import trace_of
 from genrec.ranking.base import Ranker
-from genrec.ranking.loading import ranker_for, reader_of
+from genrec.ranking.loading import llm_ranker_key_of, ranker_for
 from genrec.reranking.base import Ranked, RerankContext
 from genrec.reranking.exploration import odds_of
 from genrec.reranking.objective import check_fields
@@ -67,7 +67,7 @@ class Recommender:
         self.scorer = scorer
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
-        self._read_by(ranker, model)
+        self._use_llm_ranker(ranker, model)
         self._slates = SlateBuilder(store, retriever, scorer, settings)
         self._exposures = ExposureLog(store, settings.traces.keep_days)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
@@ -119,7 +119,7 @@ class Recommender:
             else:
                 opened.close()
             raise
-        opened._read_by(ranker, used)
+        opened._use_llm_ranker(ranker, used)
         for said in opened.advice() if warn else ():
             warnings.warn(said, stacklevel=2)  # the line that opens the workspace
         return opened
@@ -128,7 +128,11 @@ class Recommender:
         """What to say of a ranker that was not tuned on its template, or that `genrec fit` has not weighed."""
         if self.ranker is None:
             return []
-        return [said for said in (mismatch_of(self.settings, self.ranker.template), self.unweighed) if said is not None]
+        return [
+            said
+            for said in (mismatch_of(self.settings, self.ranker.template), self.missing_weights_warning)
+            if said is not None
+        ]
 
     @property
     def ranker_name(self) -> str:
@@ -136,16 +140,16 @@ class Recommender:
         return "none" if self.ranker is None else self.ranker.name
 
     @property
-    def unweighed(self) -> str | None:
-        """What to say where slates are read by whom `genrec fit` did not weigh; None where all is well."""
-        return None if self._reader is None else self.scorer.missing_weights_warning(self._reader)
+    def missing_weights_warning(self) -> str | None:
+        """What to say where `genrec fit` learned no weights for this model and ranker; None where it did."""
+        return None if self._llm_ranker_key is None else self.scorer.missing_weights_warning(self._llm_ranker_key)
 
-    def _read_by(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
-        """Has slates read by this ranker on this model, whose word then weighs what it is worth."""
+    def _use_llm_ranker(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
+        """Takes this ranker on this model, with the weights that the scorer has for it."""
         self.ranker, self.model = ranker, model
-        self._reader = None if ranker is None or model is None else reader_of(model, ranker)
-        if self._reader is not None:
-            self.scorer = self.scorer.for_llm_ranker(self._reader)
+        self._llm_ranker_key = None if ranker is None or model is None else llm_ranker_key_of(model, ranker)
+        if self._llm_ranker_key is not None:
+            self.scorer = self.scorer.for_llm_ranker(self._llm_ranker_key)
 
     def with_ranker(self, ranker: Ranker, settings: Settings, model: LanguageModel | None = None) -> Recommender:
         """The same recommender with another ranker, and on another model if one is given."""
