@@ -110,12 +110,12 @@ def test_filters_hold_for_what_is_asked_for(blend: HybridRetriever) -> None:
 
 
 def test_the_callers_items_have_their_nearness(blend: HybridRetriever) -> None:
-    near, far, unknown = blend.given(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, query="east")
+    near, far, unknown = blend.score_items(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, query="east")
     assert near.parts["request"] > 0 > far.parts["request"]
     assert unknown.parts["request"] == unknown.parts["request words"] == 0
     assert near.parts["request words"] == pytest.approx(1 - np.log(3) / np.log(7))
     assert near.sources.keys() == {"caller"}
-    assert "request" not in blend.given(history(), [BY_ID["b"]], now=0.0)[0].parts
+    assert "request" not in blend.score_items(history(), [BY_ID["b"]], now=0.0)[0].parts
 
 
 def test_without_its_encoder_the_answer_is_that_without_words(

@@ -246,7 +246,7 @@ class Asked(Tunable):
         FITS.append((good, late))
         return cls(interactions.n_items, good)
 
-    def asking(self, late: int) -> Asked:
+    def with_query(self, late: int) -> Asked:
         return type(self)(self.size, bool(late))
 
 

@@ -155,7 +155,7 @@ def _shown_pools(
         start, end = spans(log, np.array([user], dtype=np.int32), np.array([now]))
         rows = slice(int(start[0]), int(end[0]))
         arrays = HistoryArrays.of_rows(log, rows, now)
-        candidates = Candidates(tuple(retriever.given(History(exposure.user_id), known, now=now, arrays=arrays)))
+        candidates = Candidates(tuple(retriever.score_items(History(exposure.user_id), known, now=now, arrays=arrays)))
         labels = np.array([float(item.id in clicked) for item in known])
         pools.append(ShownPool(scorer.features(candidates, arrays), np.array(places, dtype=np.float64), labels))
     return pools

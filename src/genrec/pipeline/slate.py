@@ -162,7 +162,7 @@ class SlateBuilder:
         dropped = tuple(DroppedItem(item.id, reason) for item in items if (reason := filters.reason(item)))
         refused = {one.item_id for one in dropped}
         kept = [item for item in items if item.id not in refused]
-        found = self.retriever.given(history, kept, now=arrays.now, query=request.query, arrays=arrays)
+        found = self.retriever.score_items(history, kept, now=arrays.now, query=request.query, arrays=arrays)
         return Candidates(tuple(found), dropped)
 
     def _history(self, request: RecommendationRequest) -> History:

@@ -82,7 +82,7 @@ class HybridRetriever:
         """The history as arrays: made once for a request, they serve retrieval and scoring."""
         return HistoryArrays.of(history, self.index, now, self.scale)
 
-    def given(
+    def score_items(
         self,
         history: History,
         items: Sequence[Item],

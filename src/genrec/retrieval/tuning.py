@@ -194,14 +194,14 @@ class _Fitter:
 
     def _fits(self, name: str, grid: Sequence[Mapping[str, Any]], log: Interactions) -> Iterator[Retriever]:
         """One retriever for each entry; where an entry differs from the last only in how it asks, the same fit."""
-        asking = getattr(RETRIEVERS.find(name), "asking", None)
-        late = inspect.signature(asking).parameters.keys() if asking else set[str]()
+        with_query = getattr(RETRIEVERS.find(name), "with_query", None)
+        late = inspect.signature(with_query).parameters.keys() if with_query else set[str]()
         fitted: Any = None
         last: Mapping[str, Any] | None = None
         for entry in grid:
             early = {key: value for key, value in entry.items() if key not in late}
-            if asking and early == last:
-                fitted = asking(fitted, **{key: entry[key] for key in late & entry.keys()})
+            if with_query and early == last:
+                fitted = with_query(fitted, **{key: entry[key] for key in late & entry.keys()})
             else:
                 fitted = self.fit(name, log, entry)
             last = early

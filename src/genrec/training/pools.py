@@ -99,7 +99,7 @@ class TrainingPools:
                 if place is None:
                     if not add_missed:
                         continue
-                    (missed,) = blend.given(history, [target], now=now, query=query)
+                    (missed,) = blend.score_items(history, [target], now=now, query=query)
                     place = min(len(pool.items), width - 1)
                     pool = Candidates((*pool.items[:place], missed), pool.dropped)
                 scores = np.array([candidate.score for candidate in pool.items])
