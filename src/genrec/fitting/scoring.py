@@ -18,7 +18,7 @@ from genrec.domain import Candidates, History, Item, LlmRankerKey
 from genrec.facts.extract import FactExtractor
 from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions
-from genrec.fitting.simulated_queries import RequestSimulator
+from genrec.fitting.simulated_queries import QuerySimulator
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.scoring.llm_evidence import ScoredSlate
 from genrec.scoring.pools import ShownPool, TrainingPool, TrainingPools
@@ -30,7 +30,7 @@ from genrec.text.encoders import Progress
 Asked = tuple[History, Candidates, str | None]
 """A slate, and the query in words that goes with it."""
 
-MOST_REQUESTS = 500
+MOST_QUERIES = 500
 """Validation positions at which a query in words is simulated."""
 MOST_SHOWN = 5_000
 """The newest shown lists that are learned from."""
@@ -77,7 +77,7 @@ def fit_scorer(
     shared = (positions, items, retriever, described, settings, progress)
     train = [case.pool for case in _cases(positions.train, *shared)]
     validation = _cases(positions.validation, *shared)
-    asked = _cases(positions.validation[:MOST_REQUESTS], *shared, RequestSimulator(items, language))
+    asked = _cases(positions.validation[:MOST_QUERIES], *shared, QuerySimulator(items, language))
     pools = TrainingPools(
         tuple(retriever.parts),
         train,
@@ -106,7 +106,7 @@ def _cases(
     scorer: Scorer,
     settings: Settings,
     progress: Progress | None,
-    simulator: RequestSimulator | None = None,
+    simulator: QuerySimulator | None = None,
 ) -> list[_Case]:
     """What retrieval proposes at the given rows; with a simulator, at those that have words to ask for."""
     by_id, generator = {item.id: item for item in items}, np.random.default_rng(0)
@@ -117,7 +117,7 @@ def _cases(
             progress(what, number, len(rows))
         history, now = positions.request(int(row), items)
         taken = items[int(positions.whole.item[row])]
-        query = None if simulator is None else simulator.request(taken, generator, "validation")
+        query = None if simulator is None else simulator.query(taken, generator, "validation")
         if simulator is not None and query is None:
             continue
         arrays = retriever.arrays(history, now)
