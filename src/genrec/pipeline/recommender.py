@@ -19,7 +19,7 @@ from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, Recom
 from genrec.errors import GenrecError, ModelError
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.answer import exposure_of, lines, nothing_left
-from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, is_read, read
+from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, read, should_call_llm
 from genrec.pipeline.request import RecommendationRequest
 from genrec.pipeline.reranking import rerank
 from genrec.pipeline.slate import Slate, SlateBuilder
@@ -34,7 +34,7 @@ from genrec.retrieval.hybrid import HybridRetriever
 from genrec.scoring.scorer import Scorer
 from genrec.settings import Policy, Settings
 
-__all__ = ["FALLBACKS", "NOT_NEEDED", "RecommendationRequest", "Recommender", "Slate", "is_read"]
+__all__ = ["FALLBACKS", "NOT_NEEDED", "RecommendationRequest", "Recommender", "Slate", "should_call_llm"]
 
 T = TypeVar("T")
 
