@@ -136,7 +136,7 @@ def test_requests_in_words_are_learned_and_read_by_the_model_as_they_are_served(
     assert Scorer.load(place.part("scoring")).heads.query.nearness == query["nearness"]
     asked = [(slate, request) for _, slate, request in seen if request]
     assert len(asked) > 10
-    assert all("request" in candidate.parts for slate, _ in asked for candidate in slate.items)
+    assert all("query" in candidate.parts for slate, _ in asked for candidate in slate.items)
     fit = [
         np.mean([any(word in candidate.item.title for word in words if word in request) for candidate in slate.items])
         for slate, request in asked

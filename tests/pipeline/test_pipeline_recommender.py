@@ -270,10 +270,10 @@ class TestRequestsInWords:
         plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, query="title 38")
         assert "i38" not in ids(plain)
         assert ids(asked)[0] == "i38"
-        assert asked.items[0].sources == ("request",)
+        assert asked.items[0].sources == ("query",)
         assert (plain.provenance.retriever, asked.provenance.retriever) == (
             "covisit+popular",
-            "covisit+popular+request",
+            "covisit+popular+query",
         )
         assert set(ids(asked)[1:]) & set(ids(plain))
 
@@ -287,7 +287,7 @@ class TestRequestsInWords:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder())
         answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), query="title 37")
         assert ids(answer)[0] == "i37"
-        assert answer.provenance.retriever == "caller+request"
+        assert answer.provenance.retriever == "caller+query"
 
     def test_are_left_to_the_model_where_no_texts_are_fitted(
         self, store: SqliteStore, tiny_tokenizer_folder: Path

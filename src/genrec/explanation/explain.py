@@ -50,7 +50,7 @@ FOR = {
 }
 """Fact that speaks for an item, the most personal first."""
 _SOURCES = {
-    "request": ("near to what was asked for", "接近所提的要求"),
+    "query": ("near to what was asked for", "接近所提的要求"),
     "semantic": ("described much like what was chosen before", "描述与以前选过的相近"),
     "repeat": ("chosen before", "以前选过"),
     "popular": ("popular of late", "近来热门"),
@@ -225,8 +225,8 @@ class _Telling:
 def _words(line: RecommendedItem, candidate: Candidate | None, language: str) -> Iterator[str]:
     """What speaks for an item: that it was asked for, then evidence, else where it came from."""
     where = 1 if language == "zh" else 0
-    if "request" in line.sources:
-        yield _SOURCES["request"][where]
+    if "query" in line.sources:
+        yield _SOURCES["query"][where]
     facts = {fact.kind: fact for fact in (candidate.evidence if candidate else ())}
     chosen = [facts[kind] for kind, buckets in FOR.items() if kind in facts and facts[kind].bucket in buckets]
     for fact in chosen:

@@ -17,7 +17,7 @@ from genrec.data.labels import Rows, rated_rows, shown_rows
 from genrec.data.store import Exposure
 from genrec.domain import Candidates, Item, LlmRankerKey
 from genrec.errors import WorkspaceError
-from genrec.retrieval.hybrid import REQUEST, REQUEST_WORDS
+from genrec.retrieval.hybrid import QUERY, QUERY_WORDS
 from genrec.scoring.features import CandidateFeatures, pair_features, pool_columns, signals
 from genrec.scoring.fitting import fit_heads
 from genrec.scoring.heads import Heads
@@ -148,9 +148,9 @@ class Scorer:
 
         names = self.heads.parts or part_names(candidates)
         query = None
-        if any(REQUEST in one.parts for one in candidates.items):
-            alone = [one.sources.keys() == {REQUEST} for one in candidates.items]
-            query = np.column_stack([part(REQUEST), part(REQUEST_WORDS), alone])
+        if any(QUERY in one.parts for one in candidates.items):
+            alone = [one.sources.keys() == {QUERY} for one in candidates.items]
+            query = np.column_stack([part(QUERY), part(QUERY_WORDS), alone])
         columns = pool_columns(retriever, [part(name) for name in names], pairs)
         known = len(history) if events is None else events
         return CandidateFeatures(retriever, columns, item, h, signals(self.statistics, h), known, query)
@@ -277,7 +277,7 @@ def rate_rows(interactions: Interactions, liked: float, exposures: Shown) -> Row
 def part_names(candidates: Candidates) -> tuple[str, ...]:
     """The retrievers that were asked for the candidates."""
     names = dict.fromkeys(name for one in candidates.items for name in one.parts)
-    return tuple(name for name in names if name not in (REQUEST, REQUEST_WORDS))
+    return tuple(name for name in names if name not in (QUERY, QUERY_WORDS))
 
 
 _NUMBERS = ("liked", "value_mean", "value_scale", "prior", "newest", "span")
