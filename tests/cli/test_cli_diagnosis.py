@@ -160,7 +160,7 @@ def test_low_memory_and_disk_are_noted_with_a_cure(machine: Machine, monkeypatch
 
 
 def test_memory_is_unknown_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "_kib", lambda path: {})
+    monkeypatch.setattr(diagnosis, "kib", lambda path: {})
     assert diagnosis.memory_gib() is None
 
 

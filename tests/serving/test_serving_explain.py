@@ -92,15 +92,15 @@ def test_a_conversation_is_in_the_models_words_where_they_stand(client: TestClie
 
     assert len(text().splitlines()) == 2
     assert ": " in text(explain="words").splitlines()[0]
-    model._text = "I would begin with what is like Alien."
-    assert text(explain="model") == model._text
-    model._text = "I would begin with Solaris Forever."
+    model.text = "I would begin with what is like Alien."
+    assert text(explain="model") == model.text
+    model.text = "I would begin with Solaris Forever."
     assert text(explain="model") == text(explain="words")
 
 
 @pytest.mark.parametrize(("how", "said"), [("words", ": "), ("model", "what is like Alien")])
 def test_a_stream_says_the_same(client: TestClient, model: ScriptedModel, how: str, said: str) -> None:
-    model._text = "I would begin with what is like Alien.\nThen the other."
+    model.text = "I would begin with what is like Alien.\nThen the other."
     whole = client.post(chat.PATH, json=conversation(explain=how)).json()
     streamed = client.post(chat.PATH, json={**conversation(explain=how), "stream": True})
     events = [json.loads(line[6:]) for line in streamed.text.split("\n\n") if line.startswith("data: {")]

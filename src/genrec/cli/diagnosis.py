@@ -266,7 +266,7 @@ def cores() -> int:
 
 def memory_gib() -> float | None:
     """Memory that can still be used, within the limit of the control group; None where the system does not say."""
-    available = _kib("/proc/meminfo").get("MemAvailable")
+    available = kib("/proc/meminfo").get("MemAvailable")
     if available is None:
         return None
     free = available * 1024
@@ -283,7 +283,7 @@ def memory_gib() -> float | None:
     return free / 2**30
 
 
-def _kib(path: str) -> Mapping[str, int]:
+def kib(path: str) -> Mapping[str, int]:
     try:
         lines = Path(path).read_text("ascii").splitlines()
     except OSError:

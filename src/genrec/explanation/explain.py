@@ -99,7 +99,7 @@ async def explain(
 
     With `model` it is asked once for all items. Its sentence about an item comes before the grounded words.
     """
-    told = await asyncio.to_thread(_Telling.begin, recommender, request, answer)
+    told = await asyncio.to_thread(Telling.begin, recommender, request, answer)
     if how == "words" or not answer.items:
         return Explained(told.grounded, Account(how, told.language))
     text, template, failed = await told.write(REASONS)
@@ -125,7 +125,7 @@ async def converse(
     recommender: Recommender, request: RecommendationRequest, answer: Recommendation, how: How = "words"
 ) -> Explained:
     """As `explain`, with a whole answer in words as `text`: the model's, or None where it is not to be given."""
-    told = await asyncio.to_thread(_Telling.begin, recommender, request, answer)
+    told = await asyncio.to_thread(Telling.begin, recommender, request, answer)
     if how == "words" or not answer.items:
         return Explained(told.grounded, Account(how, told.language))
     text, template, failed = await told.write(ANSWER)
@@ -148,7 +148,7 @@ async def explained(
 
 
 @dataclass(frozen=True, eq=False)
-class _Telling:
+class Telling:
     """One answer that is explained, with what is known of its items."""
 
     recommender: Recommender
@@ -161,7 +161,7 @@ class _Telling:
     prompts: list[RenderedPrompt] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, recommender: Recommender, request: RecommendationRequest, answer: Recommendation) -> _Telling:
+    def begin(cls, recommender: Recommender, request: RecommendationRequest, answer: Recommendation) -> Telling:
         ids = tuple(line.item.id for line in answer.items)
         # What was shown is looked at again as a slate of the caller, which costs no retrieval.
         shown = replace(request, candidate_ids=ids, exclude=(), where={})
@@ -181,7 +181,7 @@ class _Telling:
         template = None
         try:
             async with asyncio.timeout(settings.llm.deadline_s):
-                prompt = await asyncio.to_thread(self._prompt, name)
+                prompt = await asyncio.to_thread(self.prompt, name)
                 template = prompt.template
                 self.prompts.append(prompt)
                 length = _library(settings.prompts.folder).get(template.id).budget.reserve
@@ -202,7 +202,7 @@ class _Telling:
         source = "\n".join(message.content for prompt in self.prompts for message in prompt.messages)
         return titles.foreign(text, own, source)
 
-    def _prompt(self, name: str) -> RenderedPrompt:
+    def prompt(self, name: str) -> RenderedPrompt:
         settings, model = self.recommender.settings, self.recommender.model
         library = _library(settings.prompts.folder)
         try:

@@ -150,7 +150,7 @@ class _Forward(Response):
         await self._route.handle(scope, replay, send)
 
 
-def _text(answer: Recommendation, said: Explained | None = None) -> str:
+def answer_text(answer: Recommendation, said: Explained | None = None) -> str:
     """The answer for people."""
     if said is not None and said.text is not None:
         return said.text
@@ -175,7 +175,7 @@ def _usage(answer: Recommendation) -> dict[str, int]:
 
 
 def _completion(answer: Recommendation, said: Explained | None, model: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": _text(answer, said)}
+    message = {"role": "assistant", "content": answer_text(answer, said)}
     return {
         "id": answer.request_id,
         "object": "chat.completion",
@@ -224,7 +224,7 @@ async def _stream(parts: AsyncGenerator[Part, None], body: ChatBody, route: Rout
                 else:
                     metrics.observe(part)
                     said = None if how is None else await converse(*route, part, how)
-                    for line in _text(part, said).splitlines(keepends=True) if said else ():
+                    for line in answer_text(part, said).splitlines(keepends=True) if said else ():
                         yield chunk({"content": line})
                     yield chunk({}, "stop", genrec=recommendation_answer(part, said))
                     if body.stream_options and body.stream_options.include_usage:
