@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 import warnings
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
@@ -20,7 +19,7 @@ from genrec.errors import GenrecError, ModelError
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.answer import exposure_of, lines, nothing_left
 from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, read, should_call_llm
-from genrec.pipeline.request import RecommendationRequest
+from genrec.pipeline.request import RecommendationRequest, new_request_id
 from genrec.pipeline.reranking import rerank
 from genrec.pipeline.slate import Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
@@ -206,14 +205,14 @@ class Recommender:
         return answer
 
     async def stream(
-        self, request: RecommendationRequest, slate: Slate | None = None
+        self, request: RecommendationRequest, slate: Slate | None = None, request_id: str | None = None
     ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
-        """Each item as soon as its place is fixed, and the whole answer last.
+        """Each item as soon as its place is fixed, and the whole answer last, under `request_id` or a new id.
 
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
+        clock, request_id = StageClock(), request_id or new_request_id()
         if slate is None:
             slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.policy.name
