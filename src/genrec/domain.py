@@ -155,8 +155,8 @@ class TemplateRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Who reads slates: a model with its adapter, in the hands of a ranker with a template."""
+class LlmRankerKey:
+    """What weights of a language model belong to: a model with its adapter, called by a ranker with a template."""
 
     model: str
     adapter: str | None

@@ -203,8 +203,8 @@ def test_empty_lists_and_no_users_are_no_error(name):
 
 
 def test_large_sets_of_users_are_read_in_parts(monkeypatch):
-    monkeypatch.setattr("genrec.evaluation.metrics.diversity._CHUNK", 1)
-    monkeypatch.setattr("genrec.evaluation.metrics.genre_diversity._CHUNK", 1)
+    monkeypatch.setattr("genrec.evaluation.metrics.diversity.CHUNK", 1)
+    monkeypatch.setattr("genrec.evaluation.metrics.genre_diversity.CHUNK", 1)
     for name in ("diversity", "genre_diversity"):
         assert per_user(name, RANKED, TARGETS, FACTS, 3) == pytest.approx(BY_HAND[name, 3])
 

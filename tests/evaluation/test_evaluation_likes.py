@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from genrec.data.labels import rated_rows
-from genrec.evaluation.likes import _running, _user_rate, two_rates
+from genrec.evaluation.likes import running_counts, two_rates, user_rate
 from genrec.scoring.calibration import auc
 from scoring_factories import World, make_world
 
@@ -15,15 +15,15 @@ def world() -> World:
 
 
 def test_running_counts_by_hand():
-    counts = _running(np.array([0, 0, 0, 2, 2], dtype=np.int32), np.array([1.0, 0.0, 1.0, 1.0, 1.0]))
+    counts = running_counts(np.array([0, 0, 0, 2, 2], dtype=np.int32), np.array([1.0, 0.0, 1.0, 1.0, 1.0]))
     assert counts.tolist() == [[0, 0], [1, 1], [2, 1], [0, 0], [1, 1]]
-    assert len(_running(np.zeros(0, dtype=np.int32), np.zeros(0))) == 0
+    assert len(running_counts(np.zeros(0, dtype=np.int32), np.zeros(0))) == 0
 
 
 def test_user_rates_are_of_the_newest_events_before_the_row(world):
     log = world.interactions
     rows = rated_rows(log, 4.0).take(np.arange(0, 2400, 97))
-    rates = _user_rate(log, rows, 4.0, 0.6, newest=7)
+    rates = user_rate(log, rows, 4.0, 0.6, newest=7)
     for number in range(len(rows)):
         own = np.flatnonzero((log.user == rows.user[number]) & (log.timestamp < rows.now[number]))[-7:]
         expected = ((log.value[own] >= 4).sum() + PRIOR * 0.6) / (len(own) + PRIOR)

@@ -303,9 +303,9 @@ def test_wrong_calls_end_with_2_and_a_message(capsys, workspace, scripted, argum
 
 
 def test_times_far_beyond_the_others_count_as_the_usual_longest():
-    from genrec.evaluation.templates.evaluate import _usual
+    from genrec.evaluation.templates.evaluate import usual_times
 
     times = np.array([[1.0] * 10 + [2.0] * 10 + [9000.0, np.nan]])
-    usual = _usual(times)
+    usual = usual_times(times)
     assert np.nanmax(usual) == 2.0
     assert np.isnan(usual[0, -1])

@@ -48,7 +48,7 @@ def test_lists_leave_out_what_was_seen_break_ties_by_position_and_are_padded():
 def test_batches_do_not_change_lists(monkeypatch):
     split = leave_one_out(chain_log())
     whole = ranked_lists(ByPosition(), split, 5)
-    monkeypatch.setattr("genrec.retrieval.scoring._BATCH_CELLS", 3 * N_ITEMS)
+    monkeypatch.setattr("genrec.retrieval.scoring.BATCH_CELLS", 3 * N_ITEMS)
     seen = []
     pieces = ranked_lists(ByPosition(), split, 5, "x", lambda what, done, total: seen.append((done, total)))
     assert (pieces == whole).all()

@@ -31,7 +31,7 @@ def test_each_resample_draws_as_many_users_as_there_are():
 
 def test_blocks_do_not_change_the_resamples(monkeypatch):
     whole = np.concatenate(list(user_weights(7, resamples=50)))
-    monkeypatch.setattr("genrec.evaluation.significance._BLOCK_BYTES", 8 * 7 * 4)
+    monkeypatch.setattr("genrec.evaluation.significance.BLOCK_BYTES", 8 * 7 * 4)
     blocks = list(user_weights(7, resamples=50))
     assert max(len(block) for block in blocks) == 4
     assert (np.concatenate(blocks) == whole).all()
@@ -167,7 +167,7 @@ def test_every_part_is_left_out_once(monkeypatch):
     assert many.shape == (200, 1000)
     assert (many.sum(axis=0) == 199).all()
     assert (many.sum(axis=1) == 995).all()
-    monkeypatch.setattr("genrec.evaluation.significance._BLOCK_BYTES", 8 * 1000 * 7)
+    monkeypatch.setattr("genrec.evaluation.significance.BLOCK_BYTES", 8 * 1000 * 7)
     assert (np.concatenate(list(left_out_weights(1000))) == many).all()
 
 

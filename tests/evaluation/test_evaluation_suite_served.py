@@ -13,7 +13,7 @@ from genrec.evaluation import protocol
 from genrec.evaluation.suite import runner, served
 from genrec.evaluation.suite.runner import run_suite
 from genrec.evaluation.suite.schema import Suite
-from genrec.fitting.simulated_queries import RequestSimulator
+from genrec.fitting.simulated_queries import QuerySimulator
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import Recommender
 from genrec.scoring.llm_evidence import LlmWeights
@@ -168,7 +168,7 @@ def test_the_place_at_which_an_item_is_shown(evaluate, ranker):
 def test_requests_in_words_reach_the_prompt_and_are_said_to_be_simulated(evaluate, monkeypatch):
     asked = []
     answer = Recommender.arecommend
-    monkeypatch.setattr(RequestSimulator, "request", lambda _, item, *__: f"like {item.title}")
+    monkeypatch.setattr(QuerySimulator, "query", lambda _, item, *__: f"like {item.title}")
 
     async def watched(self, request, slate=None):
         asked.append(request.query)

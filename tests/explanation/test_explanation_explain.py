@@ -13,11 +13,11 @@ import pytest
 
 from explanation_factories import TITLES, small_recommender
 from genrec.domain import Fact, Item, Recommendation
-from genrec.explanation.explain import ANSWER, REASONS, Explained, How, _Telling, _words, converse, explain, explained
+from genrec.explanation.explain import ANSWER, REASONS, Explained, How, Telling, _words, converse, explain, explained
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import RecommendationRequest, Recommender
 from genrec.prompting.tokenizer import load_tokenizer
-from genrec.serving.chat import _text
+from genrec.serving.chat import answer_text
 from genrec.serving.schemas import recommendation_answer
 
 
@@ -182,13 +182,13 @@ def test_a_conversation_is_given_whole_or_as_a_list(make: Callable[..., Recommen
     assert found.text == f"I would begin with {best}.\nIt is as tense as Alien!"
     assert found.account.template is not None
     assert found.account.template.id == ANSWER
-    assert _text(answer, found) == found.text
+    assert answer_text(answer, found) == found.text
 
     answer, found = told(make(ScriptedModel(text="Have you seen “Moon Heat”?")), "model", converse)
     assert found.text is None
     assert found.account.refused == {"a title that does not exist": 3}
-    assert _text(answer, found).startswith(f"1. {best} (chance that it is next ")
-    assert _text(answer, found).count("\n") == 3
+    assert answer_text(answer, found).startswith(f"1. {best} (chance that it is next ")
+    assert answer_text(answer, found).count("\n") == 3
 
 
 def test_an_empty_answer_needs_no_reasons(make: Callable[..., Recommender]) -> None:
@@ -206,7 +206,7 @@ def test_the_prompt_has_history_and_answer_in_their_order(make: Callable[..., Re
     recommender = make(ScriptedModel())
     asked = RecommendationRequest(user_id="u0", k=3, query="something light", context={"time": "evening"})
     answer = asyncio.run(recommender.arecommend(asked))
-    prompt = _Telling.begin(recommender, asked, answer)._prompt(REASONS)
+    prompt = Telling.begin(recommender, asked, answer).prompt(REASONS)
     said = prompt.messages[-1].content
     places = [said.index(text) for text in (*TITLES[:5], "evening", *titles_of(answer), "something light")]
     assert places == sorted(places)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genrec.domain import Item
-from genrec.fitting.simulated_queries import RequestSimulator, wordings
+from genrec.fitting.simulated_queries import QuerySimulator, wordings
 
 
 def catalogue() -> list[Item]:
@@ -21,35 +21,35 @@ def catalogue() -> list[Item]:
 
 
 def test_the_vocabulary_leaves_out_the_frequent_the_rare_and_the_meaningless() -> None:
-    simulator = RequestSimulator(catalogue(), min_items=5, max_share=0.25)
+    simulator = QuerySimulator(catalogue(), min_items=5, max_share=0.25)
     assert simulator.vocabulary == {"zelda", "role playing"}
-    assert "rare" in RequestSimulator(catalogue(), min_items=3).vocabulary
-    assert "game" in RequestSimulator(catalogue(), max_share=1.0).vocabulary
+    assert "rare" in QuerySimulator(catalogue(), min_items=3).vocabulary
+    assert "game" in QuerySimulator(catalogue(), max_share=1.0).vocabulary
 
 
 def test_a_word_counts_once_for_an_item() -> None:
     items = [Item(str(n), "echo Echo echo" if n == 0 else "other") for n in range(20)]
-    assert "echo" not in RequestSimulator(items, min_items=2).vocabulary
+    assert "echo" not in QuerySimulator(items, min_items=2).vocabulary
 
 
 def test_a_request_holds_words_of_the_item_and_none_without_one() -> None:
     items = catalogue()
-    simulator, generator = RequestSimulator(items), np.random.default_rng(0)
+    simulator, generator = QuerySimulator(items), np.random.default_rng(0)
     assert simulator.words(items[7]) == ("Zelda", "Role Playing")
-    texts = [simulator.request(items[7], generator) or "" for _ in range(300)]
+    texts = [simulator.query(items[7], generator) or "" for _ in range(300)]
     assert all("Zelda" in text or "Role Playing" in text for text in texts)
     both = np.mean(["Zelda" in text and "Role Playing" in text for text in texts])
     assert 0.2 < both < 0.47
-    assert simulator.request(items[50], generator) is None
-    assert {simulator.request(items[0], generator) for _ in range(300)} == {
+    assert simulator.query(items[50], generator) is None
+    assert {simulator.query(items[0], generator) for _ in range(300)} == {
         wording.format(w="Zelda") for wording in wordings("en", "train")
     }
 
 
 def test_equal_generators_ask_the_same() -> None:
-    simulator = RequestSimulator(catalogue())
+    simulator = QuerySimulator(catalogue())
     first, second = (
-        [simulator.request(item, generator) for item in catalogue()]
+        [simulator.query(item, generator) for item in catalogue()]
         for generator in (np.random.default_rng(5), np.random.default_rng(5))
     )
     assert first == second
@@ -66,18 +66,18 @@ def test_no_wording_of_a_later_phase_is_among_those_of_an_earlier_one(language: 
         for learned, asked in itertools.product(earlier, later):
             assert not asked <= learned
     item = catalogue()[0]
-    simulator = RequestSimulator(catalogue(), language)
-    asked_texts = {simulator.request(item, np.random.default_rng(seed), "test") for seed in range(100)}
+    simulator = QuerySimulator(catalogue(), language)
+    asked_texts = {simulator.query(item, np.random.default_rng(seed), "test") for seed in range(100)}
     assert asked_texts == {wording.format(w="Zelda") for wording in wordings(language, "test")}
 
 
 def test_chinese_values_and_title_runs_are_words() -> None:
     items = [Item(str(n), "三国 无双" if n < 8 else "别的", {"tags": ("动作",) if n < 6 else ()}) for n in range(40)]
-    assert RequestSimulator(items, "zh").words(items[0]) == ("三国", "无双", "动作")
+    assert QuerySimulator(items, "zh").words(items[0]) == ("三国", "无双", "动作")
 
 
 def test_descriptions_and_hidden_fields_are_not_asked_for() -> None:
     text = "a long description that nobody would say in a request"
     items = [Item(str(n), "x", {"about": text, "domain": "games", "platform": "Switch"}) for n in range(10)]
     items += [Item(f"o{n}", "y") for n in range(40)]
-    assert RequestSimulator(items).words(items[0]) == ("Switch",)
+    assert QuerySimulator(items).words(items[0]) == ("Switch",)

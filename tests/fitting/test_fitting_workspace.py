@@ -11,20 +11,20 @@ from genrec.artifacts.workspace import Workspace
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
-from genrec.domain import Event, Item, Reader
+from genrec.domain import Event, Item, LlmRankerKey
 from genrec.errors import DataError, WorkspaceError
 from genrec.fitting import workspace as fit
 from genrec.fitting.holdout import hold_out
 from genrec.fitting.workspace import fit_log, fit_workspace, shown_before
 from genrec.llm.scripted import ScriptedModel
-from genrec.ranking.loading import ranker_for, reader_named, reader_of
+from genrec.ranking.loading import llm_ranker_key_in, llm_ranker_key_of, ranker_for
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 
 GENRES = ("Comedy", "Horror")
-READER = Reader("scripted", None, "pointwise", "rank/pointwise")
+LLM_RANKER = LlmRankerKey("scripted", None, "pointwise", "rank/pointwise")
 
 
 def events(seed=0, users=40, items=60):
@@ -109,9 +109,9 @@ def test_the_model_reads_slates_as_they_are_served(workspace, settings):
             None if number == 0 else np.arange(len(slate.items), 0.0, -1) for number, (_, slate, _) in enumerate(slates)
         ]
 
-    record = fitted(workspace, settings, readers={READER: read})
-    (reader,) = record["scoring"]["readers"]
-    assert reader["weights"]["slates"] == len(seen) - 1 > 5
+    record = fitted(workspace, settings, llm_rankers={LLM_RANKER: read})
+    (ranker,) = record["scoring"]["readers"]
+    assert ranker["weights"]["slates"] == len(seen) - 1 > 5
     assert {request is None for _, _, request in seen} == {True}  # no word of these titles is frequent enough
     for history, slate, _ in seen:
         assert 1 < len(slate.items) <= 6
@@ -129,14 +129,14 @@ def test_requests_in_words_are_learned_and_read_by_the_model_as_they_are_served(
         seen.extend(slates)
         return [None for _ in slates]
 
-    record = fitted(place, settings, readers={READER: read})
+    record = fitted(place, settings, llm_rankers={LLM_RANKER: read})
     query = record["scoring"]["click"]["query"]
     assert query["pools"] >= 20
     assert query["nearness"] > 0.3  # who asks for a tiger gets one
     assert Scorer.load(place.part("scoring")).heads.query.nearness == query["nearness"]
     asked = [(slate, request) for _, slate, request in seen if request]
     assert len(asked) > 10
-    assert all("request" in candidate.parts for slate, _ in asked for candidate in slate.items)
+    assert all("query" in candidate.parts for slate, _ in asked for candidate in slate.items)
     fit = [
         np.mean([any(word in candidate.item.title for word in words if word in request) for candidate in slate.items])
         for slate, request in asked
@@ -156,13 +156,13 @@ def test_every_reader_gets_the_weight_that_its_answers_earn(workspace, settings)
     def wrong(slates):
         return [-answer for answer in oracle(slates)]
 
-    other = replace(READER, adapter="mine@1")
-    record = fitted(workspace, settings, readers={READER: oracle, other: wrong})
-    knows, misleads = (reader["weights"]["long"] for reader in record["scoring"]["readers"])
+    other = replace(LLM_RANKER, adapter="mine@1")
+    record = fitted(workspace, settings, llm_rankers={LLM_RANKER: oracle, other: wrong})
+    knows, misleads = (each["weights"]["long"] for each in record["scoring"]["readers"])
     assert knows > 0.2
     assert misleads < 1e-4
     scorer = Scorer.load(workspace.part("scoring"))
-    assert [scorer.for_llm_ranker(reader).llm.long for reader in (READER, other)] == [knows, misleads]
+    assert [scorer.for_llm_ranker(key).llm.long for key in (LLM_RANKER, other)] == [knows, misleads]
     assert scorer.llm.long == knows
 
 
@@ -280,11 +280,11 @@ def test_the_command_weighs_each_adapter_that_is_named(workspace, tiny_tokenizer
     assert f"weight of {mine}: " in said
     assert "weight of the language model: " in said
     weights = Scorer.load(workspace.part("scoring")).llm_weights
-    assert [reader.adapter for reader in weights] == [mine, None]
+    assert [key.adapter for key in weights] == [mine, None]
     assert {one.slates for one in weights.values()} == {3}
     assert [model.closed for model in loaded] == [True, True]
     ranker = ranker_for(loaded[0], Settings.load(workspace.settings_file))
-    assert reader_of(loaded[0], ranker) == next(iter(weights))
+    assert llm_ranker_key_of(loaded[0], ranker) == next(iter(weights))
 
 
 @pytest.mark.parametrize(("slates", "why"), [(0, "no slates are to be read"), (3, "the package vllm is not installed")])
@@ -334,12 +334,12 @@ def test_two_adapters_of_one_name_are_refused(workspace, tmp_path, capsys):
     assert "two adapters would be weighed under one name" in capsys.readouterr().err
 
 
-def test_a_model_that_another_adapter_was_merged_into_is_another_reader(tmp_path):
-    def reader(version):
+def test_a_model_that_another_adapter_was_merged_into_has_another_key(tmp_path):
+    def key(version):
         template = {"id": "rank/pointwise", "version": 1, "hash": "a"}
         card = {"name": "mine", "version": version, "base_model": "b", "recipe": "r", "ranker": "pointwise", "data": {}}
         adapters.Card(**card, template=template, held_out="none").save(tmp_path)
-        return reader_named(Settings(model={"name": str(tmp_path)}))
+        return llm_ranker_key_in(Settings(model={"name": str(tmp_path)}))
 
-    assert reader("1") != reader("2")
-    assert "mine@2" in str(reader("2"))
+    assert key("1") != key("2")
+    assert "mine@2" in str(key("2"))

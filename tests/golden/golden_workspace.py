@@ -18,7 +18,7 @@ from genrec.data.interactions import Interactions
 from genrec.data.item_statistics import ItemStatistics
 from genrec.data.labels import rated_rows
 from genrec.data.sqlite.store import SqliteStore
-from genrec.domain import Item, RankedItem, Ranking, Reader
+from genrec.domain import Item, LlmRankerKey, RankedItem, Ranking
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import Recommender
 from genrec.prompting.library import TemplateLibrary
@@ -243,7 +243,7 @@ def drawn_scorer(log: Interactions, items: Sequence[Item], settings: Settings) -
     vectors = np.concatenate([drawn(len(items), vector, scale=0.35), np.zeros((1, vector), np.float32)])
     liked = settings.scoring.liked
     llm_weights = {
-        Reader("scripted", None, ranker, template): LlmWeights(0.8, short, 1.2, scale, 60)
+        LlmRankerKey("scripted", None, ranker, template): LlmWeights(0.8, short, 1.2, scale, 60)
         for ranker, template, short, scale in (
             ("pointwise", "rank/pointwise", 0.0, 3.5),
             ("single_pass", "rank/listwise", 0.6, 2.5),

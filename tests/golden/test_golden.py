@@ -66,7 +66,7 @@ def test_what_is_checked_in_covers_the_path() -> None:
     dropped = Counter(said.split(":")[0].split(" below")[0] for line in lines for said in line["dropped"])
     assert {"seen", "blocked", "excluded", "sponsored", "condition", "p_click"} == set(dropped)
     sources = {name for line in lines for item in line["items"].values() for name in item["sources"].split("+")}
-    assert {"covisit", "semantic", "item_knn", "popular", "request", "caller"} <= sources
+    assert {"covisit", "semantic", "item_knn", "popular", "query", "caller"} <= sources
     told = [line["explained"] for line in lines if "explained" in line]
     assert {"en", "zh"} == {one["language"] for one in told}
     assert any(one["written"] for one in told)

@@ -291,7 +291,7 @@ class SteppingEngine:
 @pytest.fixture
 def stepping(monkeypatch: pytest.MonkeyPatch) -> SteppingEngine:
     engine = SteppingEngine()
-    monkeypatch.setattr("genrec.llm.engines.vllm._start_engine", lambda arguments: engine)
+    monkeypatch.setattr("genrec.llm.engines.vllm.start_engine", lambda arguments: engine)
     return engine
 
 
@@ -384,6 +384,6 @@ def test_a_model_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(arguments: dict[str, Any]) -> None:
         raise ValueError("no weights\nand more lines")
 
-    monkeypatch.setattr("genrec.llm.engines.vllm._start_engine", fail)
+    monkeypatch.setattr("genrec.llm.engines.vllm.start_engine", fail)
     with pytest.raises(ModelError, match=r"\(ValueError: no weights\)"):
         VllmOffline({}, "small")

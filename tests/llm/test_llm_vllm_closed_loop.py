@@ -41,7 +41,7 @@ class Engine:
 
 
 def test_it_is_no_fault_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrec.llm.engines.vllm._start_engine", lambda _: Engine())
+    monkeypatch.setattr("genrec.llm.engines.vllm.start_engine", lambda _: Engine())
     model = VllmOffline({}, "small")
     job = _Job([(SimpleNamespace(), SimpleNamespace())], ClosingLoop(), asyncio.Queue())  # type: ignore[list-item,arg-type]
     model._inbox.put(job)

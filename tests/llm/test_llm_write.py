@@ -100,7 +100,7 @@ def test_transformers_writes_what_generate_of_transformers_writes(tmp_path: Path
     drawn = ["".join(written(model, prompt, 20, temperature=5.0, seed=seed)) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     end = int(ids[4])
-    model._ends = frozenset([end])  # type: ignore[attr-defined]
+    model.ends = frozenset([end])  # type: ignore[attr-defined]
     assert len("".join(written(model, prompt, 20))) < len(found)
 
 

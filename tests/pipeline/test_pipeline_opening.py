@@ -16,7 +16,7 @@ import genrec.llm.loading
 from genrec.artifacts.adapters import WEIGHTS, Card, TunedTemplate, publish, resolved
 from genrec.artifacts.workspace import PARTS, Workspace
 from genrec.data.sqlite.store import SqliteStore
-from genrec.domain import Item, Reader, TemplateRef
+from genrec.domain import Item, LlmRankerKey, TemplateRef
 from genrec.errors import GenrecError, TemplateError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline import recommender
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
 
 def weighed(model: str = "scripted") -> Scorer:
     """A scorer that knows what this language model weighs, and nothing else."""
-    key = Reader(model, None, "pointwise", "rank/pointwise")
+    key = LlmRankerKey(model, None, "pointwise", "rank/pointwise")
     keys = [replace(key, template=template) for template in ("rank/pointwise", "rank/mine", "rank/other")]
     return Scorer((), None, None, 50, llm_weights=dict.fromkeys(keys, LlmWeights(slates=1)))  # type: ignore[arg-type]
 
@@ -179,5 +179,5 @@ def test_a_model_that_the_fit_did_not_weigh_is_named(
     monkeypatch.setattr(recommender, "ranker_for", lambda *_: ranker)
     with pytest.warns(UserWarning, match="scripted, pointwise, rank/pointwise was not weighed .* --adapter base"):
         opened = Recommender.open(root)
-    assert opened.unweighed is not None
+    assert opened.missing_weights_warning is not None
     opened.close()

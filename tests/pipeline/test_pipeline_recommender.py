@@ -16,7 +16,7 @@ import pytest
 
 from genrec.data.sqlite.store import SqliteStore
 from genrec.data.store import Exposure
-from genrec.domain import Event, History, HistoryEntry, Item, Reader, Recommendation, RecommendedItem
+from genrec.domain import Event, History, HistoryEntry, Item, LlmRankerKey, Recommendation, RecommendedItem
 from genrec.errors import DataError, GenrecError, NotFoundError, WorkspaceError
 from genrec.llm.scripted import ScriptedModel
 from genrec.pipeline.recommender import NOT_NEEDED, RecommendationRequest, Recommender
@@ -59,7 +59,7 @@ def recommender(
     tokenizer_folder: Path,
     model: ScriptedModel | None,
     encoder: Encoder | None = None,
-    weights: Mapping[Reader, LlmWeights] = MappingProxyType({}),
+    weights: Mapping[LlmRankerKey, LlmWeights] = MappingProxyType({}),
     **sections: dict[str, Any],
 ) -> Recommender:
     # Read always, unless it is tested when serving reads: nobody weighed the scripted model.
@@ -107,7 +107,7 @@ def test_an_answer_and_where_it_comes_from(store: SqliteStore, tiny_tokenizer_fo
 def test_an_adapter_is_read_though_the_model_without_it_has_no_weight(
     store: SqliteStore, tiny_tokenizer_folder: Path
 ) -> None:
-    base, tuned = (Reader("scripted", adapter, "pointwise", "rank/pointwise") for adapter in (None, "mine@1"))
+    base, tuned = (LlmRankerKey("scripted", adapter, "pointwise", "rank/pointwise") for adapter in (None, "mine@1"))
     nothing, much = LlmWeights(0, 0, 0, 1, 60), LlmWeights(5, 5, 5, 1, 60)
     model = ScriptedModel(block=16)
     rec = recommender(store, tiny_tokenizer_folder, model, weights={base: nothing})
@@ -117,13 +117,13 @@ def test_an_adapter_is_read_though_the_model_without_it_has_no_weight(
     ranker = load_ranker(rec.settings.ranking, swapped, load_tokenizer(tiny_tokenizer_folder), TemplateLibrary())
     with_adapter = rec.with_ranker(ranker, rec.settings, swapped)
     assert with_adapter.recommend("u3", 5).provenance.fallback == NOT_NEEDED  # nobody weighed it, and that is said
-    assert "genrec fit --adapter base --adapter mine@1" in (with_adapter.unweighed or "")
+    assert "genrec fit --adapter base --adapter mine@1" in (with_adapter.missing_weights_warning or "")
     # Once it was weighed, its own weight counts, and that of the model without it stays what it was.
     both = recommender(store, tiny_tokenizer_folder, model, weights={base: nothing, tuned: much})
     with_adapter = both.with_ranker(ranker, both.settings, swapped)
     assert with_adapter.recommend("u3", 5).provenance.fallback is None
     assert (both.scorer.llm, with_adapter.scorer.llm) == (nothing, much)
-    assert both.unweighed is with_adapter.unweighed is None
+    assert both.missing_weights_warning is with_adapter.missing_weights_warning is None
 
 
 def test_a_model_that_nobody_weighed_is_read_only_where_that_is_asked_for(
@@ -136,7 +136,7 @@ def test_a_model_that_nobody_weighed_is_read_only_where_that_is_asked_for(
             assert rec.recommend("u3", 5, request=words).provenance.fallback == fallback
         assert (model.calls > 0) == calls
         assert rec.recommend("u3", 5, policy="annotate").provenance.fallback is None
-        assert "is not read unless asked for" in (rec.unweighed or "")
+        assert "is not read unless asked for" in (rec.missing_weights_warning or "")
 
 
 def test_an_event_is_in_the_next_history(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
@@ -270,10 +270,10 @@ class TestRequestsInWords:
         plain, asked = rec.recommend("u3", 5), rec.recommend("u3", 5, query="title 38")
         assert "i38" not in ids(plain)
         assert ids(asked)[0] == "i38"
-        assert asked.items[0].sources == ("request",)
+        assert asked.items[0].sources == ("query",)
         assert (plain.provenance.retriever, asked.provenance.retriever) == (
             "covisit+popular",
-            "covisit+popular+request",
+            "covisit+popular+query",
         )
         assert set(ids(asked)[1:]) & set(ids(plain))
 
@@ -287,7 +287,7 @@ class TestRequestsInWords:
         rec = recommender(store, tiny_tokenizer_folder, None, encoder=HashingEncoder())
         answer = rec.recommend("u3", 3, candidate_ids=("i20", "i30", "i37"), query="title 37")
         assert ids(answer)[0] == "i37"
-        assert answer.provenance.retriever == "caller+request"
+        assert answer.provenance.retriever == "caller+query"
 
     def test_are_left_to_the_model_where_no_texts_are_fitted(
         self, store: SqliteStore, tiny_tokenizer_folder: Path

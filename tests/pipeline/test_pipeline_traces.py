@@ -101,7 +101,7 @@ def test_long_ids_cost_what_was_left_out_and_never_what_was_shown() -> None:
 
 
 def test_a_trace_comes_back_as_it_was() -> None:
-    shown = (TracedItem("a", {"covisit": 0.5, "request": 2.0}, 0.25, 0.1, None, 0.2, 1.5, 0.05, ("objective: up",)),)
+    shown = (TracedItem("a", {"covisit": 0.5, "query": 2.0}, 0.25, 0.1, None, 0.2, 1.5, 0.05, ("objective: up",)),)
     trace = Trace(shown, (LeftOut("b", "policy", "p_click below 0.1", 0.01),), {"pool": 2}, {"model": None})
     assert Trace.from_json(trace.to_json()) == trace
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prompting_samples import CHATML, make_tokenizer
+from prompting_samples import CHATML, make_tokenizer, make_vocabulary
 
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.tokenizer import ChatTokenizer
@@ -20,7 +20,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GENREC_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "model"
     folder.mkdir()
-    make_tokenizer()._tokenizer.save(str(folder / "tokenizer.json"))
+    make_vocabulary().save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(CHATML)
     return folder
 

@@ -22,6 +22,11 @@ CONTROL = ("<|im_start|>", "<|im_end|>")
 
 
 def make_tokenizer(chat_template: str = CHATML) -> ChatTokenizer:
+    """`make_vocabulary` with a chat template."""
+    return ChatTokenizer(make_vocabulary(), chat_template, {"eos_token": "<|im_end|>"})
+
+
+def make_vocabulary() -> tokenizers.Tokenizer:
     """Bytes, pairs of capitals, Yes and No are tokens; nothing else is."""
     merges = [(first, second) for first in ascii_uppercase for second in ascii_uppercase]
     merges += [("Y", "e"), ("Ye", "s"), ("N", "o")]
@@ -30,7 +35,7 @@ def make_tokenizer(chat_template: str = CHATML) -> ChatTokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(CONTROL))
-    return ChatTokenizer(tokenizer, chat_template, {"eos_token": "<|im_end|>"})
+    return tokenizer
 
 
 def item(name: str, title: str | None = None, **metadata: object) -> Item:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prompting_samples import CHATML, FRONT, make_tokenizer
+from prompting_samples import CHATML, FRONT, make_vocabulary
 from test_prompting_lint import BODY, folder_with
 
 from genrec.cli.main import main
@@ -13,8 +13,7 @@ from genrec.cli.main import main
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
-    tokenizer = make_tokenizer()
-    tokenizer._tokenizer.save(str(folder / "tokenizer.json"))
+    make_vocabulary().save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(CHATML)
     return folder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prompting_samples import CHATML, CONTROL, make_tokenizer
+from prompting_samples import CHATML, CONTROL, make_tokenizer, make_vocabulary
 
 from genrec.errors import ModelError
 from genrec.prompting.rendered import Message
@@ -37,7 +37,7 @@ def test_starts_follow_the_text(text: str) -> None:
 
 
 def write_model(folder: Path, **config: object) -> Path:
-    make_tokenizer()._tokenizer.save(str(folder / "tokenizer.json"))
+    make_vocabulary().save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return folder
 

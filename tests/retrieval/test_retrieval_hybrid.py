@@ -136,7 +136,7 @@ def test_scores_of_given_items_are_those_of_the_list(blend: HybridRetriever) -> 
     found = blend.candidates(seen("c"), 5, now=0.0, items=lookup, filters=filters(seen("c"), allow_sponsored=True))
     listed = {candidate.item.id: candidate for candidate in found.items}
     asked = [listed["e"].item, Item("unknown", "?"), listed["a"].item]
-    first, unknown, last = blend.given(seen("c"), asked, now=0.0)
+    first, unknown, last = blend.score_items(seen("c"), asked, now=0.0)
     assert (first.score, first.parts) == (listed["e"].score, listed["e"].parts)
     assert (last.score, last.parts) == (listed["a"].score, listed["a"].parts)
     assert (unknown.score, set(unknown.parts.values())) == (0.0, {0.0})

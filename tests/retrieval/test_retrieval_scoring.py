@@ -95,7 +95,7 @@ def test_ndcg_over_a_split() -> None:
 
 
 def test_batches_cover_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrec.retrieval.scoring._BATCH_CELLS", 10)
+    monkeypatch.setattr("genrec.retrieval.scoring.BATCH_CELLS", 10)
     ids = np.array(list("abcde"), dtype=object)
     user = np.repeat(np.arange(7), 2)
     log = Interactions.from_columns(np.arange(7).astype(object), ids, user, np.tile([0, 1], 7), np.arange(14.0))

@@ -83,11 +83,11 @@ def test_a_request_that_tells_nothing_apart_changes_nothing(blend: HybridRetriev
 def test_what_is_asked_for_stands_behind_what_fits_the_history(blend: HybridRetriever) -> None:
     found = blend.candidates(history("a"), 2, now=0.0, items=lookup, filters=filters(history("a")), query="south")
     assert [candidate.item.id for candidate in found.items] == ["b", "c", "f"]
-    assert [list(candidate.sources) for candidate in found.items] == [[], ["request"], ["request"]]
-    assert found.items[2].sources["request"] == found.items[2].parts["request"] > 1
-    assert found.items[0].parts["request"] < found.items[1].parts["request"]
+    assert [list(candidate.sources) for candidate in found.items] == [[], ["query"], ["query"]]
+    assert found.items[2].sources["query"] == found.items[2].parts["query"] > 1
+    assert found.items[0].parts["query"] < found.items[1].parts["query"]
     assert found.items[2].score < found.items[1].score
-    assert [candidate.parts["request words"] > 0 for candidate in found.items] == [False, True, True]
+    assert [candidate.parts["query words"] > 0 for candidate in found.items] == [False, True, True]
 
 
 def test_half_as_many_items_come_by_the_request(blend: HybridRetriever) -> None:
@@ -110,12 +110,12 @@ def test_filters_hold_for_what_is_asked_for(blend: HybridRetriever) -> None:
 
 
 def test_the_callers_items_have_their_nearness(blend: HybridRetriever) -> None:
-    near, far, unknown = blend.given(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, query="east")
-    assert near.parts["request"] > 0 > far.parts["request"]
-    assert unknown.parts["request"] == unknown.parts["request words"] == 0
-    assert near.parts["request words"] == pytest.approx(1 - np.log(3) / np.log(7))
+    near, far, unknown = blend.score_items(history(), [BY_ID["b"], BY_ID["d"], Item("z", "?")], now=0.0, query="east")
+    assert near.parts["query"] > 0 > far.parts["query"]
+    assert unknown.parts["query"] == unknown.parts["query words"] == 0
+    assert near.parts["query words"] == pytest.approx(1 - np.log(3) / np.log(7))
     assert near.sources.keys() == {"caller"}
-    assert "request" not in blend.given(history(), [BY_ID["b"]], now=0.0)[0].parts
+    assert "query" not in blend.score_items(history(), [BY_ID["b"]], now=0.0)[0].parts
 
 
 def test_without_its_encoder_the_answer_is_that_without_words(

@@ -67,7 +67,7 @@ def blend(log: Interactions, catalogue: list[Item]) -> HybridRetriever:
 
 
 def test_the_seed_draws_the_validation_users(log: Interactions) -> None:
-    drawn = [tuning._validation(log, "leave-one-out", 20, seed) for seed in (0, 0, 1)]
+    drawn = [tuning.validation_split(log, "leave-one-out", 20, seed) for seed in (0, 0, 1)]
     first, again, other = (split.users.tolist() for split in drawn if split is not None)
     assert first == again != other
     assert len(first) == len(other) == 20
@@ -246,7 +246,7 @@ class Asked(Tunable):
         FITS.append((good, late))
         return cls(interactions.n_items, good)
 
-    def asking(self, late: int) -> Asked:
+    def with_query(self, late: int) -> Asked:
         return type(self)(self.size, bool(late))
 
 

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.domain import Reader
+from genrec.domain import LlmRankerKey
 from genrec.scoring.llm_evidence import APART, FEWEST, UNMEASURED, LlmWeights, ScoredSlate, fit_llm_weights
 from genrec.scoring.scorer import Scorer
 from genrec.settings import Settings
 from scoring_factories import make_world
 
 SCORES = st.lists(st.floats(-100, 100), min_size=1, max_size=12)
-READER = Reader("base", None, "pointwise", "rank/pointwise")
-TUNED = replace(READER, adapter="mine@2")
+LLM_RANKER = LlmRankerKey("base", None, "pointwise", "rank/pointwise")
+TUNED = replace(LLM_RANKER, adapter="mine@2")
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +25,18 @@ def scorer():
 
 
 def test_each_language_model_has_weights_of_its_own(scorer):
-    weighed = scorer.with_llm_weights(READER, pulled(60, 2.0)).with_llm_weights(TUNED, pulled(60, -1.0))
-    knows, misleads = weighed.llm_weights[READER], weighed.llm_weights[TUNED]
+    weighed = scorer.with_llm_weights(LLM_RANKER, pulled(60, 2.0)).with_llm_weights(TUNED, pulled(60, -1.0))
+    knows, misleads = weighed.llm_weights[LLM_RANKER], weighed.llm_weights[TUNED]
     assert misleads.long < 1e-4 < knows.long
-    assert weighed.llm is weighed.for_llm_ranker(READER).llm is knows
-    assert weighed.for_llm_ranker(TUNED).for_llm_ranker(READER).llm is knows
+    assert weighed.llm is weighed.for_llm_ranker(LLM_RANKER).llm is knows
+    assert weighed.for_llm_ranker(TUNED).for_llm_ranker(LLM_RANKER).llm is knows
     assert weighed.for_llm_ranker(TUNED).llm is misleads
-    assert weighed.missing_weights_warning(READER) is weighed.missing_weights_warning(TUNED) is None
+    assert weighed.missing_weights_warning(LLM_RANKER) is weighed.missing_weights_warning(TUNED) is None
 
 
 def test_what_was_not_weighed_is_not_read_and_that_is_said(scorer):
-    weighed = scorer.with_llm_weights(READER, pulled(60, 2.0))
-    for other in (TUNED, replace(READER, ranker="listwise"), replace(READER, model="larger")):
+    weighed = scorer.with_llm_weights(LLM_RANKER, pulled(60, 2.0))
+    for other in (TUNED, replace(LLM_RANKER, ranker="listwise"), replace(LLM_RANKER, model="larger")):
         found = weighed.for_llm_ranker(other).llm
         assert (found.long, found.short, found.query, found.scale) == (UNMEASURED, UNMEASURED, UNMEASURED, 0)
         assert not found.can_change(np.zeros(3), 9, False)
@@ -44,13 +44,13 @@ def test_what_was_not_weighed_is_not_read_and_that_is_said(scorer):
         assert 'not read unless asked for (read = "always")' in weighed.missing_weights_warning(other)
     assert "genrec fit --adapter base --adapter mine@2, with" in weighed.missing_weights_warning(TUNED)
     # A fit that was to weigh it but had no slate of it says so too, and so does one that weighed nothing.
-    assert "was not weighed" in scorer.with_llm_weights(READER, []).missing_weights_warning(READER)
-    assert "genrec fit --adapter base, with" in scorer.missing_weights_warning(READER)
+    assert "was not weighed" in scorer.with_llm_weights(LLM_RANKER, []).missing_weights_warning(LLM_RANKER)
+    assert "genrec fit --adapter base, with" in scorer.missing_weights_warning(LLM_RANKER)
 
 
 def test_another_template_takes_the_weights_of_the_same_model_and_that_is_said(scorer):
-    weighed = scorer.with_llm_weights(READER, pulled(60, 2.0))
-    edited = replace(READER, template="rank/mine")
+    weighed = scorer.with_llm_weights(LLM_RANKER, pulled(60, 2.0))
+    edited = replace(LLM_RANKER, template="rank/mine")
     assert weighed.for_llm_ranker(edited).llm is weighed.llm
     assert "another template" in weighed.missing_weights_warning(edited)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genrec.data.histories import HistoryArrays
-from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item, Reader
+from genrec.domain import Candidate, Candidates, History, HistoryEntry, Item, LlmRankerKey
 from genrec.errors import DataError, WorkspaceError
 from genrec.evaluation.likes import BASELINE, predict_held_out
 from genrec.scoring.calibration import auc, expected_calibration_error, log_loss
@@ -16,7 +16,7 @@ from genrec.settings import Settings
 from genrec.text.encoders import HashingEncoder
 from scoring_factories import make_world
 
-READER = Reader("base", None, "pointwise", "rank/pointwise")
+LLM_RANKER = LlmRankerKey("base", None, "pointwise", "rank/pointwise")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_p_click_follows_the_logits_and_its_sum_is_what_the_pool_holds(world, sc
 
 
 def test_a_saved_scorer_scores_the_same(world, scorer, tmp_path):
-    weighed = scorer.with_llm_weights(READER, [])
+    weighed = scorer.with_llm_weights(LLM_RANKER, [])
     weighed.save(tmp_path / "scoring")
     again = Scorer.load(tmp_path / "scoring")
     one, two = (scored(world, each, world.history(1), world.items) for each in (weighed, again))
@@ -171,7 +171,7 @@ def test_a_tiny_log_falls_back_to_the_order_of_the_retriever(world, settings, tm
 
 
 def test_evidence_moves_probability_within_the_slate_only(world, scorer):
-    weighed = scorer.with_llm_weights(READER, []).for_llm_ranker(READER)
+    weighed = scorer.with_llm_weights(LLM_RANKER, []).for_llm_ranker(LLM_RANKER)
     scores = scored(world, scorer, world.history(2), world.items)
     pool, kept = select_top(pool_of(world.items), scores.p_click, 6)
     slate = scores.take(kept)
@@ -195,7 +195,7 @@ def test_only_a_model_that_was_weighed_is_read(scorer):
     read = [
         ScoredSlate(np.zeros(4), np.eye(4)[place] + random.normal(0, 0.1, 4), place, 9) for place in [0, 1, 2, 3] * 8
     ]
-    weighed = scorer.with_llm_weights(READER, read)
+    weighed = scorer.with_llm_weights(LLM_RANKER, read)
     assert weighed.should_call_llm(scores)
     apart = Scores(np.array([0.4, 0.0]), None, np.array([99.0, 0.0]), events=9)
     assert not weighed.should_call_llm(apart)
@@ -215,4 +215,4 @@ def test_the_best_of_a_pool_stand_in_its_order():
 
 
 def test_weights_are_of_the_language_model_that_is_asked(scorer):
-    assert scorer.for_llm_ranker(READER).llm == LlmWeights()
+    assert scorer.for_llm_ranker(LLM_RANKER).llm == LlmWeights()

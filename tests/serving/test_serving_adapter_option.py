@@ -15,7 +15,7 @@ from genrec.cli import options
 from genrec.cli.main import main
 from genrec.data.interactions import Interactions
 from genrec.data.sqlite.store import SqliteStore
-from genrec.domain import Item, Reader
+from genrec.domain import Item, LlmRankerKey
 from genrec.errors import NotFoundError
 from genrec.prompting.library import TemplateLibrary
 from genrec.scoring.llm_evidence import ScoredSlate
@@ -107,7 +107,7 @@ def test_serve_names_adapters_that_the_fit_did_not_weigh(
         scorer = Scorer.of_log(log, [Item("a", "A")], np.ones((1, 2), np.float32), settings=Settings())
         read = [ScoredSlate(np.zeros(2), np.array([1.0, 0.0]), 0, 9)]
         for adapter in weighed:
-            key = Reader(Settings().model.name, adapter, "listwise", "rank/listwise")
+            key = LlmRankerKey(Settings().model.name, adapter, "listwise", "rank/listwise")
             scorer = scorer.with_llm_weights(key, read)
         with Workspace(root).publish("scoring") as folders:
             scorer.save(folders["scoring"])

@@ -20,7 +20,7 @@ from serving_factories import USERS, make_workspace, publish_adapter, tiny_model
 
 from genrec.artifacts import adapters
 from genrec.pipeline.recommender import Recommender
-from genrec.ranking.loading import reader_named, reader_of
+from genrec.ranking.loading import llm_ranker_key_in, llm_ranker_key_of
 from genrec.settings import Settings
 from support import Served, serving
 
@@ -68,7 +68,7 @@ def in_process(root: Path, policies: Sequence[str], **model: str) -> list[list[l
         assert recommender.model is not None
         assert recommender.ranker is not None
         # By this name a fit keeps what it learned of them, before anything is loaded.
-        assert reader_named(settings) == reader_of(recommender.model, recommender.ranker)
+        assert llm_ranker_key_in(settings) == llm_ranker_key_of(recommender.model, recommender.ranker)
         answers = [
             [recommender.recommend(user, 8, policy=policy, log_exposure=False) for user in USERS] for policy in policies
         ]

@@ -24,7 +24,7 @@ class Recommender:
     def __init__(self, seconds: float, error: GenrecError | None = None) -> None:
         self.seconds, self.error, self.stopped = seconds, error, asyncio.Event()
 
-    async def stream(self, _: Any) -> AsyncIterator[Any]:
+    async def stream(self, _: Any, **__: Any) -> AsyncIterator[Any]:
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ SAID = "You liked Alien a lot."
 class Live:
     """Stands for the live recommenders of a server."""
 
+    models = SimpleNamespace(names=["mine", "base"])
+
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
 
@@ -33,6 +36,13 @@ class Live:
 
     async def route(self, request: RecommendationRequest, *_: str | None, **__: str | None) -> Route:
         return Route(self._recommender, request)
+
+
+class EngineModels:
+    """Stands for vLLM's list of models."""
+
+    async def show_available_models(self) -> Any:
+        return SimpleNamespace(model_dump=lambda: {"object": "list", "data": [{"id": "smollm"}]})
 
 
 @pytest.fixture
@@ -53,6 +63,7 @@ def client(tmp_path: Path, tiny_tokenizer_folder: Path, model: ScriptedModel) ->
     app.include_router(routes.router)
     app.add_exception_handler(GenrecError, on_genrec_error)  # type: ignore[arg-type]
     app.state.genrec = Live(small_recommender(tmp_path, tiny_tokenizer_folder, model))
+    app.state.openai_serving_models = EngineModels()
     with TestClient(app) as client:
         yield client
 
@@ -62,6 +73,28 @@ def recommended(client: TestClient, **body: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def test_a_header_names_the_request_as_the_body_does(client: TestClient) -> None:
+    answer = client.post("/v1/recommendations", json={"user_id": "u0", "k": 2})
+    assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
+    said = client.post(chat.PATH, json=conversation())
+    assert said.headers["X-Request-Id"] == said.json()["genrec"]["request_id"] == said.json()["id"]
+    streamed = client.post(chat.PATH, json={**conversation(), "stream": True})
+    last = json.loads(streamed.text.strip().split("\n\n")[-2].removeprefix("data: "))
+    assert streamed.headers["X-Request-Id"] == last["genrec"]["request_id"]
+    assert len({reply.headers["X-Request-Id"] for reply in (answer, said, streamed)}) == 3
+
+
+def test_an_unknown_model_is_told_which_there_are(client: TestClient) -> None:
+    unknown = client.post(chat.PATH, json={**conversation(), "model": "gpt-9"})
+    assert unknown.status_code == 404
+    message = unknown.json()["error"]["message"]
+    assert "there is no model 'gpt-9'" in message
+    assert "genrec, genrec@mine, genrec@base, genrec/TEMPLATE, smollm" in message
+    engines_own = client.post(chat.PATH, json={**conversation(), "model": "smollm"})
+    assert (engines_own.status_code, engines_own.json()) == (200, "the engine's own")
+    assert client.post(chat.PATH, json={"messages": []}).json() == "the engine's own"  # it has a default
 
 
 def conversation(**genrec: Any) -> dict[str, Any]:
@@ -92,15 +125,15 @@ def test_a_conversation_is_in_the_models_words_where_they_stand(client: TestClie
 
     assert len(text().splitlines()) == 2
     assert ": " in text(explain="words").splitlines()[0]
-    model._text = "I would begin with what is like Alien."
-    assert text(explain="model") == model._text
-    model._text = "I would begin with Solaris Forever."
+    model.text = "I would begin with what is like Alien."
+    assert text(explain="model") == model.text
+    model.text = "I would begin with Solaris Forever."
     assert text(explain="model") == text(explain="words")
 
 
 @pytest.mark.parametrize(("how", "said"), [("words", ": "), ("model", "what is like Alien")])
 def test_a_stream_says_the_same(client: TestClient, model: ScriptedModel, how: str, said: str) -> None:
-    model._text = "I would begin with what is like Alien.\nThen the other."
+    model.text = "I would begin with what is like Alien.\nThen the other."
     whole = client.post(chat.PATH, json=conversation(explain=how)).json()
     streamed = client.post(chat.PATH, json={**conversation(explain=how), "stream": True})
     events = [json.loads(line[6:]) for line in streamed.text.split("\n\n") if line.startswith("data: {")]

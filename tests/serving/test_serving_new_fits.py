@@ -41,7 +41,7 @@ class Fits:
         if version in self.broken:
             raise self.broken[version]
         made = SimpleNamespace(version=version, model=model)
-        made.with_ranker = lambda *_: SimpleNamespace(version=version, model=model, unweighed=None)
+        made.with_ranker = lambda *_: SimpleNamespace(version=version, model=model, missing_weights_warning=None)
         return made
 
     def live(self) -> Live:

@@ -22,7 +22,7 @@ from genrec.domain import Event, Item
 from genrec.errors import DataError
 from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import hold_out
-from genrec.fitting.simulated_queries import Phase, Requests, RequestSimulator, wordings
+from genrec.fitting.simulated_queries import Phase, QuerySimulator, SimulatedQueries, wordings
 from genrec.retrieval.tuning import fit_hybrid
 from genrec.settings import Settings
 from genrec.training import preparing
@@ -129,7 +129,7 @@ def test_without_a_second_stage_the_order_is_that_of_retrieval(world: LearningWo
 
 
 def test_requests_reach_retrieval_and_come_with_the_example(world: LearningWorld) -> None:
-    requests = Requests(RequestSimulator(world.items, min_items=1, max_share=1), 0.5, seed=1)
+    requests = SimulatedQueries(QuerySimulator(world.items, min_items=1, max_share=1), 0.5, seed=1)
     pools, by_id = world.pools(requests=requests), {item.id: item for item in world.items}
     said = [requests.at(row, world.items[world.log.item[row]]) for row in pools.row.tolist()]
     assert 0.3 < np.mean([text is not None for text in said]) < 0.7
@@ -376,7 +376,7 @@ def test_validation_is_asked_in_sentences_that_training_did_not_see(
         return "|".join(re.escape(sentence).replace(r"\{w\}", ".+") for sentence in wordings("en", phase))
 
     monkeypatch.setattr(preparing, "fit_log", fit)
-    monkeypatch.setattr(preparing, "RequestSimulator", partial(RequestSimulator, min_items=1, max_share=1.0))
+    monkeypatch.setattr(preparing, "QuerySimulator", partial(QuerySimulator, min_items=1, max_share=1.0))
     options = ExampleSettings(candidates=8, per_user=3, queries=1.0)
     source, validation, _ = prepare(workspace, SETTINGS, options, validation_slates=12)
     learned = [source.example(0, index, 0.5).query or "" for index in range(len(source))]

@@ -59,7 +59,7 @@ def demo(
 def prepare(folder: Path) -> Workspace:
     """Fetch, import, fit: each only if it is not done yet."""
     from genrec.artifacts.models import resolve
-    from genrec.fitting.llm_scores import named_readers
+    from genrec.fitting.llm_scores import named_llm_rankers
     from genrec.fitting.workspace import fit_workspace
     from genrec.settings import Settings
 
@@ -72,10 +72,10 @@ def prepare(folder: Path) -> Workspace:
         settings = Settings.load(workspace.settings_file)
         with progress() as bars:
             told = reporter(bars)
-            readers = named_readers([settings], told)
+            llm_rankers = named_llm_rankers([settings], told)
             step(
                 "fitting retrievers and scoring",
-                lambda: fit_workspace(workspace, settings, readers=readers, progress=told),
+                lambda: fit_workspace(workspace, settings, llm_rankers=llm_rankers, progress=told),
                 spinner=False,
             )
     return workspace

@@ -38,9 +38,9 @@ def fit(
     """Fit retrieval and scoring on the log, and make them live all at once."""
     from genrec.cli.console import console, progress, reporter
     from genrec.cli.files import write_json
-    from genrec.fitting.llm_scores import named_readers
+    from genrec.fitting.llm_scores import named_llm_rankers
     from genrec.fitting.workspace import fit_workspace
-    from genrec.ranking.loading import reader_named
+    from genrec.ranking.loading import llm_ranker_key_in
 
     place, settings = options.open_workspace(
         workspace,
@@ -54,12 +54,12 @@ def fit(
     others = [resolved(place.root, with_adapter(settings, other)) for other in (adapter or [])[1:]]
     for other in others:
         options.warn_of_mismatch(other)
-    if adapter and len({reader_named(of) for of in (settings, *others)}) < len(adapter):
+    if adapter and len({llm_ranker_key_in(of) for of in (settings, *others)}) < len(adapter):
         raise SettingsError("two adapters would be weighed under one name", "name each once, or rename a folder")
     with progress() as bars:
         told = reporter(bars)
-        readers = named_readers([settings, *others], told)
-        record = fit_workspace(place, settings, tune=tune, progress=told, readers=readers)
+        llm_rankers = named_llm_rankers([settings, *others], told)
+        record = fit_workspace(place, settings, tune=tune, progress=told, llm_rankers=llm_rankers)
     place.prune()
     if json is not None:
         write_json(record, json)
@@ -77,10 +77,10 @@ def fit(
             f"calibration error {validation['calibration_error']:.3f}"
         )
     console.print(f"  click head: {scoring['click']['head']}, learned on {scoring['click']['pools']:,} pools")
-    for reader in scoring["readers"]:
-        weights = reader["weights"]
+    for ranker in scoring["readers"]:
+        weights = ranker["weights"]
         console.print(
-            f"  weight of {reader['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
+            f"  weight of {ranker['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
             f"{weights['short']:.3f}, queries in words {weights['query']:.3f}, from {weights['slates']} slates"
         )
     if not scoring["readers"]:

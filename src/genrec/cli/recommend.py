@@ -53,7 +53,7 @@ def recommend(
     with console.status("loading the language model" if llm else "opening the workspace"):
         named = any((model, adapter, ranker, template))
         recommender = RoutedRecommender.open(place.root, settings, llm=llm, experiments=not named, warn=False)
-    options.warn(recommender.default.unweighed)
+    options.warn(recommender.default.missing_weights_warning)
     try:
         given = None if history is None else [part.strip() for part in history.split(",") if part.strip()]
         asked = RecommendationRequest(user, given, k, options.query_of(query, request), facts or None)

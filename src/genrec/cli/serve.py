@@ -75,7 +75,7 @@ def serve(
 
 def _warn(place: Workspace, served: list[Settings]) -> None:
     """Says what adapters were not tuned for, and what the live fit has not weighed."""
-    from genrec.ranking.loading import reader_named
+    from genrec.ranking.loading import llm_ranker_key_in
     from genrec.scoring.scorer import Scorer
 
     scorer = None
@@ -83,4 +83,4 @@ def _warn(place: Workspace, served: list[Settings]) -> None:
         scorer = Scorer.load(place.part("scoring"))
     for settings in served:
         options.warn_of_mismatch(settings)
-        options.warn(None if scorer is None else scorer.missing_weights_warning(reader_named(settings)))
+        options.warn(None if scorer is None else scorer.missing_weights_warning(llm_ranker_key_in(settings)))

@@ -82,18 +82,18 @@ def two_rates(
     base = float(learned.label.mean())
     order = np.lexsort((learned.now, learned.item))
     before = np.empty((len(learned), 2))
-    before[order] = _running(learned.item[order], learned.label[order])
+    before[order] = running_counts(learned.item[order], learned.label[order])
     half = np.arange(len(learned)) >= len(learned) // 2
     item = to_logit((before[:, 1] + PRIOR * base) / (before[:, 0] + PRIOR))
-    user = to_logit(_user_rate(train, learned, liked, base, newest))
+    user = to_logit(user_rate(train, learned, liked, base, newest))
     model = fit_logistic(np.column_stack([item, user])[half], learned.label[half])
     size = train.n_items
     clicks, count = np.bincount(learned.item, learned.label, size), np.bincount(learned.item, minlength=size)
     item_now = to_logit((clicks + PRIOR * base) / (count + PRIOR))[rows.item]
-    return model(np.column_stack([item_now, to_logit(_user_rate(whole, rows, liked, base, newest))]))
+    return model(np.column_stack([item_now, to_logit(user_rate(whole, rows, liked, base, newest))]))
 
 
-def _running(group: npt.NDArray[np.int32], label: FloatArray) -> FloatArray:
+def running_counts(group: npt.NDArray[np.int32], label: FloatArray) -> FloatArray:
     """Count and sum of labels of earlier rows of the same group [R, 2]; rows stand grouped."""
     first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.zeros(0, dtype=np.int64)
     start = np.repeat(first, np.diff(np.r_[first, len(group)]))
@@ -102,7 +102,7 @@ def _running(group: npt.NDArray[np.int32], label: FloatArray) -> FloatArray:
     return np.column_stack([place - start, total[place] - total[start]])
 
 
-def _user_rate(log: Interactions, rows: Rows, liked: float, base: float, newest: int) -> FloatArray:
+def user_rate(log: Interactions, rows: Rows, liked: float, base: float, newest: int) -> FloatArray:
     total = np.concatenate(([0.0], np.cumsum(event_labels(log.value, liked))))
     start, end = spans(log, rows.user, rows.now)
     start = np.maximum(start, end - newest)

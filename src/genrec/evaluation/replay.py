@@ -11,7 +11,7 @@ from genrec.domain import History, RankedItem, Ranking, Recommendation
 from genrec.evaluation.validity import Wrong
 from genrec.fitting.workspace import Fitted
 from genrec.llm.cached import CachedModel
-from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, is_read
+from genrec.pipeline.recommender import RecommendationRequest, Recommender, Slate, should_call_llm
 from genrec.pipeline.reranking import rerank
 from genrec.prompting.rendered import RenderedPrompt
 from genrec.ranking.base import DelegatingRanker, Ranker, RankingTask
@@ -29,13 +29,13 @@ class ReplayedRequest:
     """What one request came to; JSON-ready. `lists` has item ids for each order; `stage_ms` is empty if cached.
 
     `gain_p` is how probable it seemed before the slate was read that the language model would change the answer,
-    `weight` what its scores weigh in it, and `is_read` whether serving has it read the slate.
+    `weight` what its scores weigh in it, and `calls_llm` whether serving has it read the slate.
     """
 
     lists: dict[str, list[str]]
     gain_p: float
     weight: float
-    is_read: bool
+    calls_llm: bool
     fallback: str | None
     invalid: int
     duplicate: int
@@ -139,7 +139,7 @@ class Replay:
             log_exposure=False,
         )
         slate, words = self._recommender.slate(request), bool(request.query)
-        served = is_read(slate, words, self._policy, self._llm, self._scorer, request.k)
+        served = should_call_llm(slate, words, self._policy, self._llm, self._scorer, request.k)
         reads = (served or not self._useful) and (not self._decisive or self._holds_target(slate, row))
         answer = await (self._recommender if reads else self._without).arecommend(request, slate)
         read = None if self._ranker is None else self._ranker.ranking

@@ -25,7 +25,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.8
 PARTS = 200
-_BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def over_seeds(values: Values) -> tuple[Values, Values]:
 def user_weights(n_users: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[npt.NDArray[np.float64]]:
     """How often each user is drawn in each resample, in blocks [b, n_users] of bounded size; rows sum to n_users."""
     generator = np.random.default_rng(seed)
-    size = max(1, _BLOCK_BYTES // (8 * max(n_users, 1)))
+    size = max(1, BLOCK_BYTES // (8 * max(n_users, 1)))
     for start in range(0, resamples, size):
         rows = min(size, resamples - start)
         block = np.empty((rows, n_users))
@@ -120,7 +120,7 @@ def left_out_weights(n_users: int, seed: int = 0) -> Iterator[npt.NDArray[np.flo
     """Weights of users [b, n_users] that leave out each of up to 200 random parts of them once, in bounded blocks."""
     parts = min(n_users, PARTS)
     part = np.random.default_rng(seed).permutation(n_users) % parts
-    size = max(1, _BLOCK_BYTES // (8 * max(n_users, 1)))
+    size = max(1, BLOCK_BYTES // (8 * max(n_users, 1)))
     for start in range(0, parts, size):
         yield (part != np.arange(start, min(start + size, parts))[:, None]).astype(np.float64)
 

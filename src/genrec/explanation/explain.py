@@ -50,7 +50,7 @@ FOR = {
 }
 """Fact that speaks for an item, the most personal first."""
 _SOURCES = {
-    "request": ("near to what was asked for", "接近所提的要求"),
+    "query": ("near to what was asked for", "接近所提的要求"),
     "semantic": ("described much like what was chosen before", "描述与以前选过的相近"),
     "repeat": ("chosen before", "以前选过"),
     "popular": ("popular of late", "近来热门"),
@@ -99,7 +99,7 @@ async def explain(
 
     With `model` it is asked once for all items. Its sentence about an item comes before the grounded words.
     """
-    told = await asyncio.to_thread(_Telling.begin, recommender, request, answer)
+    told = await asyncio.to_thread(Telling.begin, recommender, request, answer)
     if how == "words" or not answer.items:
         return Explained(told.grounded, Account(how, told.language))
     text, template, failed = await told.write(REASONS)
@@ -125,7 +125,7 @@ async def converse(
     recommender: Recommender, request: RecommendationRequest, answer: Recommendation, how: How = "words"
 ) -> Explained:
     """As `explain`, with a whole answer in words as `text`: the model's, or None where it is not to be given."""
-    told = await asyncio.to_thread(_Telling.begin, recommender, request, answer)
+    told = await asyncio.to_thread(Telling.begin, recommender, request, answer)
     if how == "words" or not answer.items:
         return Explained(told.grounded, Account(how, told.language))
     text, template, failed = await told.write(ANSWER)
@@ -148,7 +148,7 @@ async def explained(
 
 
 @dataclass(frozen=True, eq=False)
-class _Telling:
+class Telling:
     """One answer that is explained, with what is known of its items."""
 
     recommender: Recommender
@@ -161,7 +161,7 @@ class _Telling:
     prompts: list[RenderedPrompt] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, recommender: Recommender, request: RecommendationRequest, answer: Recommendation) -> _Telling:
+    def begin(cls, recommender: Recommender, request: RecommendationRequest, answer: Recommendation) -> Telling:
         ids = tuple(line.item.id for line in answer.items)
         # What was shown is looked at again as a slate of the caller, which costs no retrieval.
         shown = replace(request, candidate_ids=ids, exclude=(), where={})
@@ -181,7 +181,7 @@ class _Telling:
         template = None
         try:
             async with asyncio.timeout(settings.llm.deadline_s):
-                prompt = await asyncio.to_thread(self._prompt, name)
+                prompt = await asyncio.to_thread(self.prompt, name)
                 template = prompt.template
                 self.prompts.append(prompt)
                 length = _library(settings.prompts.folder).get(template.id).budget.reserve
@@ -202,7 +202,7 @@ class _Telling:
         source = "\n".join(message.content for prompt in self.prompts for message in prompt.messages)
         return titles.foreign(text, own, source)
 
-    def _prompt(self, name: str) -> RenderedPrompt:
+    def prompt(self, name: str) -> RenderedPrompt:
         settings, model = self.recommender.settings, self.recommender.model
         library = _library(settings.prompts.folder)
         try:
@@ -225,8 +225,8 @@ class _Telling:
 def _words(line: RecommendedItem, candidate: Candidate | None, language: str) -> Iterator[str]:
     """What speaks for an item: that it was asked for, then evidence, else where it came from."""
     where = 1 if language == "zh" else 0
-    if "request" in line.sources:
-        yield _SOURCES["request"][where]
+    if "query" in line.sources:
+        yield _SOURCES["query"][where]
     facts = {fact.kind: fact for fact in (candidate.evidence if candidate else ())}
     chosen = [facts[kind] for kind, buckets in FOR.items() if kind in facts and facts[kind].bucket in buckets]
     for fact in chosen:

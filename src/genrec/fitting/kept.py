@@ -15,8 +15,8 @@ from genrec.artifacts.memo import code_hash
 from genrec.data.interactions import Interactions
 from genrec.domain import Item
 from genrec.errors import WorkspaceError
-from genrec.fitting.scoring import Readers
-from genrec.fitting.workspace import NOBODY, Fitted, fit_log
+from genrec.fitting.scoring import LlmRankers
+from genrec.fitting.workspace import NO_LLM_RANKERS, Fitted, fit_log
 from genrec.ranking.base import Ranker
 from genrec.ranking.loading import template_of
 from genrec.retrieval.base import RETRIEVERS
@@ -37,20 +37,20 @@ def fitted_on(
     *,
     data: str,
     cache_folder: Path,
-    readers: Readers = NOBODY,
-    reader: str = "",
+    llm_rankers: LlmRankers = NO_LLM_RANKERS,
+    llm_ranker: str = "",
     encoder: Encoder | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
     """`fit_log` on the training part of a split of the data with fingerprint `data`, or what it made before.
 
-    `readers` (see `fit_log`) are what `reader` names (see `reader_name`).
-    The key covers data, split, settings, reader and the code that fits, so a change of any of them fits anew. The last
-    few are kept in `cache_folder`.
+    `llm_rankers` (see `fit_log`) are what `llm_ranker` names (see `llm_ranker_name`).
+    The key covers data, split, settings, LLM ranker and the code that fits, so a change of any of them fits anew. The
+    last few are kept in `cache_folder`.
     """
     fits = cache_folder / "fits"
-    folder = fits / key(train, settings, split, f"{data} {reader}", encoder, seed)
+    folder = fits / key(train, settings, split, f"{data} {llm_ranker}", encoder, seed)
     try:
         found = _load(folder)
         os.utime(folder)
@@ -64,7 +64,7 @@ def fitted_on(
         encoder=encoder,
         cache_folder=cache_folder,
         split=split,
-        readers=readers,
+        llm_rankers=llm_rankers,
         language=template_of(settings).language,
         seed=seed,
         progress=progress,
@@ -109,7 +109,7 @@ def key(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def reader_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
+def llm_ranker_name(fingerprint: str, ranker: Ranker, settings: Settings) -> str:
     """All on which it depends what a language model says while its weights are learned; '' where it is not asked."""
     slates = settings.llm.slates
     return f"{fingerprint} {ranker.name} {ranker.template} {settings.ranking} {slates} {code_hash()}" if slates else ""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from genrec.data.interactions import FloatArray
-from genrec.fitting.scoring import Asked, Readers, ReadSlates
+from genrec.fitting.scoring import Asked, LlmRankers, ReadSlates
 from genrec.llm.base import LanguageModel
 from genrec.llm.loading import load
 from genrec.ranking.base import Ranker, RankingTask
-from genrec.ranking.loading import ranker_for, reader_named, reader_of
+from genrec.ranking.loading import llm_ranker_key_in, llm_ranker_key_of, ranker_for
 from genrec.reranking.validity import llm_scores
 from genrec.settings import Settings
 from genrec.text.encoders import Progress
@@ -30,23 +30,23 @@ async def read_slates(
     return found
 
 
-def loaded_reader(
+def loaded_llm_ranker(
     model: LanguageModel,
     ranker: Ranker,
     settings: Settings,
     run: Callable[[Coroutine[Any, Any, list[FloatArray | None]]], list[FloatArray | None]],
     progress: Progress | None = None,
-) -> Readers:
-    """The reader that a ranker on a loaded model is, whose work `run` does; none where the settings weigh nobody."""
+) -> LlmRankers:
+    """The ranker on a loaded model, whose work `run` does, by its key; none where the settings learn no weights."""
     if not settings.llm.slates:
         return {}
-    return {reader_of(model, ranker): lambda slates: run(read_slates(ranker, slates, settings, progress))}
+    return {llm_ranker_key_of(model, ranker): lambda slates: run(read_slates(ranker, slates, settings, progress))}
 
 
-def named_readers(settings: Sequence[Settings], progress: Progress | None = None) -> Readers:
-    """The readers of these settings, each of them loaded when it is to read, and closed behind it.
+def named_llm_rankers(settings: Sequence[Settings], progress: Progress | None = None) -> LlmRankers:
+    """The rankers of these settings by their keys, each loaded when it is called, and closed behind it.
 
-    Without those whose settings weigh nobody, or the package of their engine is not installed.
+    Without those whose settings learn no weights, or whose engine has no package installed.
     """
 
     def reads(of: Settings) -> ReadSlates:
@@ -60,4 +60,4 @@ def named_readers(settings: Sequence[Settings], progress: Progress | None = None
         return read
 
     wanted = [of for of in settings if of.llm.slates and importlib.util.find_spec(of.model.engine)]
-    return {reader_named(of): reads(of) for of in wanted}
+    return {llm_ranker_key_in(of): reads(of) for of in wanted}

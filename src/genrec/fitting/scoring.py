@@ -14,11 +14,11 @@ from genrec.data.histories import HistoryArrays, spans
 from genrec.data.interactions import FloatArray, Interactions
 from genrec.data.labels import ENOUGH_CLICKS
 from genrec.data.store import Exposure
-from genrec.domain import Candidates, History, Item, Reader
+from genrec.domain import Candidates, History, Item, LlmRankerKey
 from genrec.facts.extract import FactExtractor
 from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions
-from genrec.fitting.simulated_queries import RequestSimulator
+from genrec.fitting.simulated_queries import QuerySimulator
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.scoring.llm_evidence import ScoredSlate
 from genrec.scoring.pools import ShownPool, TrainingPool, TrainingPools
@@ -30,7 +30,7 @@ from genrec.text.encoders import Progress
 Asked = tuple[History, Candidates, str | None]
 """A slate, and the query in words that goes with it."""
 
-MOST_REQUESTS = 500
+MOST_QUERIES = 500
 """Validation positions at which a query in words is simulated."""
 MOST_SHOWN = 5_000
 """The newest shown lists that are learned from."""
@@ -38,7 +38,7 @@ MOST_SHOWN = 5_000
 Read = Sequence[FloatArray | None]
 ReadSlates = Callable[[list[Asked]], Read | Awaitable[Read]]
 """Gives, for each slate, what `validity.llm_scores` makes of a ranker's answer; None where there is none."""
-Readers = Mapping[Reader, ReadSlates]
+LlmRankers = Mapping[LlmRankerKey, ReadSlates]
 """Language models to be weighed, the default one first."""
 Shown = Sequence[tuple[Exposure, Collection[str]]]
 """Shown lists with the ids that were clicked in them."""
@@ -61,7 +61,7 @@ def fit_scorer(
     retriever: HybridRetriever,
     described: Scorer,
     settings: Settings,
-    readers: Readers,
+    llm_rankers: LlmRankers,
     progress: Progress | None,
     language: str = "en",
     seed: int = 0,
@@ -77,7 +77,7 @@ def fit_scorer(
     shared = (positions, items, retriever, described, settings, progress)
     train = [case.pool for case in _cases(positions.train, *shared)]
     validation = _cases(positions.validation, *shared)
-    asked = _cases(positions.validation[:MOST_REQUESTS], *shared, RequestSimulator(items, language))
+    asked = _cases(positions.validation[:MOST_QUERIES], *shared, QuerySimulator(items, language))
     pools = TrainingPools(
         tuple(retriever.parts),
         train,
@@ -89,12 +89,12 @@ def fit_scorer(
     facts = FactExtractor(lambda: described.statistics, described.item_ids, lambda: items, retriever.covisit)
     slates = [slate for cases in (validation, asked) for slate in _slates(scorer, cases, settings, facts)]
     accounts: list[dict[str, Any]] = []
-    for reader, read in readers.items() if slates else ():
+    for key, read in llm_rankers.items() if slates else ():
         answers = read([question for question, _ in slates])
         scores = asyncio.run(_awaited(answers)) if inspect.isawaitable(answers) else answers
         known = [replace(slate, llm=llm) for (_, slate), llm in zip(slates, scores, strict=True) if llm is not None]
-        scorer = scorer.with_llm_weights(reader, known)
-        accounts.append({**asdict(reader), "weights": asdict(scorer.llm_weights[reader])})
+        scorer = scorer.with_llm_weights(key, known)
+        accounts.append({**asdict(key), "weights": asdict(scorer.llm_weights[key])})
     return scorer, {**scorer.record, "readers": accounts}
 
 
@@ -106,7 +106,7 @@ def _cases(
     scorer: Scorer,
     settings: Settings,
     progress: Progress | None,
-    simulator: RequestSimulator | None = None,
+    simulator: QuerySimulator | None = None,
 ) -> list[_Case]:
     """What retrieval proposes at the given rows; with a simulator, at those that have words to ask for."""
     by_id, generator = {item.id: item for item in items}, np.random.default_rng(0)
@@ -117,7 +117,7 @@ def _cases(
             progress(what, number, len(rows))
         history, now = positions.request(int(row), items)
         taken = items[int(positions.whole.item[row])]
-        query = None if simulator is None else simulator.request(taken, generator, "validation")
+        query = None if simulator is None else simulator.query(taken, generator, "validation")
         if simulator is not None and query is None:
             continue
         arrays = retriever.arrays(history, now)
@@ -155,7 +155,7 @@ def _shown_pools(
         start, end = spans(log, np.array([user], dtype=np.int32), np.array([now]))
         rows = slice(int(start[0]), int(end[0]))
         arrays = HistoryArrays.of_rows(log, rows, now)
-        candidates = Candidates(tuple(retriever.given(History(exposure.user_id), known, now=now, arrays=arrays)))
+        candidates = Candidates(tuple(retriever.score_items(History(exposure.user_id), known, now=now, arrays=arrays)))
         labels = np.array([float(item.id in clicked) for item in known])
         pools.append(ShownPool(scorer.features(candidates, arrays), np.array(places, dtype=np.float64), labels))
     return pools

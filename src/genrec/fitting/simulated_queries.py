@@ -1,7 +1,7 @@
-"""Simulated requests in words: what somebody might say who wants a given item.
+"""Simulated queries in words: what somebody might say who wants a given item.
 
-It is a simulation and a kind one: each request holds one or two words of the very item that counts as right, words
-that few other items share. A gain on such requests shows that the ranker reads the request and finds the cards that
+It is a simulation and a kind one: each query holds one or two words of the very item that counts as right, words
+that few other items share. A gain on such queries shows that the ranker reads the query and finds the cards that
 fit it; it does not show that people ask this way. Training, validation and test use different wordings, so that what
 is chosen and measured is not a sentence learned by heart; the words themselves come from the same catalogue.
 """
@@ -84,8 +84,8 @@ _LONGEST_VALUE = 30
 """Longer texts are descriptions, not something one asks for."""
 
 
-class RequestSimulator:
-    """Requests in words out of titles and text metadata of a catalogue (see the module for what they are worth).
+class QuerySimulator:
+    """Queries in words out of titles and text metadata of a catalogue (see the module for what they are worth).
 
     Words are those of titles (no stop words, no numbers) and whole metadata values (genres, tags, platforms) that at
     least `min_items` and at most the share `max_share` of the items have: a word of all items asks for nothing.
@@ -107,7 +107,7 @@ class RequestSimulator:
         words = {word.casefold(): word for word in _terms(item) if word.casefold() in self.vocabulary}
         return tuple(words.values())
 
-    def request(self, item: Item, generator: np.random.Generator, phase: Phase = "train") -> str | None:
+    def query(self, item: Item, generator: np.random.Generator, phase: Phase = "train") -> str | None:
         """What somebody might say who wants the item, None where it has no word of the vocabulary.
 
         One word, or two in a third of the cases; the wordings of two phases have none in common.
@@ -122,10 +122,10 @@ class RequestSimulator:
 
 
 @dataclass(frozen=True, eq=False)
-class Requests:
-    """Simulated requests at positions of a log, at a given share of them: seed, row and phase decide, nothing else."""
+class SimulatedQueries:
+    """Simulated queries at positions of a log, at a given share of them: seed, row and phase decide, nothing else."""
 
-    simulator: RequestSimulator
+    simulator: QuerySimulator
     share: float
     seed: int = 0
     phase: Phase = "train"
@@ -134,7 +134,7 @@ class Requests:
     def at(self, row: int, chosen: Item) -> str | None:
         """What is asked for at a row of the log, where the user chose the item; None where nothing is said."""
         generator = np.random.default_rng([self.seed, row])
-        return self.simulator.request(chosen, generator, self.phase) if generator.random() < self.share else None
+        return self.simulator.query(chosen, generator, self.phase) if generator.random() < self.share else None
 
 
 def wordings(language: str, phase: Phase) -> Sequence[str]:

@@ -22,7 +22,7 @@ from genrec.data.store import Exposure, open_store
 from genrec.domain import Candidates, History, Item
 from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
-from genrec.fitting.scoring import Readers, Shown, fit_scorer
+from genrec.fitting.scoring import LlmRankers, Shown, fit_scorer
 from genrec.ranking.loading import template_of
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.tuning import fit_hybrid, refit_blend
@@ -34,7 +34,7 @@ MIN_TEMPORAL_USERS = 50
 """With fewer test users a temporal split chooses by chance."""
 
 _NONE: frozenset[str] = frozenset()
-NOBODY: Readers = MappingProxyType({})
+NO_LLM_RANKERS: LlmRankers = MappingProxyType({})
 """No language model is weighed."""
 
 
@@ -62,7 +62,7 @@ def fit_workspace(
     workspace: Workspace,
     settings: Settings,
     *,
-    readers: Readers = NOBODY,
+    llm_rankers: LlmRankers = NO_LLM_RANKERS,
     progress: Progress | None = None,
     tune: bool = True,
     encoder: Encoder | None = None,
@@ -87,7 +87,7 @@ def fit_workspace(
         cache_folder=workspace.root / "cache",
         split=validation_kind(interactions),
         exposures=exposures,
-        readers=readers,
+        llm_rankers=llm_rankers,
         tune=tune,
         language=template_of(settings).language,
         progress=progress,
@@ -112,7 +112,7 @@ def fit_log(
     cache_folder: Path | None = None,
     split: str = "leave-one-out",
     exposures: Shown = (),
-    readers: Readers = NOBODY,
+    llm_rankers: LlmRankers = NO_LLM_RANKERS,
     tune: bool = True,
     language: str = "en",
     seed: int = 0,
@@ -138,7 +138,7 @@ def fit_log(
     shown = shown_before(held_out, exposures)
     described = Scorer.of_log(held_out.rest, items, vectors, settings=settings, exposures=shown)
     scorer, measured = fit_scorer(
-        held_out, items, before, described, settings, readers, progress, language, seed=seed, shown=shown
+        held_out, items, before, described, settings, llm_rankers, progress, language, seed=seed, shown=shown
     )
     return Fitted(
         blend,

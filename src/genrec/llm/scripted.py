@@ -55,7 +55,7 @@ class ScriptedModel:
         self._latency_s = latency_s
         self._fail_at = fail_at
         self._fail_after_labels = fail_after_labels
-        self._score, self._text = score, text
+        self._score, self.text = score, text
 
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
@@ -102,7 +102,7 @@ class ScriptedModel:
         """See `LanguageModel.generate_text`."""
         check_write(prompt, max_tokens, self.context)
         await self._start()
-        text = self._text if isinstance(self._text, str) else self._text(prompt)
+        text = self.text if isinstance(self.text, str) else self.text(prompt)
         async for piece in until(self._words(text, max_tokens), stop):
             yield piece
 

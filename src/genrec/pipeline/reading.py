@@ -1,4 +1,4 @@
-"""Reading of a slate by the language model: when it is read, within which time, and what is done where it fails."""
+"""The call of the language model for a slate: when it is made, within which time, and what is done where it fails."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ NOT_NEEDED = "not needed"
 """Why there is no ranking where the language model is not expected to change the answer."""
 
 
-def is_read(slate: Slate, asked: bool, policy: Policy, llm: LlmSettings, scorer: Scorer, k: int = 10) -> bool:
-    """Whether serving reads a slate: under `fuse` only where that is expected to change the answer, or always."""
+def should_call_llm(slate: Slate, asked: bool, policy: Policy, llm: LlmSettings, scorer: Scorer, k: int = 10) -> bool:
+    """Whether serving has the model read a slate: under `fuse` only where that is expected to change the answer."""
     if not slate.candidates.items:
         return False
     return policy != "fuse" or llm.read == "always" or scorer.should_call_llm(slate.scores, k, asked)
@@ -58,7 +58,7 @@ async def read(
             return None, "no language model"
         if not slate.candidates.items:
             return None, None
-        if not is_read(slate, bool(request.query), policy, settings.llm, scorer, request.k):
+        if not should_call_llm(slate, bool(request.query), policy, settings.llm, scorer, request.k):
             return None, NOT_NEEDED
         task = RankingTask(
             slate.history,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 import warnings
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
@@ -19,14 +18,14 @@ from genrec.domain import Provenance, RankedItem, Ranking, Recommendation, Recom
 from genrec.errors import GenrecError, ModelError
 from genrec.llm.base import LanguageModel
 from genrec.pipeline.answer import exposure_of, lines, nothing_left
-from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, is_read, read
-from genrec.pipeline.request import RecommendationRequest
+from genrec.pipeline.reading import FALLBACKS, NOT_NEEDED, read, should_call_llm
+from genrec.pipeline.request import RecommendationRequest, new_request_id
 from genrec.pipeline.reranking import rerank
 from genrec.pipeline.slate import Slate, SlateBuilder
 from genrec.pipeline.timing import StageClock
 from genrec.pipeline.trace import trace_of
 from genrec.ranking.base import Ranker
-from genrec.ranking.loading import ranker_for, reader_of
+from genrec.ranking.loading import llm_ranker_key_of, ranker_for
 from genrec.reranking.base import Ranked, RerankContext
 from genrec.reranking.exploration import odds_of
 from genrec.reranking.objective import check_fields
@@ -34,7 +33,7 @@ from genrec.retrieval.hybrid import HybridRetriever
 from genrec.scoring.scorer import Scorer
 from genrec.settings import Policy, Settings
 
-__all__ = ["FALLBACKS", "NOT_NEEDED", "RecommendationRequest", "Recommender", "Slate", "is_read"]
+__all__ = ["FALLBACKS", "NOT_NEEDED", "RecommendationRequest", "Recommender", "Slate", "should_call_llm"]
 
 T = TypeVar("T")
 
@@ -67,7 +66,7 @@ class Recommender:
         self.scorer = scorer
         self.ranker: Ranker | None = None
         self.model: LanguageModel | None = None
-        self._read_by(ranker, model)
+        self._use_llm_ranker(ranker, model)
         self._slates = SlateBuilder(store, retriever, scorer, settings)
         self._exposures = ExposureLog(store, settings.traces.keep_days)
         # One loop for the life of the object: engines keep locks and clients that belong to their loop.
@@ -119,7 +118,7 @@ class Recommender:
             else:
                 opened.close()
             raise
-        opened._read_by(ranker, used)
+        opened._use_llm_ranker(ranker, used)
         for said in opened.advice() if warn else ():
             warnings.warn(said, stacklevel=2)  # the line that opens the workspace
         return opened
@@ -128,7 +127,11 @@ class Recommender:
         """What to say of a ranker that was not tuned on its template, or that `genrec fit` has not weighed."""
         if self.ranker is None:
             return []
-        return [said for said in (mismatch_of(self.settings, self.ranker.template), self.unweighed) if said is not None]
+        return [
+            said
+            for said in (mismatch_of(self.settings, self.ranker.template), self.missing_weights_warning)
+            if said is not None
+        ]
 
     @property
     def ranker_name(self) -> str:
@@ -136,16 +139,16 @@ class Recommender:
         return "none" if self.ranker is None else self.ranker.name
 
     @property
-    def unweighed(self) -> str | None:
-        """What to say where slates are read by whom `genrec fit` did not weigh; None where all is well."""
-        return None if self._reader is None else self.scorer.missing_weights_warning(self._reader)
+    def missing_weights_warning(self) -> str | None:
+        """What to say where `genrec fit` learned no weights for this model and ranker; None where it did."""
+        return None if self._llm_ranker_key is None else self.scorer.missing_weights_warning(self._llm_ranker_key)
 
-    def _read_by(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
-        """Has slates read by this ranker on this model, whose word then weighs what it is worth."""
+    def _use_llm_ranker(self, ranker: Ranker | None, model: LanguageModel | None) -> None:
+        """Takes this ranker on this model, with the weights that the scorer has for it."""
         self.ranker, self.model = ranker, model
-        self._reader = None if ranker is None or model is None else reader_of(model, ranker)
-        if self._reader is not None:
-            self.scorer = self.scorer.for_llm_ranker(self._reader)
+        self._llm_ranker_key = None if ranker is None or model is None else llm_ranker_key_of(model, ranker)
+        if self._llm_ranker_key is not None:
+            self.scorer = self.scorer.for_llm_ranker(self._llm_ranker_key)
 
     def with_ranker(self, ranker: Ranker, settings: Settings, model: LanguageModel | None = None) -> Recommender:
         """The same recommender with another ranker, and on another model if one is given."""
@@ -202,14 +205,14 @@ class Recommender:
         return answer
 
     async def stream(
-        self, request: RecommendationRequest, slate: Slate | None = None
+        self, request: RecommendationRequest, slate: Slate | None = None, request_id: str | None = None
     ) -> AsyncGenerator[RecommendedItem | Recommendation, None]:
-        """Each item as soon as its place is fixed, and the whole answer last.
+        """Each item as soon as its place is fixed, and the whole answer last, under `request_id` or a new id.
 
         Under `annotate` a generating ranker fixes one item after another; where scores are fused or vetoed the places
         are known only when the last score is. A list that is logged is explored where the settings say so.
         """
-        clock, request_id = StageClock(), f"rec-{uuid.uuid4().hex}"
+        clock, request_id = StageClock(), request_id or new_request_id()
         if slate is None:
             slate = await asyncio.to_thread(self._slates, request, clock)
         policy = request.policy or self.settings.policy.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -15,6 +16,11 @@ from genrec.settings import Policy
 
 MOST_ITEMS = 1000
 """So many items can be asked for. A server takes fewer at once (see `genrec.serving.schemas`)."""
+
+
+def new_request_id() -> str:
+    """What a new answer is called in the log; clicks on it name it."""
+    return f"rec-{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from genrec.filtering.base import FilterContext, Filters
 from genrec.filtering.conditions import check_fields
 from genrec.pipeline.request import RecommendationRequest
 from genrec.pipeline.timing import StageClock
-from genrec.retrieval.hybrid import REQUEST, HybridRetriever
+from genrec.retrieval.hybrid import QUERY, HybridRetriever
 from genrec.scoring.scorer import Scorer, Scores
 from genrec.scoring.select import select_top
 from genrec.settings import Settings
@@ -76,8 +76,8 @@ class SlateBuilder:
         with clock("retrieval"):
             pool = self._pool(request, history, arrays)
             retriever = self.retriever.name if request.candidate_ids is None else "caller"
-            if any(REQUEST in candidate.parts for candidate in pool.items):
-                retriever += f"+{REQUEST}"
+            if any(QUERY in candidate.parts for candidate in pool.items):
+                retriever += f"+{QUERY}"
         proposed = tuple(candidate.item.id for candidate in pool.items)
         with clock("scoring"):
             scores = self._scores(request, pool, history, arrays)
@@ -162,7 +162,7 @@ class SlateBuilder:
         dropped = tuple(DroppedItem(item.id, reason) for item in items if (reason := filters.reason(item)))
         refused = {one.item_id for one in dropped}
         kept = [item for item in items if item.id not in refused]
-        found = self.retriever.given(history, kept, now=arrays.now, query=request.query, arrays=arrays)
+        found = self.retriever.score_items(history, kept, now=arrays.now, query=request.query, arrays=arrays)
         return Candidates(tuple(found), dropped)
 
     def _history(self, request: RecommendationRequest) -> History:

@@ -135,13 +135,13 @@ def _lay_out(template: Template, values: Mapping[str, Any], tokenizer: Tokenizer
     if template.output.kind != "yes_no":
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
         prefix, starts = tokenizer.encode_with_starts(text)
-        _check_structure(tokenizer, messages, [prefix])
+        check_structure(tokenizer, messages, [prefix])
         return _Layout(messages, prefix, [], _account(template, text, starts, messages, spans))
     tails = [MARKS.sub("", tail) for tail in collected.tails]
     head = _head_text(tokenizer, messages)
     prefix, starts = tokenizer.encode_with_starts(head)
     suffixes = [_tail_ids(tokenizer, messages[:-1], messages[-1].role, tail) for tail in tails]
-    _check_structure(tokenizer, messages, [(*prefix, *suffix) for suffix in suffixes])
+    check_structure(tokenizer, messages, [(*prefix, *suffix) for suffix in suffixes])
     tokens = _account(template, head, starts, messages, spans)
     padding = -len(prefix) % block
     tokens |= {"candidates": sum(map(len, suffixes)), "padding": padding}
@@ -261,7 +261,7 @@ def _account(
     return tokens
 
 
-def _check_structure(tokenizer: Tokenizer, messages: Sequence[Message], prompts: Sequence[Sequence[int]]) -> None:
+def check_structure(tokenizer: Tokenizer, messages: Sequence[Message], prompts: Sequence[Sequence[int]]) -> None:
     """Fails closed unless the control tokens are those of the same messages with dummy content."""
     expected = _control_tokens(tokenizer, tuple(message.role for message in messages))
     control = tokenizer.control_ids

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genrec.artifacts.adapters import Card, label
 from genrec.artifacts.models import resolve
-from genrec.domain import Reader
+from genrec.domain import LlmRankerKey
 from genrec.errors import NotFoundError
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
@@ -45,16 +45,16 @@ def ranker_for(model: LanguageModel, settings: Settings) -> Ranker:
     return load_ranker(settings.ranking, model, tokenizer, TemplateLibrary(settings.prompts.folder))
 
 
-def reader_of(model: LanguageModel, ranker: Ranker) -> Reader:
-    """Who reads when this ranker asks this model."""
-    return Reader(_tuned(model.name), model.adapter, ranker.name, ranker.template.id)
+def llm_ranker_key_of(model: LanguageModel, ranker: Ranker) -> LlmRankerKey:
+    """The key of this ranker on this model."""
+    return LlmRankerKey(_tuned(model.name), model.adapter, ranker.name, ranker.template.id)
 
 
-def reader_named(settings: Settings) -> Reader:
-    """Who reads by these settings, with the adapter resolved (see `adapters.resolved`); nothing is loaded."""
+def llm_ranker_key_in(settings: Settings) -> LlmRankerKey:
+    """The key of the ranker in these settings, adapter resolved (see `adapters.resolved`); nothing is loaded."""
     given, ranking = settings.model, settings.ranking
     adapter = given.adapter if given.adapter is None or given.engine == "openai" else label(Path(given.adapter))
-    return Reader(_tuned(given.name), adapter, RANKERS.find(ranking.ranker).name, template_id(ranking))
+    return LlmRankerKey(_tuned(given.name), adapter, RANKERS.find(ranking.ranker).name, template_id(ranking))
 
 
 def _tuned(model: str) -> str:
@@ -75,13 +75,13 @@ def for_template(settings: RankingSettings, template: Template) -> RankingSettin
     A ranker given as a dotted path is never exchanged for another: TemplateError if it does not read the template.
     NotFoundError if no ranker does.
     """
-    readers = rankers_of(template)
-    if not readers:
+    able = rankers_of(template)
+    if not able:
         raise NotFoundError(f"template {template.id} does not rank", "choose a template under rank/")
     ranker = settings.ranker
     chosen = RANKERS.find(ranker)
     if chosen.reads != template.output.kind:
         if ranker not in RANKERS.names():
             require_output(template, chosen.reads, ranker)
-        ranker = readers[0]
+        ranker = able[0]
     return settings.model_copy(update={"template": template.id, "ranker": ranker})

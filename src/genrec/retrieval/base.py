@@ -33,8 +33,8 @@ class Retriever(Protocol):
     """One alternative is one module of `genrec.retrieval.retrievers` with a class that satisfies this.
 
     Two more methods are used where a retriever has them. `batch_scores(queries)` gives the scores [q, I] of several
-    queries at once. `asking(decay=...)` gives the same fit with other values of those hyper-parameters that only say
-    how a query is scored: choosing among them needs no new fit. Entries of a grid that share a fit stand together.
+    queries at once. `with_query(decay=...)` gives the same fit with other values of those hyper-parameters that only
+    say how a query is scored: choosing among them needs no new fit. Entries of a grid that share a fit stand together.
     """
 
     name: ClassVar[str]

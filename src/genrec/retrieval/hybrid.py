@@ -20,10 +20,10 @@ from genrec.retrieval.retrievers.covisit import CovisitRetriever
 from genrec.retrieval.scoring import Positions, scaled, score_batch, top_k
 from genrec.retrieval.text_search import TextIndex
 
-REQUEST = "request"
-"""Among the sources and parts of a candidate: how near its text is to the request in words."""
-REQUEST_WORDS = "request words"
-"""Among the parts of a candidate: how many words of the request its text has."""
+QUERY = "query"
+"""Among the sources and parts of a candidate: how near its text is to the query in words."""
+QUERY_WORDS = "query words"
+"""Among the parts of a candidate: how many words of the query its text has."""
 _TIE_BREAK = 1e-6
 _TEXTS = "request texts"
 ItemLookup = Callable[[Sequence[str]], list[Item]]
@@ -35,7 +35,7 @@ class HybridRetriever:
 
     The popularity (scaled to 0..1 too) breaks ties and orders what no part knows, so that a list is never short.
     `weights` are non-negative and need not sum to 1. `newest` is the timestamp of the newest event that was fitted on.
-    `record` says how weights and parts were chosen. `scale` is that of the ratings in the log. `texts` lets requests in
+    `record` says how weights and parts were chosen. `scale` is that of the ratings in the log. `texts` lets queries in
     words reach retrieval.
     """
 
@@ -82,7 +82,7 @@ class HybridRetriever:
         """The history as arrays: made once for a request, they serve retrieval and scoring."""
         return HistoryArrays.of(history, self.index, now, self.scale)
 
-    def given(
+    def score_items(
         self,
         history: History,
         items: Sequence[Item],
@@ -123,9 +123,9 @@ class HybridRetriever:
         """The k best items for a history, best first; fewer only if the catalogue has no more that pass.
 
         Behind them, where there is a `query` in words and `texts` to compare it with, stand the k / 2 others whose
-        texts are nearest to it, with 'request' as their only source: what is asked for must not be missing because it
-        does not go with the history. All items then have their nearness as the part 'request', and what words they
-        share with it as the part 'request words'.
+        texts are nearest to it, with 'query' as their only source: what is asked for must not be missing because it
+        does not go with the history. All items then have their nearness as the part 'query', and what words they
+        share with it as the part 'query words'.
 
         `arrays` are those of the history, where they were made before.
 
@@ -141,14 +141,14 @@ class HybridRetriever:
         asked: dict[int, Item] = {}
         if said:
             raw = {**raw, **said}
-            own[REQUEST] = set(_positive(said[REQUEST], k // 2).tolist())
-            others = said[REQUEST].copy()
+            own[QUERY] = set(_positive(said[QUERY], k // 2).tolist())
+            others = said[QUERY].copy()
             others[list(chosen)] = -np.inf
             asked = self._passing(others, k // 2, reasons, items, filters, dropped)
 
         def candidate(position: int, item: Item) -> Candidate:
             parts = {name: float(part[position]) for name, part in raw.items()}
-            sources = [REQUEST] if position in asked else [name for name in own if position in own[name]]
+            sources = [QUERY] if position in asked else [name for name in own if position in own[name]]
             return Candidate(item, float(scores[position]), {name: parts[name] for name in sources}, parts)
 
         return Candidates(
@@ -192,11 +192,11 @@ class HybridRetriever:
         )
 
     def _scored(self, arrays: HistoryArrays, query: str | None) -> tuple[dict[str, Scores], Scores, dict[str, Scores]]:
-        """Scores of each part, of the blend, and by name of the request if it says anything, all [I]."""
+        """Scores of each part, of the blend, and by name of the query if it says anything, all [I]."""
         raw = {name: score_batch(part, [arrays]) for name, part in self.parts.items()}
         asked = {}
         if query and self.texts is not None and (near := self.texts.nearness(query)) is not None:
-            asked = {REQUEST: near, REQUEST_WORDS: self.texts.shared(query)}
+            asked = {QUERY: near, QUERY_WORDS: self.texts.shared(query)}
         return {name: part[0] for name, part in raw.items()}, self._mix(raw, 1)[0], asked
 
     def _mix(self, raw: Mapping[str, Scores], n_queries: int) -> Scores:

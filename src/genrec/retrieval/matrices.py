@@ -12,7 +12,7 @@ from genrec.data.histories import HistoryArrays
 from genrec.data.interactions import Interactions
 from genrec.retrieval.scoring import top_k
 
-_ROWS = 1_000
+ROWS = 1_000
 
 
 def touched(interactions: Interactions) -> sparse.csr_matrix:
@@ -47,8 +47,8 @@ def histories(
 def together(matrix: sparse.csr_matrix) -> Iterator[tuple[slice, sparse.csr_matrix]]:
     """Rows of X'X [I, I] in pieces, so that memory stays bounded where it is dense: (which rows, the rows)."""
     transposed = matrix.T.tocsr()
-    for start in range(0, transposed.shape[0], _ROWS):
-        rows = slice(start, min(start + _ROWS, transposed.shape[0]))
+    for start in range(0, transposed.shape[0], ROWS):
+        rows = slice(start, min(start + ROWS, transposed.shape[0]))
         yield rows, transposed[rows] @ matrix
 
 

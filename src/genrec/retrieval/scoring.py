@@ -17,7 +17,7 @@ from genrec.retrieval.base import Scores
 Positions = npt.NDArray[np.int64]
 Ndcg = npt.NDArray[np.float64]
 
-_BATCH_CELLS = 4_000_000
+BATCH_CELLS = 4_000_000
 
 
 class Scorer(Protocol):
@@ -69,7 +69,7 @@ def scaled(scores: Scores) -> Scores:
 
 def batches(split: Split, rows: Sequence[int]) -> Iterator[Sequence[int]]:
     """Rows of a split in pieces whose score matrices stay small (16 MB)."""
-    size = max(1, _BATCH_CELLS // max(1, split.train.n_items))
+    size = max(1, BATCH_CELLS // max(1, split.train.n_items))
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 

@@ -66,7 +66,7 @@ def fit_retriever(
     settings if a retriever needs one and none is given; `cache_folder` keeps vectors of texts between runs.
     """
     fitter = _Fitter(items, settings, encoder, cache_folder, seed, progress)
-    validation = _validation(interactions, split, max_users, seed) if tune else None
+    validation = validation_split(interactions, split, max_users, seed) if tune else None
     choice = fitter.choose(name, validation)
     return fitter.fit(name, interactions, choice.hyper_parameters)
 
@@ -93,7 +93,7 @@ def fit_hybrid(
     names = settings.retrieval.retrievers
     for name in names:
         RETRIEVERS.find(name)  # a name that is wrong is told before an hour of fitting, not behind it
-    validation = _validation(interactions, split, max_users, seed) if tune else None
+    validation = validation_split(interactions, split, max_users, seed) if tune else None
     choices = {name: fitter.choose(name, validation) for name in names}
     weights = {name: 0.05 if name == "popular" else 1.0 for name in names}
     record: dict[str, Any] = {"parts": {name: choice.record() for name, choice in choices.items()}}
@@ -194,14 +194,14 @@ class _Fitter:
 
     def _fits(self, name: str, grid: Sequence[Mapping[str, Any]], log: Interactions) -> Iterator[Retriever]:
         """One retriever for each entry; where an entry differs from the last only in how it asks, the same fit."""
-        asking = getattr(RETRIEVERS.find(name), "asking", None)
-        late = inspect.signature(asking).parameters.keys() if asking else set[str]()
+        with_query = getattr(RETRIEVERS.find(name), "with_query", None)
+        late = inspect.signature(with_query).parameters.keys() if with_query else set[str]()
         fitted: Any = None
         last: Mapping[str, Any] | None = None
         for entry in grid:
             early = {key: value for key, value in entry.items() if key not in late}
-            if asking and early == last:
-                fitted = asking(fitted, **{key: entry[key] for key in late & entry.keys()})
+            if with_query and early == last:
+                fitted = with_query(fitted, **{key: entry[key] for key in late & entry.keys()})
             else:
                 fitted = self.fit(name, log, entry)
             last = early
@@ -225,7 +225,7 @@ class _Fitter:
         return self._encoder
 
 
-def _validation(interactions: Interactions, split: str, max_users: int, seed: int) -> Split | None:
+def validation_split(interactions: Interactions, split: str, max_users: int, seed: int) -> Split | None:
     """Validation users, at most `max_users`; None where the log is too small to split."""
     try:
         whole = by_name(split, interactions)

@@ -15,9 +15,9 @@ from genrec.data.interactions import FloatArray, IntArray, Interactions
 from genrec.data.item_statistics import ItemStatistics
 from genrec.data.labels import Rows, rated_rows, shown_rows
 from genrec.data.store import Exposure
-from genrec.domain import Candidates, Item, Reader
+from genrec.domain import Candidates, Item, LlmRankerKey
 from genrec.errors import WorkspaceError
-from genrec.retrieval.hybrid import REQUEST, REQUEST_WORDS
+from genrec.retrieval.hybrid import QUERY, QUERY_WORDS
 from genrec.scoring.features import CandidateFeatures, pair_features, pool_columns, signals
 from genrec.scoring.fitting import fit_heads
 from genrec.scoring.heads import Heads
@@ -73,7 +73,7 @@ class Scorer:
     history: int
     heads: Heads = field(default_factory=Heads)
     llm: LlmWeights = field(default_factory=LlmWeights)
-    llm_weights: Mapping[Reader, LlmWeights] = field(default_factory=dict)
+    llm_weights: Mapping[LlmRankerKey, LlmWeights] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -148,9 +148,9 @@ class Scorer:
 
         names = self.heads.parts or part_names(candidates)
         query = None
-        if any(REQUEST in one.parts for one in candidates.items):
-            alone = [one.sources.keys() == {REQUEST} for one in candidates.items]
-            query = np.column_stack([part(REQUEST), part(REQUEST_WORDS), alone])
+        if any(QUERY in one.parts for one in candidates.items):
+            alone = [one.sources.keys() == {QUERY} for one in candidates.items]
+            query = np.column_stack([part(QUERY), part(QUERY_WORDS), alone])
         columns = pool_columns(retriever, [part(name) for name in names], pairs)
         known = len(history) if events is None else events
         return CandidateFeatures(retriever, columns, item, h, signals(self.statistics, h), known, query)
@@ -187,12 +187,12 @@ class Scorer:
         """Whether the language model could change the k best: see `LlmWeights.can_change`."""
         return self.llm.can_change(scores.logits, scores.events, scores.asked if asked is None else asked, k)
 
-    def with_llm_weights(self, key: Reader, read: Sequence[ScoredSlate]) -> Self:
+    def with_llm_weights(self, key: LlmRankerKey, read: Sequence[ScoredSlate]) -> Self:
         """The same scorer with weights of one more language model, learned on slates of validation users."""
         weights = {**self.llm_weights, key: fit_llm_weights(read)}
         return replace(self, llm=next(iter(weights.values())), llm_weights=weights)
 
-    def for_llm_ranker(self, key: Reader) -> Self:
+    def for_llm_ranker(self, key: LlmRankerKey) -> Self:
         """The same scorer with the weights of this language model.
 
         Another template takes those of the same model and ranker: what it says is of the same kind. A model, adapter or
@@ -201,7 +201,7 @@ class Scorer:
         """
         return replace(self, llm=self._weights_of(key) or LlmWeights())
 
-    def missing_weights_warning(self, key: Reader) -> str | None:
+    def missing_weights_warning(self, key: LlmRankerKey) -> str | None:
         """What to say of a language model that no validation slate was read by; None where it was weighed."""
         if key in self.llm_weights and self.llm_weights[key].slates:
             return None
@@ -215,7 +215,7 @@ class Scorer:
             "ranker and template that are served, weighs it"
         )
 
-    def _weights_of(self, key: Reader) -> LlmWeights | None:
+    def _weights_of(self, key: LlmRankerKey) -> LlmWeights | None:
         alike = [known for known in self.llm_weights if replace(known, template=key.template) == key]
         return self.llm_weights[key if key in alike else alike[0]] if alike else None
 
@@ -251,7 +251,7 @@ class Scorer:
             data = json.loads((folder / "scorer.json").read_text("utf-8"))
             arrays = load_file(folder / "arrays.safetensors")
             network = Network(load_file(folder / "network.safetensors")) if data["network"] else None
-            weights = {Reader(**key): LlmWeights(**of_key) for key, of_key in data["llm_weights"]}
+            weights = {LlmRankerKey(**key): LlmWeights(**of_key) for key, of_key in data["llm_weights"]}
             return cls(
                 tuple(data["item_ids"]),
                 ItemStatistics(**data["statistics"], **{name: arrays[name] for name in _ARRAYS}),
@@ -277,7 +277,7 @@ def rate_rows(interactions: Interactions, liked: float, exposures: Shown) -> Row
 def part_names(candidates: Candidates) -> tuple[str, ...]:
     """The retrievers that were asked for the candidates."""
     names = dict.fromkeys(name for one in candidates.items for name in one.parts)
-    return tuple(name for name in names if name not in (REQUEST, REQUEST_WORDS))
+    return tuple(name for name in names if name not in (QUERY, QUERY_WORDS))
 
 
 _NUMBERS = ("liked", "value_mean", "value_scale", "prior", "newest", "span")

@@ -24,12 +24,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.types import Receive, Scope, Send
 
 from genrec.domain import Recommendation, RecommendedItem
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, NotFoundError
 from genrec.experiments.router import Route
 from genrec.explanation.explain import Explained, converse, explained
+from genrec.pipeline.request import new_request_id
 from genrec.serving import metrics
 from genrec.serving.errors import BadRequestError, error_of, invalid, parse_object, read_bytes
-from genrec.serving.routes import live, until_disconnect
+from genrec.serving.routes import REQUEST_ID, engine_models, live, until_disconnect
 from genrec.serving.schemas import RecommendationBody, recommendation_answer
 from genrec.serving.scopes import scope
 
@@ -96,6 +97,7 @@ def attach(app: FastAPI) -> None:
         data = parse_object(raw)
         if not _is_genrec(data.get("model")):
             refuse_dangerous(data)
+            await _check_model(request, data.get("model"))
             return _Forward(engine_route, raw)
         try:
             body = ChatBody.model_validate(data)
@@ -105,16 +107,17 @@ def attach(app: FastAPI) -> None:
         asked = await asyncio.to_thread(body.recommendation_body().to_request, store)
         route = await live(request).route(asked, *body.template_and_adapter())
         if body.stream:
-            parts = route.recommender.stream(route.request)
+            request_id = new_request_id()
+            parts = route.recommender.stream(route.request, request_id=request_id)
             # Errors of the request come here, while there is still a status line.
             first = await until_disconnect(request, _first(parts))
             events = _stream(_chained(first, parts), body, route)
-            return StreamingResponse(events, media_type="text/event-stream")
+            return StreamingResponse(events, media_type="text/event-stream", headers={REQUEST_ID: request_id})
         work = explained(*route, body.genrec.explain, converse)
         with metrics.in_flight():
             answer, said = await until_disconnect(request, work)
         metrics.observe(answer)
-        return JSONResponse(_completion(answer, said, body.model))
+        return JSONResponse(_completion(answer, said, body.model), headers={REQUEST_ID: answer.request_id})
 
     app.include_router(router)
 
@@ -128,6 +131,17 @@ def refuse_dangerous(data: dict[str, Any]) -> None:
 
 def _is_genrec(model: object) -> bool:
     return isinstance(model, str) and (model.partition("@")[0] == "genrec" or model.startswith("genrec/"))
+
+
+async def _check_model(request: Request, name: object) -> None:
+    """NotFoundError with the names there are, where neither genrec nor the engine has a model of this name."""
+    if not isinstance(name, str) or not name:
+        return  # the engine takes its own model, or says what is wrong
+    known = [listed["id"] for listed in (await engine_models(request))["data"]]
+    if name not in known:
+        own = ["genrec", *(f"genrec@{adapter}" for adapter in live(request).models.names), "genrec/TEMPLATE"]
+        hint = f"there are: {', '.join([*own, *known])}; GET /v1/models lists them with all templates"
+        raise NotFoundError(f"there is no model {name!r}", hint)
 
 
 class _Forward(Response):
@@ -150,7 +164,7 @@ class _Forward(Response):
         await self._route.handle(scope, replay, send)
 
 
-def _text(answer: Recommendation, said: Explained | None = None) -> str:
+def answer_text(answer: Recommendation, said: Explained | None = None) -> str:
     """The answer for people."""
     if said is not None and said.text is not None:
         return said.text
@@ -175,7 +189,7 @@ def _usage(answer: Recommendation) -> dict[str, int]:
 
 
 def _completion(answer: Recommendation, said: Explained | None, model: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": _text(answer, said)}
+    message = {"role": "assistant", "content": answer_text(answer, said)}
     return {
         "id": answer.request_id,
         "object": "chat.completion",
@@ -224,7 +238,7 @@ async def _stream(parts: AsyncGenerator[Part, None], body: ChatBody, route: Rout
                 else:
                     metrics.observe(part)
                     said = None if how is None else await converse(*route, part, how)
-                    for line in _text(part, said).splitlines(keepends=True) if said else ():
+                    for line in answer_text(part, said).splitlines(keepends=True) if said else ():
                         yield chunk({"content": line})
                     yield chunk({}, "stop", genrec=recommendation_answer(part, said))
                     if body.stream_options and body.stream_options.include_usage:

@@ -30,6 +30,9 @@ from genrec.serving.state import Live
 
 T = TypeVar("T")
 
+REQUEST_ID = "X-Request-Id"
+"""The header of answers that names what clicks name: the `request_id` of their body."""
+
 router = APIRouter()
 
 
@@ -48,7 +51,7 @@ async def recommendations(request: Request) -> JSONResponse:
     with metrics.in_flight():
         answer, reasons = await until_disconnect(request, explained(*route, body.explain))
     metrics.observe(answer)
-    return JSONResponse(recommendation_answer(answer, reasons))
+    return JSONResponse(recommendation_answer(answer, reasons), headers={REQUEST_ID: answer.request_id})
 
 
 @router.get("/v1/recommendations/{request_id}")
@@ -112,12 +115,18 @@ async def health(request: Request) -> JSONResponse:
 @scope("read")
 async def models(request: Request) -> JSONResponse:
     """`genrec`, `genrec@<adapter>`, `genrec/<template>` for every ranking template, and the base model."""
-    listed = (await request.app.state.openai_serving_models.show_available_models()).model_dump()
+    listed = await engine_models(request)
     adapters = [f"genrec@{name}" for name in live(request).models.names]
     names = ["genrec", *adapters, *(f"genrec/{name}" for name in live(request).template_ids())]
     created = int(time.time())
     own = [{"id": name, "object": "model", "created": created, "owned_by": "genrec"} for name in names]
     return JSONResponse({**listed, "data": own + listed["data"]})
+
+
+async def engine_models(request: Request) -> dict[str, Any]:
+    """What vLLM itself lists as models."""
+    listed = await request.app.state.openai_serving_models.show_available_models()
+    return listed.model_dump()  # type: ignore[no-any-return]
 
 
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:

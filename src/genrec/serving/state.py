@@ -121,7 +121,7 @@ class Live:
         card = self.models.card_of(model)
         tuned = with_adapter(settings, None)  # a card of its own has a model that an adapter was merged into
         other = mismatch(card, ranker.template, settings.model.name) if card else mismatch_of(tuned, ranker.template)
-        for said in (other, made.unweighed):
+        for said in (other, made.missing_weights_warning):
             if said is not None:
                 self._warn(said)
         return made

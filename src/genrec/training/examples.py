@@ -14,7 +14,7 @@ from genrec.data.labels import event_labels
 from genrec.domain import Candidate, Candidates, Item
 from genrec.facts.extract import FactExtractor
 from genrec.fitting.holdout import HeldOutPositions
-from genrec.fitting.simulated_queries import Requests
+from genrec.fitting.simulated_queries import SimulatedQueries
 from genrec.settings import RetrievalSettings, ScoringSettings
 from genrec.training.base import Example
 from genrec.training.config import Section
@@ -68,7 +68,7 @@ class SlateSource:
         options: ExampleSettings,
         *,
         liked: float,
-        requests: Requests | None = None,
+        requests: SimulatedQueries | None = None,
         seed: int = 0,
     ) -> None:
         self.positions, self.items, self.pools, self._options = positions, items, pools, options
@@ -131,7 +131,9 @@ def slate(pools: TrainingPools, index: int, columns: Index, items: Sequence[Item
     )
 
 
-def request_at(requests: Requests | None, positions: HeldOutPositions, row: int, items: Sequence[Item]) -> str | None:
+def request_at(
+    requests: SimulatedQueries | None, positions: HeldOutPositions, row: int, items: Sequence[Item]
+) -> str | None:
     """What is asked for in words at a row; None without requests, or where nothing is said."""
     return None if requests is None else requests.at(row, items[int(positions.whole.item[row])])
 
@@ -143,7 +145,7 @@ def validation_examples(
     *,
     candidates: int = 20,
     offset: bool = False,
-    requests: Requests | None = None,
+    requests: SimulatedQueries | None = None,
     liked: float = ScoringSettings().liked,
 ) -> list[Example]:
     """One example for each pool whose target is in its slate, with the slate as served: NDCG then means re-ranking."""

@@ -15,7 +15,7 @@ from genrec.data.interactions import FloatArray, IntArray
 from genrec.domain import Candidates, History, Item
 from genrec.filtering.base import FilterContext, Filters
 from genrec.fitting.holdout import HeldOutPositions, Index
-from genrec.fitting.simulated_queries import Requests
+from genrec.fitting.simulated_queries import SimulatedQueries
 from genrec.retrieval.hybrid import HybridRetriever
 from genrec.retrieval.scoring import ranks_of
 from genrec.text.encoders import Progress
@@ -64,7 +64,7 @@ class TrainingPools:
         add_missed: bool = False,
         slate: int | None = None,
         most: int | None = None,
-        requests: Requests | None = None,
+        requests: SimulatedQueries | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Asks retrieval and second stage (the retriever's order without one) as serving does.
@@ -99,7 +99,7 @@ class TrainingPools:
                 if place is None:
                     if not add_missed:
                         continue
-                    (missed,) = blend.given(history, [target], now=now, query=query)
+                    (missed,) = blend.score_items(history, [target], now=now, query=query)
                     place = min(len(pool.items), width - 1)
                     pool = Candidates((*pool.items[:place], missed), pool.dropped)
                 scores = np.array([candidate.score for candidate in pool.items])

@@ -22,7 +22,7 @@ from genrec.data.store import open_store
 from genrec.domain import Item
 from genrec.errors import DataError
 from genrec.fitting.holdout import HeldOutPositions, hold_out
-from genrec.fitting.simulated_queries import Requests, RequestSimulator
+from genrec.fitting.simulated_queries import QuerySimulator, SimulatedQueries
 from genrec.fitting.workspace import Fitted, fit_log, validation_kind
 from genrec.retrieval.base import RETRIEVERS
 from genrec.settings import ScoringSettings, Settings
@@ -66,7 +66,7 @@ def prepare(
     part = _training_part(log, held_out)
     positions = hold_out(part, settings.scoring.liked, per_user=options.per_user, most=_SPARE * options.most, seed=seed)
     cache = workspace.root / "cache"
-    requests = Requests(RequestSimulator(items, language), options.queries, seed) if options.queries else None
+    requests = SimulatedQueries(QuerySimulator(items, language), options.queries, seed) if options.queries else None
     unseen = None if requests is None else replace(requests, phase="validation")
     key = _key(settings, options, fingerprint, held_out, language, validation_slates, seed, tune, encoder)
 
@@ -140,12 +140,12 @@ def _collect(
     settings: Settings,
     options: ExampleSettings,
     validation_slates: int,
-    requests: tuple[Requests | None, Requests | None],
+    requests: tuple[SimulatedQueries | None, SimulatedQueries | None],
     progress: Progress | None,
 ) -> tuple[TrainingPools, TrainingPools]:
     """TrainingPools of training and of validation, with the requests of each."""
 
-    def ask(rows: Any, requests: Requests | None, **how: Any) -> TrainingPools:
+    def ask(rows: Any, requests: SimulatedQueries | None, **how: Any) -> TrainingPools:
         size = settings.retrieval.pool
         return TrainingPools.collect(
             positions,

@@ -78,7 +78,7 @@ def test_of_equal_neighbours_the_first_in_the_catalogue_is_kept() -> None:
 
 @pytest.mark.parametrize("window", [1, 3, 100])
 def test_pieces_add_up_to_the_plain_double_loop(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrec.retrieval.retrievers.covisit._CHUNK", 7)
+    monkeypatch.setattr("genrec.retrieval.retrievers.covisit.CHUNK", 7)
     random = np.random.default_rng(0)
     users = [random.integers(0, 6, random.integers(1, 12)).tolist() for _ in range(20)]
     expected = np.zeros((6, 6))

@@ -76,4 +76,4 @@ def test_too_many_items_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_decay_needs_no_new_fit() -> None:
     retriever = EaseRetriever.fit(TRIANGLE, [], regularization=1.0, decay=0.5)
     expected = EaseRetriever.fit(TRIANGLE, [], regularization=1.0, decay=0.9).scores(query(0, 1))
-    np.testing.assert_array_equal(retriever.asking(decay=0.9).scores(query(0, 1)), expected)
+    np.testing.assert_array_equal(retriever.with_query(decay=0.9).scores(query(0, 1)), expected)

@@ -52,6 +52,6 @@ def test_only_the_nearest_neighbours_are_kept() -> None:
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
 def test_pieces_give_the_same_as_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrec.retrieval.matrices._ROWS", rows)
+    monkeypatch.setattr("genrec.retrieval.matrices.ROWS", rows)
     scores = ItemKnnRetriever.fit(THREE_USERS, [], **PLAIN).scores(query(C))
     np.testing.assert_allclose(scores, [1 / math.sqrt(3), 0, 0, 0], rtol=1e-6)

@@ -77,7 +77,7 @@ def cost_curve(replays: Sequence[Sequence[ReplayedRequest]], context: Evaluation
     values = [np.where(rank < share, with_llm, without).mean(axis=0) for share in shares]
     draws = significance.bootstrap_means(np.column_stack(values))
     low, high = significance.interval(draws)
-    read = np.mean([[one.is_read for one in replay] for replay in replays])
+    read = np.mean([[one.calls_llm for one in replay] for replay in replays])
     return {
         "points": [
             {

@@ -12,7 +12,7 @@ from genrec.errors import DataError
 from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.schema import Suite
 from genrec.evaluation.suite.tsv import read_of_users
-from genrec.fitting.simulated_queries import RequestSimulator
+from genrec.fitting.simulated_queries import QuerySimulator
 from genrec.ranking.loading import template_of
 
 WARNING = (
@@ -66,13 +66,13 @@ def simulated_requests(context: EvaluationContext) -> Requests:
 
     The same for a user whatever others are asked for.
     """
-    simulator = RequestSimulator(context.items, template_of(context.settings).language)
+    simulator = QuerySimulator(context.items, template_of(context.settings).language)
     texts = []
     for user, target in zip(context.split.users, context.split.targets, strict=True):
         digest = hashlib.sha256(f"request {context.split.train.user_ids[user]}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         item = context.items[int(target[generator.integers(len(target))])]
-        texts.append(simulator.request(item, generator, "test"))
+        texts.append(simulator.query(item, generator, "test"))
     silent = sum(text is None for text in texts)
     said = [f"{silent} of {len(texts)} test users say nothing: no word of their item is rare enough"] if silent else []
     return Requests(texts, "simulated", [WARNING, *said])

@@ -21,8 +21,8 @@ from genrec.evaluation.suite.context import EvaluationContext
 from genrec.evaluation.suite.leak import check_adapter
 from genrec.evaluation.suite.schema import Served
 from genrec.fitting import kept
-from genrec.fitting.llm_scores import loaded_reader
-from genrec.fitting.workspace import NOBODY, Fitted
+from genrec.fitting.llm_scores import loaded_llm_ranker
+from genrec.fitting.workspace import NO_LLM_RANKERS, Fitted
 from genrec.llm.base import LanguageModel
 from genrec.llm.cached import CachedModel
 from genrec.llm.identity import identity
@@ -62,7 +62,7 @@ class ServedPath:
         self._runner: asyncio.Runner | None = None
         self._model: CachedModel | None = None
         self._ranker: Ranker | None = None
-        self._asked = self._reader = ""
+        self._asked = self._llm_ranker = ""
 
     @contextmanager
     def opened(self) -> Iterator[ServedPath]:
@@ -141,7 +141,7 @@ class ServedPath:
         )
         self._ranker = ranker = ranker_for(self._model, settings)
         self._asked = f"{fingerprint} {ranker.name} {ranker.template}"
-        self._reader = kept.reader_name(fingerprint, ranker, settings)
+        self._llm_ranker = kept.llm_ranker_name(fingerprint, ranker, settings)
         warning = adapters.mismatch_of(settings, ranker.template)
         self.warnings += [] if warning is None else [warning]
 
@@ -150,16 +150,16 @@ class ServedPath:
         return self.settings.model_copy(update={"ranking": ranking})
 
     def _fit_key(self, seed: int) -> str:
-        held, data = self.context.held, f"{self.context.data} {self._reader}"
+        held, data = self.context.held, f"{self.context.data} {self._llm_ranker}"
         return kept.key(held.fit_on, self.settings, held.validation, data, self.context.encoder, seed)
 
     def _fitted(self, seed: int) -> Fitted:
         context, ranker, model, runner = self.context, self._ranker, self._model, self._runner
         if runner is None:
             raise AssertionError("the path is not open")
-        readers = NOBODY
+        llm_rankers = NO_LLM_RANKERS
         if model is not None and ranker is not None:
-            readers = loaded_reader(model, ranker, self._seeded(seed), runner.run, context.progress)
+            llm_rankers = loaded_llm_ranker(model, ranker, self._seeded(seed), runner.run, context.progress)
         return kept.fitted_on(
             context.held.fit_on,
             context.items,
@@ -167,8 +167,8 @@ class ServedPath:
             context.held.validation,
             data=context.data,
             cache_folder=context.cache,
-            readers=readers,
-            reader=self._reader,
+            llm_rankers=llm_rankers,
+            llm_ranker=self._llm_ranker,
             encoder=context.encoder or CachedEncoder(load_encoder(context.settings.encoder), context.cache),
             seed=seed,
             progress=context.progress,

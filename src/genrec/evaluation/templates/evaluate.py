@@ -123,7 +123,7 @@ def _values(read: Read, context: EvaluationContext, fused: bool) -> Values:
         for order in orders
     ]
     costs = np.array([[_costs(one) for one in replay] for replay in read.replays]).reshape(*ranked[0].shape[:2], -1)
-    costs[:, :, -1] = _usual(costs[:, :, -1])
+    costs[:, :, -1] = usual_times(costs[:, :, -1])
     return np.concatenate([*ranked, costs], axis=2)
 
 
@@ -136,7 +136,7 @@ def _costs(one: ReplayedRequest) -> list[float]:
     return [valid, tau, one.prompt_tokens, one.computed_tokens, one.stage_ms.get("llm", np.nan)]
 
 
-def _usual(times: Values) -> Values:
+def usual_times(times: Values) -> Values:
     """Times [s, m], those beyond the 95th percentile cut down to it, averaged over the seeds in which they are known.
 
     A seed may find all that it reads in the cache of another one.

@@ -42,7 +42,7 @@ class TransformersModel:
         self._device = model.device
         self._lock = threading.Lock()
         ends = model.generation_config.eos_token_id
-        self._ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
 
     async def score_tokens(
         self, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], *, cache_salt: str | None = None
@@ -97,7 +97,7 @@ class TransformersModel:
         for _ in range(max_tokens):
             logprobs = (await asyncio.to_thread(self._continue, new, cache, None))[0]
             token = draw(logprobs, (), temperature, random)
-            if token in self._ends:
+            if token in self.ends:
                 return
             new = [token]
             if piece := decode(token):

@@ -289,7 +289,7 @@ class VllmOffline(_VllmModel):
 
     def _run(self, arguments: dict[str, Any], started: Future[tuple[int, int]]) -> None:
         try:
-            engine = _start_engine(arguments)
+            engine = start_engine(arguments)
             config = engine.vllm_config
         except BaseException as error:
             started.set_exception(error)
@@ -363,7 +363,7 @@ def _lora_request(folder: Path) -> LoRARequest:
     return LoRARequest(label(folder), number, path)
 
 
-def _start_engine(arguments: dict[str, Any]) -> LLMEngine:
+def start_engine(arguments: dict[str, Any]) -> LLMEngine:
     from vllm import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 

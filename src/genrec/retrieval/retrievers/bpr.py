@@ -69,7 +69,7 @@ class BprRetriever:
             learned[known] = model.item_factors[known]
         return cls(np.ascontiguousarray(learned[:, :-1]), learned[:, -1].copy(), decay)
 
-    def asking(self, decay: float) -> BprRetriever:
+    def with_query(self, decay: float) -> BprRetriever:
         """The same fit with another decay."""
         return BprRetriever(self._factors, self._bias, decay)
 

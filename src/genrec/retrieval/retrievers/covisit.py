@@ -17,7 +17,7 @@ from genrec.domain import Item
 from genrec.retrieval.base import Scores
 from genrec.retrieval.matrices import histories, largest
 
-_CHUNK = 4_000_000
+CHUNK = 4_000_000
 
 
 class CovisitRetriever:
@@ -130,12 +130,12 @@ def _pieces(interactions: Interactions, window: int) -> Iterator[tuple[npt.NDArr
     longest = int(np.diff(interactions.indptr).max(initial=0))
     for distance in range(1, min(window, longest - 1) + 1):
         same = np.flatnonzero(user[distance:] == user[:-distance])
-        for start in range(0, len(same), _CHUNK):
-            rows = same[start : start + _CHUNK]
+        for start in range(0, len(same), CHUNK):
+            rows = same[start : start + CHUNK]
             weight = np.full(len(rows), 1 / distance, dtype=np.float32)
             pending.append((item[rows], item[rows + distance], weight))
             size += len(rows)
-            if size >= _CHUNK:
+            if size >= CHUNK:
                 yield tuple(map(np.concatenate, zip(*pending, strict=True)))
                 pending, size = [], 0
     if pending:

@@ -72,7 +72,7 @@ class EaseRetriever:
             gram[rows] = counts.toarray()
         return cls(item_weights(gram, regularization), known.astype(np.int32), interactions.n_items, decay)
 
-    def asking(self, decay: float) -> EaseRetriever:
+    def with_query(self, decay: float) -> EaseRetriever:
         """The same fit with another decay."""
         return EaseRetriever(self._weights, self._known, self._n_items, decay)
 

@@ -69,7 +69,7 @@ class IalsRetriever:
             learned = np.asarray(model.item_factors, dtype=np.float32)
         return cls(learned, regularization, alpha, decay)
 
-    def asking(self, decay: float) -> IalsRetriever:
+    def with_query(self, decay: float) -> IalsRetriever:
         """The same fit with another decay."""
         return IalsRetriever(self._factors, self._regularization, self._alpha, decay)
 
