@@ -78,10 +78,10 @@ def fit(
         )
     console.print(f"  click head: {scoring['click']['head']}, learned on {scoring['click']['pools']:,} pools")
     for ranker in scoring["readers"]:
-        weights = ranker["weights"]
+        learned = ranker["weights"]
         console.print(
-            f"  weight of {ranker['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
-            f"{weights['short']:.3f}, queries in words {weights['query']:.3f}, from {weights['slates']} slates"
+            f"  weight of {ranker['adapter'] or 'the language model'}: {learned['long']:.3f}, short histories "
+            f"{learned['short']:.3f}, queries in words {learned['query']:.3f}, from {learned['slates']} slates"
         )
     if not scoring["readers"]:
         console.print(f"  no language model was weighed{_why_not(settings)}: none is read unless asked for")
