@@ -59,7 +59,6 @@ def demo(
 def prepare(folder: Path) -> Workspace:
     """Fetch, import, fit: each only if it is not done yet."""
     from genrec.artifacts.models import resolve
-    from genrec.fitting.llm_scores import named_llm_rankers
     from genrec.fitting.workspace import fit_workspace
     from genrec.settings import Settings
 
@@ -72,10 +71,10 @@ def prepare(folder: Path) -> Workspace:
         settings = Settings.load(workspace.settings_file)
         with progress() as bars:
             told = reporter(bars)
-            llm_rankers = named_llm_rankers([settings], told)
+            # Nobody weighs the language model: two minutes of reading would tell that so small a one adds nothing.
             step(
                 "fitting retrievers and scoring",
-                lambda: fit_workspace(workspace, settings, llm_rankers=llm_rankers, progress=told),
+                lambda: fit_workspace(workspace, settings, progress=told),
                 spinner=False,
             )
     return workspace
@@ -109,6 +108,11 @@ def tour(base: str, workspace: Workspace, user: str) -> None:
         out.print(Rule("POST /v1/recommendations"))
         before = _get(http.post("/v1/recommendations", json={"user_id": user, "k": 10}))
         out.print(answer_table(before))
+
+        out.print(Rule("What the language model would make of these ten"))
+        shown = [item["item_id"] for item in before["items"]]
+        asked = {"user_id": user, "k": 10, "candidate_ids": shown, "policy": "annotate"}
+        out.print(answer_table(_get(http.post("/v1/recommendations", json=asked))))
 
         out.print(Rule("Through the OpenAI client, with a wish, comedies only"))
         out.print(f'  [dim]user:[/] "{REQUEST}"')
@@ -175,13 +179,14 @@ def answer_table(answer: dict[str, Any]) -> Table:
         caption=f"{made['model']}, {made['template']['id']} v{made['template']['version']}, {stages}",
         caption_justify="left",
     )
-    for name in ("rank", "P(click)", "model", "retrieval"):
+    for name in ("rank", "P(click)", "P(like)", "model", "retrieval"):
         table.add_column(name, justify="right")
     table.add_column("title")
     for item in answer["items"]:
         table.add_row(
             str(item["rank"]),
             f"{item['p_click']:.3f}",
+            "" if item["p_like"] is None else f"{item['p_like']:.2f}",
             "" if item["llm_score"] is None else f"{item['llm_score']:+.2f}",
             f"{item['retriever_score']:.2f}",
             Text(item["title"]),

@@ -77,10 +77,10 @@ def fit(
             f"calibration error {validation['calibration_error']:.3f}"
         )
     console.print(f"  click head: {scoring['click']['head']}, learned on {scoring['click']['pools']:,} pools")
-    for ranker in scoring["readers"]:
-        learned = ranker["weights"]
+    for weighed in scoring["readers"]:
+        learned = weighed["weights"]
         console.print(
-            f"  weight of {ranker['adapter'] or 'the language model'}: {learned['long']:.3f}, short histories "
+            f"  weight of {weighed['adapter'] or 'the language model'}: {learned['long']:.3f}, short histories "
             f"{learned['short']:.3f}, queries in words {learned['query']:.3f}, from {learned['slates']} slates"
         )
     if not scoring["readers"]:
