@@ -12,8 +12,8 @@ for _name in RERANKERS.names():
     globals()[f"Test{_name.title()}"] = type(f"Test{_name.title()}", (RerankerContract,), {"name": _name})
 
 
-def test_the_default_stages_are_all_of_the_box():
-    assert set(RerankingSettings().stages) == set(RERANKERS.names())
+def test_the_default_stages_are_of_the_box():
+    assert set(RerankingSettings().stages) <= set(RERANKERS.names())
     assert {"policy", "validity", "exploration", "objective"} <= set(RERANKERS.names())
 
 

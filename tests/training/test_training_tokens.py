@@ -17,8 +17,8 @@ from genrec.llm.scripted import ScriptedModel
 from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.tokenizer import load_tokenizer
-from genrec.ranking import pointwise, single_pass
 from genrec.ranking.base import RankingTask
+from genrec.ranking.rankers import pointwise, single_pass
 from genrec.settings import RankingSettings, Settings
 from genrec.training.augment import AugmentSettings
 from genrec.training.base import Example, TokenSlate

@@ -11,8 +11,6 @@ import typer
 from genrec.artifacts import adapters
 from genrec.artifacts.workspace import Workspace
 from genrec.cli.files import writable
-from genrec.data.ratings import with_liked
-from genrec.data.store import open_store
 from genrec.errors import SettingsError
 from genrec.settings import Settings
 
@@ -57,6 +55,9 @@ def open_workspace(
         **sections,
     }
     settings = Settings.load(workspace.settings_file, flags)
+    from genrec.data.ratings import with_liked  # numpy is not needed by what only lists templates
+    from genrec.data.store import open_store
+
     with open_store(workspace, settings) as store:
         settings = with_liked(settings, store)
     if resolve:

@@ -25,7 +25,7 @@ def item_row(item: Item) -> tuple[str, str, str, bool, bool, float | None]:
         metadata = json.dumps(dict(item.metadata), ensure_ascii=False, allow_nan=False)
         metadata.encode()
     except (TypeError, ValueError):
-        raise DataError("the metadata of an item is no text, finite number or list of texts", "mend the item") from None
+        raise DataError("the metadata of an item is no text, finite number or list of texts", "fix the item") from None
     if item.expires is not None and not math.isfinite(item.expires):
         raise DataError("the moment at which an item expires is not finite", "give seconds since the epoch, or nothing")
     texts = valid_text(item.id, "item id"), valid_text(item.title, "title"), metadata
