@@ -77,10 +77,10 @@ def fit(
             f"calibration error {validation['calibration_error']:.3f}"
         )
     console.print(f"  click head: {scoring['click']['head']}, learned on {scoring['click']['pools']:,} pools")
-    for ranker in scoring["readers"]:
-        weights = ranker["weights"]
+    for weighed in scoring["readers"]:
+        weights = weighed["weights"]
         console.print(
-            f"  weight of {ranker['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
+            f"  weight of {weighed['adapter'] or 'the language model'}: {weights['long']:.3f}, short histories "
             f"{weights['short']:.3f}, queries in words {weights['query']:.3f}, from {weights['slates']} slates"
         )
     if not scoring["readers"]:
