@@ -24,12 +24,12 @@ class Training:
     """How the network is fitted: one-cycle schedules (Smith and Topin, 2018) of AdamW, each head with its rates."""
 
     epochs: int = 12
-    fewest_steps: int = 300
+    fewest_steps: int = 200
     """A small log is passed through more often, until so many steps are made."""
     pools: int = 64
     """Pools of one step of the click head, and..."""
     rows: int = 512
-    """...rated rows of one step of the like head."""
+    """...rated rows of one step of the like head; an eighth of them where there are fewer, and 32 at least."""
     rows_per_epoch: int = 50_000
     click_rate: float = 3e-3
     click_decay: float = 0.1
@@ -201,7 +201,7 @@ class _Rows:
     """Rated rows: an epoch draws `rows_per_epoch` of them at most."""
 
     def __init__(self, net: TwoHeads, texts: Tensor, rated: RatedPairs, how: Training) -> None:
-        self.net, self.texts, self.batch = net, texts, how.rows
+        self.net, self.texts, self.batch = net, texts, min(how.rows, max(32, len(rated) // 8))
         self.most = min(len(rated), how.rows_per_epoch)
         _standardise(net, "like", rated.pairs)
         self.z = _z(net, "like", torch.from_numpy(rated.pairs))
