@@ -37,7 +37,7 @@ def test_each_option_that_names_a_file_refuses_one_that_cannot_be_written(option
 
 def test_the_command_ends_before_its_work(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["eval", "policy", "--data", "open-bandit", "--json", str(tmp_path / "none" / "x.json")])
+        main(["eval", "policy", "--json", str(tmp_path / "none" / "x.json")])
     assert ended.value.code == 2
     assert "name a file in a folder that exists" in capsys.readouterr().err
 

@@ -14,12 +14,16 @@ N_ITEMS, N_USERS, LENGTH = 30, 60, 10
 
 
 def rated_chain():
-    """User u does items u, u + 1, ... in this order, and likes the even ones: what comes next is certain."""
+    """User u does items u, u + 1, ... in this order, and likes the even ones: what comes next is certain.
+
+    The others have 3 of 5: not liked, but no noes. Noes are no targets, and with them what is to be found would not
+    be what comes next.
+    """
     generator = np.random.default_rng(0)
     for user in range(N_USERS):
         for step in range(LENGTH):
             item = (user + step) % N_ITEMS
-            value = 5.0 if (item % 2 == 0) != (generator.random() < 0.1) else 2.0
+            value = 5.0 if (item % 2 == 0) != (generator.random() < 0.1) else 3.0
             yield Event(f"u{user}", f"i{item}", 1000.0 * step + user, "rating", value)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from genrec.data.sqlite.store import SqliteStore
+from genrec.domain import Event
 from genrec.errors import DataError
+from genrec.evaluation import likes
 from genrec.evaluation.clicks import click_table, evaluate_clicks
 from genrec.evaluation.protocol import LEAK
 from genrec.settings import Settings
@@ -83,6 +85,27 @@ def test_judges_held_out_events_of_a_log(workspace, split):
     assert (LEAK in result["warnings"]) == (split == "leave-one-out")
     assert set(NAMES) <= set(result["definitions"])
     json.dumps(result, allow_nan=False)
+
+
+def test_noes_after_the_event_that_is_held_out_are_judged_and_not_fitted_on(workspace, monkeypatch):
+    fitted = []
+    fit = likes.fit_log
+
+    def watched(train, *arguments, **named):
+        fitted.append(train)
+        return fit(train, *arguments, **named)
+
+    monkeypatch.setattr(likes, "fit_log", watched)
+    with SqliteStore(workspace.database) as store:
+        # u0 did i0 to i9 before, u1 i1 to i10: the last of these stay their last ones that are no noes.
+        store.append([Event("u0", f"i{item}", 20_000.0 + item, "rating", 1.0) for item in (20, 21)])
+        store.append([Event("u1", "i21", 20_000.0, "rating", 1.0)])
+    result = evaluate(workspace, "leave-one-out", ["u0", "u1", "u2"])
+    assert (result["users"], result["rows"]) == (3, 3 + 1 + 2)
+    (train,) = fitted
+    assert [len(train.item[train.rows_of(user)]) for user in range(60)] == [9] * 60
+    assert train.timestamp.max() < 20_000
+    assert not train.noes.any()
 
 
 def test_only_the_users_asked_for(workspace):

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from genrec.cli.main import main
+from genrec.data.cold_splits import held_out
 from genrec.data.splits import leave_one_out
 from genrec.data.sqlite.store import SqliteStore
 from genrec.evaluation.suite import retrievers
@@ -107,6 +108,10 @@ def test_users_of_a_file_beside_the_suite(run, tmp_path):
     assert "1 of the 3 given users have nothing to be judged by" in err
 
 
+def events(log):
+    return list(zip(log.user.tolist(), log.item.tolist(), log.timestamp.tolist(), strict=True))
+
+
 def test_nothing_is_fitted_on_what_is_to_be_found(run, workspace, monkeypatch):
     seen = []
     fit = retrievers.fit_hybrid
@@ -121,9 +126,11 @@ def test_nothing_is_fitted_on_what_is_to_be_found(run, workspace, monkeypatch):
     with SqliteStore(workspace.database) as store:
         log = store.interactions()
     plain, cold = seen[0], seen[-1]
-    assert len(plain) == len(leave_one_out(log).train)
-    assert 0 < len(cold) < len(plain)
-    assert set(np.diff(cold.indptr)) == {0, 10}
+    assert events(plain) == events(leave_one_out(log).train)
+    asked = held_out("cold-users", log, of="leave-one-out").split.users
+    assert 0 < len(asked) < log.n_users
+    assert np.flatnonzero(np.diff(cold.indptr) == 0).tolist() == asked.tolist()
+    assert len(cold) == len(log) - 10 * len(asked)
 
 
 def test_lists_of_another_tool_are_judged_beside(run, tmp_path):

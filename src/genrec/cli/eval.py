@@ -34,7 +34,10 @@ app = typer.Typer(cls=SuitesToo, no_args_is_help=True)
 
 SplitOption = Annotated[
     str,
-    typer.Option(help="temporal: the latest tenth of the log is to be found. leave-one-out: each user's last event."),
+    typer.Option(
+        help="What is to be found, never a dislike or low rating. temporal: the latest tenth of the log. "
+        "leave-one-out: each user's last event."
+    ),
 ]
 UsersOption = Annotated[Path | None, typer.Option(help="Metrics only these users: a file with one user id a line.")]
 

@@ -38,8 +38,9 @@ def evaluate_clicks(
 ) -> dict[str, Any]:
     """Fits what is served on the training part and judges P(like) on the held-out ratings, beside `item + user rate`.
 
-    Events of users who are new after the split are judged too, because P(like) is served for them. Raises DataError
-    where nothing, or only one kind of event, is held out.
+    Events of users who are new after the split are judged too, because P(like) is served for them, and so are noes,
+    which no split has as targets (see `likes.predict_held_out`). Raises DataError where nothing, or only one kind of
+    event, is held out.
     """
     interactions = store.interactions()
     leaks = by_name(split, interactions).leaks

@@ -23,8 +23,9 @@ from genrec.text.encoders import Encoder, Progress
 
 BASELINE = "item + user rate"
 DEFINITION = (
-    "rows are held-out ratings of all users, known or new; each is scored with its user's events strictly before it "
-    "and with item statistics of the training part"
+    "rows are all ratings after the training part, low ones included, of all users, known or new (leave-one-out: the "
+    "last event of each user that is no dislike or low rating, and those that follow it); each is scored with its "
+    "user's events strictly before it and with item statistics of the training part"
 )
 
 
@@ -47,7 +48,11 @@ def predict_held_out(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Predictions:
-    """Fits all that is served on the training part of a split, and predicts every held-out rating.
+    """Fits all that is served on the training part of a split, and predicts every rating after it.
+
+    Low ratings are rows though they are never targets: P(like) has to tell them from the rest. Leave-one-out holds out
+    the last event of each user that says no to nothing, which alone would be rows without noes; with the noes that
+    follow it, which nothing is fitted on either, the share of what is liked is about that of the log.
 
     Raises DataError if nothing is rated, or the held-out ratings are not of both kinds.
     """
