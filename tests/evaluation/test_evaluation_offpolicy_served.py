@@ -46,7 +46,7 @@ def recommender(fitted, store, settings, temperature=0.0):
 def numbered(monkeypatch):
     """Request ids, which are the seeds of exploration, that are the same in every run of a test."""
     numbers = np.random.default_rng(3)
-    monkeypatch.setattr("genrec.pipeline.recommender.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
 
 
 def serve(recommender, store):

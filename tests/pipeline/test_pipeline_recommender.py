@@ -335,7 +335,7 @@ def test_explored_lists_come_as_often_as_their_log_says(
     store: SqliteStore, tiny_tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = np.random.default_rng(0)  # request ids are the seeds
-    monkeypatch.setattr("genrec.pipeline.recommender.uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(bytes=numbers.bytes(16)))
     shown = explored_lists(store, tiny_tokenizer_folder, 400, temperature=2.0)
     counts = Counter(exposure.item_ids for exposure in shown)
     odds = {exposure.item_ids: exposure.prefix_propensities for exposure in shown}
