@@ -63,9 +63,8 @@ class BprRetriever:
                 )
                 model.fit(matrix, show_progress=False)
             known = np.unique(matrix.indices)  # the others keep their random start
-            learned[:, -1] = model.item_factors[known, -1].min(
-                initial=0.0
-            )  # nobody took them: not above what was taken
+            # Nobody took the others: they do not stand above what was taken.
+            learned[:, -1] = model.item_factors[known, -1].min(initial=0.0)
             learned[known] = model.item_factors[known]
         return cls(np.ascontiguousarray(learned[:, :-1]), learned[:, -1].copy(), decay)
 
