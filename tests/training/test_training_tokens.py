@@ -18,7 +18,8 @@ from genrec.prompting.library import TemplateLibrary
 from genrec.prompting.rendered import Tokenizer
 from genrec.prompting.tokenizer import load_tokenizer
 from genrec.ranking.base import RankingTask
-from genrec.ranking.rankers import pointwise, single_pass
+from genrec.ranking.rankers.pointwise import PointwiseRanker
+from genrec.ranking.rankers.single_pass import SinglePassRanker
 from genrec.settings import RankingSettings, Settings
 from genrec.training.augment import AugmentSettings
 from genrec.training.base import Example, TokenSlate
@@ -55,7 +56,7 @@ def served(given: Example, seed: int = 0) -> RankingTask:
 def test_yes_no_slates_are_the_prompts_of_the_ranker(template: str, entries: int, tokenizer: Tokenizer) -> None:
     given, model = example(entries), ScriptedModel(block=16)
     slate = tokenise(given, LIBRARY.get(template), tokenizer, model.block, context_tokens=model.context)
-    ranker = pointwise.Ranker(model, LIBRARY.get(template), tokenizer, RankingSettings())
+    ranker = PointwiseRanker(model, LIBRARY.get(template), tokenizer, RankingSettings())
     prompt = ranker.render(served(given))
     assert (slate.prefix, slate.suffixes, slate.label_ids) == (prompt.prefix, prompt.suffixes, prompt.label_ids)
     assert len(slate.prefix) % 16 == 0
@@ -73,7 +74,7 @@ def test_slates_for_vllm_are_those_it_serves_on_a_gpu_as_on_a_cpu(
     slates = Slates(Settings(), TrainConfig(model=str(folder)), AugmentSettings())
     config = {"model_config": SimpleNamespace(max_model_len=2048), "cache_config": SimpleNamespace(block_size=own)}
     model = VllmServed(SimpleNamespace(vllm_config=SimpleNamespace(**config)), "small")  # type: ignore[arg-type]
-    ranker = pointwise.Ranker(model, LIBRARY.get("rank/pointwise"), tokenizer, RankingSettings())
+    ranker = PointwiseRanker(model, LIBRARY.get("rank/pointwise"), tokenizer, RankingSettings())
     for entries in (0, 3, 8):
         _, (learned,) = slates.validation([example(entries)])
         prompt = ranker.render(served(example(entries)))
@@ -102,7 +103,7 @@ def test_validation_goes_without_what_cannot_be_rendered_as_serving_does(
 
 def test_label_slates_are_the_prompts_of_the_ranker_under_the_same_order(tokenizer: Tokenizer) -> None:
     given, template = example(), LIBRARY.get("rank/listwise")
-    ranker = single_pass.Ranker(ScriptedModel(), template, tokenizer, RankingSettings())
+    ranker = SinglePassRanker(ScriptedModel(), template, tokenizer, RankingSettings())
     prefixes = set()
     for seed in (2, 3, 4):
         slate, prompt = tokenise(given, template, tokenizer, seed=seed), ranker.render(served(given, seed))
