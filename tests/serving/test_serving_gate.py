@@ -128,7 +128,7 @@ def test_a_new_route_is_open_by_its_declaration_alone(declared: str | None, stat
 SERVER = """
 import json, logging
 from genrec.llm import hardware
-from genrec.llm.vllm import set_environment
+from genrec.llm.engines.vllm import set_environment
 set_environment(hardware.device(), offline=False)
 from fastapi.testclient import TestClient
 from vllm.entrypoints.launchers.app import build_app
