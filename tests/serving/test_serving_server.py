@@ -32,6 +32,10 @@ def http(served: Served) -> Iterator[httpx.Client]:
         yield client
 
 
+LISTED = {"k": 3, "policy": "annotate"}
+"""Nobody weighed this ranker, so that it is read only where its own order is the answer."""
+
+
 class TestOpenAIClient:
     def test_models(self, client: OpenAI) -> None:
         names = [model.id for model in client.models.list()]
@@ -66,7 +70,7 @@ class TestOpenAIClient:
         assert chunks[-1].usage.total_tokens > 100
 
     def test_another_template_brings_the_ranker_that_reads_it(self, client: OpenAI) -> None:
-        ask = {"user": USER, "messages": [{"role": "user", "content": "hi"}], "extra_body": {"genrec": {"k": 3}}}
+        ask = {"user": USER, "messages": [{"role": "user", "content": "hi"}], "extra_body": {"genrec": LISTED}}
         answer = client.chat.completions.create(model="genrec/rank/listwise", **ask)  # type: ignore[call-overload]
         made = answer.model_extra["genrec"]["provenance"]
         assert (made["ranker"], made["template"]["id"], made["fallback"]) == ("listwise", "rank/listwise", None)
@@ -216,6 +220,7 @@ class TestGate:
             "/v1/models",
             "/v1/chat/completions",
             "/v1/recommendations",
+            "/v1/recommendations/{request_id}",
             "/v1/events",
             "/v1/users/{user_id:path}/history",
             "/v1/items/{item_id:path}",

@@ -221,8 +221,7 @@ class Server:
                 [sys.executable, "-m", "genrec.cli.main", *self._arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A tour shows what the model says, also where it would not be worth the time.
-                env={"GENREC_CHECKS__READ": "always", **os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         return self
 

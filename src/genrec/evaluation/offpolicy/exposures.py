@@ -16,7 +16,7 @@ from genrec.settings import ScoringSettings
 
 EXPLORE = (
     "off-policy evaluation needs lists that were drawn at random with known odds: set exploration.temperature above 0 "
-    "(GENREC_CHECKS__EXPLORATION, for example 0.3) and serve under the policy fuse"
+    "(GENREC_EXPLORATION__TEMPERATURE, for example 0.3) and serve under the policy fuse"
 )
 
 
