@@ -298,6 +298,17 @@ class TestRequestsInWords:
         assert asked.provenance.retriever == "covisit+popular"
 
 
+def test_a_slate_of_the_caller_has_the_probabilities_of_the_whole_pool(
+    store: SqliteStore, tiny_tokenizer_folder: Path
+) -> None:
+    rec = recommender(store, tiny_tokenizer_folder, None)
+    proposed = rec.slate(RecommendationRequest(user_id="u3", k=10))
+    ids = tuple(candidate.item.id for candidate in proposed.candidates.items)
+    given = rec.slate(RecommendationRequest(user_id="u3", k=10, candidate_ids=ids))
+    assert [candidate.item.id for candidate in given.candidates.items] == list(ids)
+    np.testing.assert_allclose(given.scores.p_click, proposed.scores.p_click, rtol=1e-6)
+
+
 def test_blocks_and_conditions_hold_for_the_callers_slate(store: SqliteStore, tiny_tokenizer_folder: Path) -> None:
     rec = recommender(store, tiny_tokenizer_folder, ScriptedModel(block=16))
     store.block("u3", ["i20"])

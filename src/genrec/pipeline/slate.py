@@ -113,7 +113,8 @@ class SlateBuilder:
                 self.settings.retrieval.pool,
                 now=arrays.now,
                 items=self.store.items,
-                filters=self._filters(request, history),
+                # What stands beside them is what would be proposed without them: nothing that was seen.
+                filters=Filters.of(FilterContext(history, arrays.now), self.settings.filtering.rules),
                 query=request.query,
                 arrays=arrays,
             )
