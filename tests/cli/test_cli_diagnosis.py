@@ -120,7 +120,15 @@ def test_what_a_hanging_import_started_is_ended_with_it(
         while finding.section == "machine" and not (tmp_path / "pid").exists():
             time.sleep(0.02)
     child = int((tmp_path / "pid").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+    def has_ended() -> bool:
+        try:
+            return psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    # A killed process is not gone at once; left alone it would sleep for much longer than is looked here.
+    assert any(has_ended() or time.sleep(0.02) for _ in range(500))
 
 
 def test_another_version_of_vllm_is_broken(machine: Machine) -> None:
