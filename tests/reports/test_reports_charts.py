@@ -4,7 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genrec.reports.charts import WIDTH, Mark, Panel, Row, curve, intervals
@@ -103,6 +103,7 @@ numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 6))
     st.lists(st.tuples(st.text(max_size=30), numbers, st.floats(0, 10), st.floats(0, 10)), min_size=1, max_size=6),
     st.booleans(),
 )
+@example([("", 0.0, 0.0, 5e-324)], False)
 def test_whatever_is_drawn_parses_and_stays_inside(given_rows, zero):
     rows = tuple(Row(label, (Mark(value, value - below, value + above),)) for label, value, below, above in given_rows)
     drawing = ET.fromstring(intervals([Panel("m", rows)], "t", zero=zero))

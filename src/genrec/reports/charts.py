@@ -177,7 +177,7 @@ class _Axis:
         low, high = min(values), max(values)
         if from_zero and low >= 0:
             low = 0.0
-        span = high - low or abs(high) or 1.0
+        span = max(high - low or abs(high) or 1.0, 1e-300)  # a quarter of the smallest numbers would be 0
         raw = span / 4
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
